@@ -1,0 +1,1 @@
+"""Specs, hashing, seeds, paths and errors: what every other package stands on; standard library only."""

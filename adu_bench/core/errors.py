@@ -1,0 +1,56 @@
+"""The errors that reach a person: what happened, why, and what to do about it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class AduError(Exception):
+    """Base of every error that adu-bench raises on purpose."""
+
+
+class UserError(AduError):
+    """Bad input: one sentence what, one why, one remedy; the command line prints them and exits with 2.
+
+    Parameters
+    ----------
+    what, why, remedy
+        One sentence each.  ``remedy`` names the command, option or file that mends it.
+    """
+
+    def __init__(self, what: str, why: str, remedy: str) -> None:
+        super().__init__(what, why, remedy)
+        self.what, self.why, self.remedy = what, why, remedy
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.why} {self.remedy}"
+
+
+class RunFailed(AduError):
+    """A run that produced no result: divergence, a timeout or an error inside a method; never counted as done."""
+
+
+class Diverged(RunFailed):
+    """The training loss or the logits became NaN or infinite."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str], remedy: str | None = None) -> UserError:
+    """Build the error for a name that does not exist, with the nearest known names.
+
+    Parameters
+    ----------
+    kind
+        What the name should have been, for example ``"method"``.
+    name
+        The name as the user wrote it.
+    known
+        The names that exist.
+    remedy
+        Replaces the default remedy, which is the nearest names or all of them.
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    if remedy is None:
+        remedy = f"Did you mean {' or '.join(near)}?" if near else f"Choose from: {', '.join(names)}."
+    return UserError(f"There is no {kind} called '{name}'.", f"{len(names)} are known.", remedy)

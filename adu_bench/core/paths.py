@@ -1,0 +1,18 @@
+"""Where files live: what ships with the package, and what may be cached on this machine."""
+
+from __future__ import annotations
+
+import os
+from importlib.resources import files
+from pathlib import Path
+
+import platformdirs
+
+RESOURCES = Path(str(files("adu_bench"))) / "resources"
+"""Shipped data: suites, indices, the small model."""
+
+
+def cache_dir() -> Path:
+    """Folder for decoded images and frozen features: ``ADU_BENCH_CACHE``, else the platform's cache folder."""
+    chosen = os.environ.get("ADU_BENCH_CACHE")
+    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("adu-bench"))
