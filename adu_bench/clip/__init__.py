@@ -1,0 +1,1 @@
+"""CLIP models: the only package that imports open_clip."""

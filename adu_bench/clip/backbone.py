@@ -1,0 +1,193 @@
+"""A frozen CLIP model with its tokenizer and the way it wants its images."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from adu_bench.clip.identity import SHIPPED, BackboneName, backbone_spec, parse_backbone
+from adu_bench.core.errors import UserError
+from adu_bench.core.specs import BackboneSpec
+from adu_bench.data.cache import Recipe
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A CLIP model with frozen weights.
+
+    Parameters
+    ----------
+    spec
+        Name and weights' hash.
+    model
+        The open_clip model in eval mode; no parameter requires a gradient.
+    tokenizer
+        Maps a list of N texts to token ids, int64, (N, context length).
+    recipe
+        How images are resized before they reach the model.
+    mean, std
+        Channel statistics for normalisation of images in 0..1, float32, (3, 1, 1).
+    device
+        Where the model's weights are.
+    """
+
+    spec: BackboneSpec
+    model: nn.Module
+    tokenizer: Callable[[list[str]], Tensor]
+    recipe: Recipe
+    mean: Tensor
+    std: Tensor
+    device: torch.device
+
+    @property
+    def text_tower(self) -> nn.Module:
+        """The module that holds ``token_embedding`` and the text transformer."""
+        return getattr(self.model, "text", self.model)
+
+    @property
+    def logit_scale(self) -> Tensor:
+        """The factor from cosine similarity to logits, a scalar."""
+        return self.model.logit_scale.detach().exp()
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Turn images (N, 3, S, S), uint8 or floating in 0..1, into what the model takes (float, same shape)."""
+        if images.dtype == torch.uint8:
+            images = images.to(torch.float32) / 255
+        return (images - self.mean) / self.std
+
+    @torch.no_grad()
+    def image_features(self, images: Tensor) -> Tensor:
+        """Encode images (N, 3, S, S) to unit-length features (N, D), float32, without gradients."""
+        return F.normalize(self.model.encode_image(self.normalise(images)).float(), dim=-1)
+
+    @torch.no_grad()
+    def text_features(self, texts: Sequence[str]) -> Tensor:
+        """Encode N texts to unit-length features (N, D), float32, without gradients."""
+        tokens = self.tokenizer(list(texts)).to(self.device)
+        return F.normalize(self.model.encode_text(tokens).float(), dim=-1)
+
+
+def load_backbone(name: str, device: torch.device | str = "cpu") -> Backbone:
+    """Load a CLIP model by name.
+
+    Parameters
+    ----------
+    name
+        ``emoji-clip`` (shipped), ``MODEL:TAG`` (open_clip's pretrained weights) or ``MODEL:FILE`` (.safetensors,
+        or .pt read with ``weights_only=True``).
+    device
+        Where to put the weights.
+
+    Raises
+    ------
+    UserError
+        If the model or its weights do not exist, cannot be read, or do not fit each other.
+    """
+    parsed = parse_backbone(name)
+    spec = backbone_spec(name)
+    if parsed.model == SHIPPED:
+        from adu_bench.clip.emoji_clip import build
+
+        model, tokenizer = build()
+    else:
+        model, tokenizer = _open_clip_model(parsed)
+    return _frozen(spec, model, tokenizer, torch.device(device))
+
+
+def _frozen(spec: BackboneSpec, model: nn.Module, tokenizer: Callable, device: torch.device) -> Backbone:
+    model = model.to(device).eval().requires_grad_(False)
+    settings = model.visual.preprocess_cfg
+    size = settings["size"]
+    if isinstance(size, tuple | list):
+        if size[0] != size[1]:
+            raise UserError(
+                f"The backbone '{spec.name}' cannot be used.",
+                f"It wants images of {size[0]}x{size[1]} pixels, and the benchmark's images are square.",
+                "Choose a backbone with square images.",
+            )
+        size = size[0]
+    recipe = Recipe(size=int(size), interpolation=settings["interpolation"], resize_mode=settings["resize_mode"])
+    mean, std = (torch.tensor(settings[field], device=device).view(3, 1, 1) for field in ("mean", "std"))
+    return Backbone(spec, model, tokenizer, recipe, mean, std, device)
+
+
+def _open_clip_model(parsed: BackboneName) -> tuple[nn.Module, Callable[[list[str]], Tensor]]:
+    import open_clip
+
+    _check_model_name(parsed)
+    path = parsed.local_file or locate_pretrained(parsed)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*QuickGELU mismatch.*")
+        try:
+            model = open_clip.create_model(
+                parsed.model, pretrained=str(path), force_preprocess_cfg=_tag_preprocess(parsed)
+            )
+        except UserWarning as error:
+            raise UserError(
+                f"'{parsed.model}:{parsed.pretrained}' would compute wrong features.",
+                "The weights were trained with QuickGELU, and this model name uses GELU.",
+                f"Use --backbone {parsed.model}-quickgelu:{parsed.pretrained}",
+            ) from error
+        except Exception as error:
+            raise UserError(
+                f"The weights '{path}' could not be loaded into '{parsed.model}'.",
+                f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}.",
+                "Check that the file belongs to this model and is complete; download it again if in doubt.",
+            ) from error
+    return model, open_clip.get_tokenizer(parsed.model)
+
+
+def _check_model_name(parsed: BackboneName) -> None:
+    import open_clip
+
+    from adu_bench.core.errors import unknown
+
+    if parsed.model not in open_clip.list_models():
+        raise unknown("open_clip model", parsed.model, open_clip.list_models())
+    if parsed.local_file is None and parsed.pretrained not in open_clip.list_pretrained_tags_by_model(parsed.model):
+        raise unknown(
+            f"set of weights for {parsed.model}",
+            parsed.pretrained,
+            open_clip.list_pretrained_tags_by_model(parsed.model),
+        )
+
+
+def _tag_preprocess(parsed: BackboneName) -> dict[str, object]:
+    """Image statistics of the named weights; loading from a path alone would fall back to defaults."""
+    import open_clip
+
+    settings = open_clip.get_pretrained_cfg(parsed.model, parsed.pretrained) if parsed.local_file is None else {}
+    return {
+        name: settings[name] for name in ("mean", "std", "interpolation", "resize_mode") if settings.get(name)
+    }
+
+
+def locate_pretrained(parsed: BackboneName) -> Path:
+    """Find (or fetch, where a network is) the weights file of an open_clip tag.
+
+    Raises
+    ------
+    UserError
+        If the tag is unknown, or the weights are neither in the hub's cache nor can be fetched.
+    """
+    import open_clip
+
+    _check_model_name(parsed)
+    settings = open_clip.get_pretrained_cfg(parsed.model, parsed.pretrained)
+    try:
+        return Path(open_clip.download_pretrained(settings))
+    except Exception as error:
+        repository = str(settings.get("hf_hub", "")).strip("/")
+        command = f"hf download {repository}" if repository else "see open_clip's list of pretrained models"
+        raise UserError(
+            f"The weights of '{parsed.model}:{parsed.pretrained}' are not on this machine.",
+            f"Fetching them failed ({type(error).__name__}).",
+            f"On a machine with a network: {command}; then copy the file here and use "
+            f"--backbone {parsed.model}:FILE.safetensors",
+        ) from error

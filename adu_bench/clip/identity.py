@@ -1,0 +1,144 @@
+"""Which weights a backbone name stands for, found without importing torch, so that planning stays quick."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from adu_bench.core.errors import UserError
+from adu_bench.core.hashing import file_sha256
+from adu_bench.core.paths import RESOURCES, cache_dir
+from adu_bench.core.specs import BackboneSpec
+
+SHIPPED = "emoji-clip"
+SHIPPED_WEIGHTS = RESOURCES / "emoji_clip" / "weights.safetensors"
+WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
+
+
+@dataclass(frozen=True)
+class BackboneName:
+    """A backbone as the user names it: ``emoji-clip``, ``MODEL:TAG`` or ``MODEL:FILE``.
+
+    Parameters
+    ----------
+    model
+        Model name of open_clip, or ``emoji-clip``.
+    pretrained
+        Tag of open_clip's pretrained weights, a path of a local weights file, or empty for the shipped model.
+    """
+
+    model: str
+    pretrained: str
+
+    @property
+    def local_file(self) -> Path | None:
+        """The local weights file that the name points at, if it does."""
+        if self.model == SHIPPED:
+            return SHIPPED_WEIGHTS
+        return Path(self.pretrained).expanduser() if self.pretrained.endswith(WEIGHT_SUFFIXES) else None
+
+
+def parse_backbone(name: str) -> BackboneName:
+    """Split a backbone's name.
+
+    Raises
+    ------
+    UserError
+        If the name has no weights part, or if open_clip's `ViT-*:openai` is named without QuickGELU, with which
+        OpenAI's weights were trained.
+    """
+    if name == SHIPPED:
+        return BackboneName(SHIPPED, "")
+    model, _, pretrained = name.partition(":")
+    if not model or not pretrained:
+        raise UserError(
+            f"'{name}' is not a backbone.",
+            "A backbone is 'emoji-clip', 'MODEL:TAG' or 'MODEL:FILE' with a model name of open_clip.",
+            "For example: --backbone ViT-B-16-quickgelu:openai",
+        )
+    if pretrained == "openai" and not model.endswith("-quickgelu") and model.startswith("ViT"):
+        raise UserError(
+            f"'{name}' would compute wrong features.",
+            "OpenAI's weights were trained with QuickGELU, and this model name uses GELU.",
+            f"Use --backbone {model}-quickgelu:openai",
+        )
+    return BackboneName(model, pretrained)
+
+
+def backbone_spec(name: str) -> BackboneSpec:
+    """Identify a backbone by name and weights.
+
+    The weights' hash is the SHA-256 of the file (first 20 digits).  A large file is hashed once; the hash is kept
+    with the file's size and time.  Weights named by a tag live in a hub's cache whose layout only open_clip knows,
+    so they are located through it once, and the location is remembered.
+
+    Raises
+    ------
+    UserError
+        If the file does not exist or the tag's weights cannot be found.
+    """
+    parsed = parse_backbone(name)
+    memory = _Memory(cache_dir() / "backbones.json")
+    path = parsed.local_file
+    if path is None:
+        known = memory.location(name)
+        if known is None:
+            from adu_bench.clip.backbone import locate_pretrained  # imports torch; needed once for a new tag
+
+            known = locate_pretrained(parsed)
+            memory.remember_location(name, known)
+        path = known
+    if not path.is_file():
+        raise UserError(
+            f"There is no weights file '{path}'.",
+            f"The backbone '{name}' names it.",
+            "Give the path of an existing .safetensors or .pt file, or --backbone emoji-clip for the shipped model.",
+        )
+    return BackboneSpec(name=_portable(parsed), weights_hash=memory.file_hash(path))
+
+
+def _portable(parsed: BackboneName) -> str:
+    """Name a backbone without this machine's folders: two users with the same file get the same key."""
+    if parsed.model == SHIPPED:
+        return SHIPPED
+    path = parsed.local_file
+    return f"{parsed.model}:{path.name if path else parsed.pretrained}"
+
+
+class _Memory:
+    """Hashes and places of weights files, remembered between calls; losing the file only costs time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            value = json.loads(path.read_text())
+        except (OSError, ValueError):
+            value = {}
+        self.value: dict[str, dict[str, str]] = value if isinstance(value, dict) else {}
+
+    def location(self, name: str) -> Path | None:
+        known = self.value.get("locations", {}).get(name)
+        return Path(known) if known and Path(known).is_file() else None
+
+    def remember_location(self, name: str, path: Path) -> None:
+        self._put("locations", name, str(path))
+
+    def file_hash(self, path: Path) -> str:
+        status = path.stat()
+        identity = f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}"
+        known = self.value.get("hashes", {}).get(identity)
+        if known is None:
+            known = file_sha256(path)[:20]
+            self._put("hashes", identity, known)
+        return known
+
+    def _put(self, table: str, name: str, value: str) -> None:
+        self.value.setdefault(table, {})[name] = value
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = self.path.with_suffix(".tmp")
+            temporary.write_text(json.dumps(self.value, indent=1))
+            temporary.replace(self.path)
+        except OSError:
+            pass  # A read-only cache folder costs a second hashing, not the run.

@@ -1,0 +1,117 @@
+"""Changes of hand: random geometry, colours, and imitations of line drawings, glyphs and dark backgrounds."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+
+def augment(pictures: Tensor, rng: torch.Generator) -> Tensor:
+    """Draw a batch anew.
+
+    Parameters
+    ----------
+    pictures
+        (N, 3, S, S), uint8, on white.
+    rng
+        CPU generator.
+
+    Returns
+    -------
+    Tensor
+        (N, 3, S, S), float32 in 0..1.
+    """
+    images = _moved(pictures.float() / 255, rng)
+    images = _some(images, 0.5, rng, _other_colours)
+    images = _some(images, 0.25, rng, _grey)
+    images = _some(images, 0.22, rng, _lines)
+    images = _some(images, 0.12, rng, _glyphs)
+    images = _some(images, 0.15, rng, _strokes)
+    images = _some(images, 0.08, rng, lambda part, _rng: 1 - part)
+    images = _some(images, 0.08, rng, _tinted)
+    return _some(images, 0.3, rng, _holes).clamp(0, 1)
+
+
+def _some(images: Tensor, share: float, rng: torch.Generator, change) -> Tensor:  # noqa: ANN001
+    rows = torch.rand(len(images), generator=rng) < share
+    if rows.any():
+        images = images.clone()
+        images[rows] = change(images[rows], rng)
+    return images
+
+
+def _uniform(count: int, low: float, high: float, rng: torch.Generator) -> Tensor:
+    return low + (high - low) * torch.rand(count, 1, 1, 1, generator=rng)
+
+
+def _moved(images: Tensor, rng: torch.Generator) -> Tensor:
+    count = len(images)
+    turn, shear, grow, left, top, mirror, stretch = torch.rand(7, count, generator=rng) * 2 - 1
+    angle, scale = turn * 0.3, torch.exp(-0.05 + grow * 0.3)
+    flip = torch.where(mirror < 0, -1.0, 1.0)
+    x_scale, y_scale = torch.exp(stretch * 0.12) / scale, torch.exp(-stretch * 0.12) / scale
+    theta = torch.stack(
+        [
+            torch.stack([flip * angle.cos() * x_scale, (shear * 0.2 - angle.sin()) * x_scale, left * 0.18], dim=1),
+            torch.stack([flip * angle.sin() * y_scale, angle.cos() * y_scale, top * 0.18], dim=1),
+        ],
+        dim=1,
+    )
+    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    # Outside the picture is white: sample the negative, whose outside is zero.
+    return 1 - F.grid_sample(1 - images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def _other_colours(images: Tensor, rng: torch.Generator) -> Tensor:
+    count = len(images)
+    order = torch.rand(count, 3, generator=rng).argsort(dim=1)
+    mixed = images.gather(1, order[:, :, None, None].expand_as(images))
+    # A power between one half and two keeps white white.
+    return mixed.clamp_min(1e-4) ** torch.exp(_uniform(count, -0.7, 0.7, rng))
+
+
+def _brightness(images: Tensor) -> Tensor:
+    return (images * images.new_tensor([0.299, 0.587, 0.114])[None, :, None, None]).sum(dim=1, keepdim=True)
+
+
+def _grey(images: Tensor, rng: torch.Generator) -> Tensor:
+    return _brightness(images).expand_as(images)
+
+
+def _lines(images: Tensor, rng: torch.Generator) -> Tensor:
+    grey = _brightness(images)
+    edges = F.max_pool2d(grey, 3, 1, 1) + F.max_pool2d(-grey, 3, 1, 1)
+    strength = _uniform(len(images), 1.5, 5.0, rng)
+    lines = (1 - edges * strength).clamp(0, 1)
+    # Dark strokes of the drawing stay dark in half of the pictures.
+    dark = (grey / 0.35).clamp(0, 1)
+    keep = torch.rand(len(images), 1, 1, 1, generator=rng) < 0.5
+    return torch.where(keep, torch.minimum(lines, dark), lines).expand_as(images)
+
+
+def _glyphs(images: Tensor, rng: torch.Generator) -> Tensor:
+    level = _uniform(len(images), 0.35, 0.85, rng)
+    return ((_brightness(images) - level) * 8 + 0.5).clamp(0, 1).expand_as(images)
+
+
+def _strokes(images: Tensor, rng: torch.Generator) -> Tensor:
+    thicker = -F.max_pool2d(-images, 3, 1, 1)
+    thinner = F.max_pool2d(images, 3, 1, 1)
+    mix = torch.rand(len(images), 1, 1, 1, generator=rng)
+    choice = torch.rand(len(images), 1, 1, 1, generator=rng) < 0.65
+    return images + mix * (torch.where(choice, thicker, thinner) - images)
+
+
+def _tinted(images: Tensor, rng: torch.Generator) -> Tensor:
+    return images * (0.4 + 0.6 * torch.rand(len(images), 3, 1, 1, generator=rng))
+
+
+def _holes(images: Tensor, rng: torch.Generator) -> Tensor:
+    count, size = len(images), images.shape[-1]
+    left, top, width, height = torch.rand(4, count, 1, 1, generator=rng)
+    place = torch.arange(size) / size
+    across = (place[None, None, :] - left).abs() < 0.05 + 0.12 * width
+    down = (place[None, :, None] - top).abs() < 0.05 + 0.12 * height
+    fill = torch.rand(count, 3, 1, 1, generator=rng).round()
+    return torch.where((across & down)[:, None], fill, images)

@@ -1,0 +1,158 @@
+"""Learned tokens: deep visual prompts, prompts generated from the image, text context."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from adu_bench.clip.part import Part
+
+if TYPE_CHECKING:
+    from adu_bench.clip.classifier import Classifier
+
+
+class VisualPrompts(Part):
+    """Deep visual prompts: learned tokens at the end of the image sequence of the first ``depth`` blocks.
+
+    The first block's prompts pass through the first LayerNorm with the image tokens; every further prompted block
+    drops the previous prompts' outputs and receives its own; later blocks carry the last ones on (facts of the
+    released ADU code; VPT-deep, Jia et al. 2022).
+
+    Parameters
+    ----------
+    length
+        Tokens a block.
+    depth
+        Prompted blocks, at least 1; `Classifier` clips it to the tower's depth.
+    width
+        Token width.
+    """
+
+    def __init__(self, length: int, depth: int, width: int) -> None:
+        super().__init__()
+        self.length, self.depth = length, depth
+        self.tokens = nn.Parameter(torch.randn(depth, length, width) * 0.02)
+
+    def attach(self, classifier: Classifier) -> None:
+        """Check that the tower can carry extra tokens."""
+        classifier.require_prompts("Visual prompts")
+
+    def before_pre_norm(self, tokens: Tensor) -> Tensor:
+        """Append the first block's prompts."""
+        return self._append(tokens, 0)
+
+    def before_block(self, index: int, tokens: Tensor) -> Tensor:
+        """Replace the previous block's prompt outputs by this block's prompts."""
+        return self._append(tokens[:, : -self.length], index) if 0 < index < self.depth else tokens
+
+    def _append(self, tokens: Tensor, index: int) -> Tensor:
+        prompts = self.tokens[index].to(tokens.dtype).expand(len(tokens), -1, -1)
+        return torch.cat([tokens, prompts], dim=1)
+
+
+class InstaPG(Part):
+    """Instance-wise prompt generator: prompts of one block attend to the image's patches and are replaced.
+
+    Queries are the block's learned prompts, keys and values the patch tokens that enter it (no class token, no
+    earlier prompts).  ``separate_norms`` and ``feed_forward`` are the released code's form (pre-norms for query
+    and for key/value, residual onto the normalised query, then LayerNorm and a 4x feed-forward with residual);
+    without them it is the plain scaled-dot-product attention with a residual that the paper draws.
+
+    Parameters
+    ----------
+    length
+        Prompts a block, as in `VisualPrompts`, which must be added first.
+    block
+        Index of the block (from 0) whose prompts are replaced.
+    width
+        Token width.
+    heads
+        Attention heads.
+    separate_norms, feed_forward
+        Details of the released code, see above.
+    """
+
+    def __init__(
+        self, length: int, block: int, width: int, heads: int, separate_norms: bool = True, feed_forward: bool = True
+    ) -> None:
+        super().__init__()
+        self.length, self.block = length, block
+        self.norm_query = nn.LayerNorm(width)
+        self.norm_patches = nn.LayerNorm(width) if separate_norms else self.norm_query
+        self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.feed_forward = (
+            nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 4 * width), QuickGELU(), nn.Linear(4 * width, width))
+            if feed_forward
+            else None
+        )
+
+    def attach(self, classifier: Classifier) -> None:
+        """Check that the tower can carry extra tokens and that there are prompts to replace."""
+        classifier.require_prompts("InstaPG")
+        if not any(isinstance(part, VisualPrompts) for part in classifier.parts.values()):
+            raise ValueError("InstaPG replaces visual prompts: add VisualPrompts first.")
+
+    def before_block(self, index: int, tokens: Tensor) -> Tensor:
+        """Replace the prompts of block ``self.block`` by prompts that depend on the image."""
+        if index != self.block:
+            return tokens
+        head, prompts = tokens[:, : -self.length], tokens[:, -self.length :]
+        query, patches = self.norm_query(prompts), self.norm_patches(head[:, 1:])
+        made = query + self.attention(query, patches, patches, need_weights=False)[0]
+        if self.feed_forward is not None:
+            made = made + self.feed_forward(made)
+        return torch.cat([head, made.to(tokens.dtype)], dim=1)
+
+
+class QuickGELU(nn.Module):
+    """x * sigmoid(1.702 x), the activation of OpenAI's CLIP."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply elementwise to a tensor of any shape."""
+        return x * torch.sigmoid(1.702 * x)
+
+
+class TextPrompts(Part):
+    """Learned context tokens of the class prompts: after the start token, in the first ``depth`` text blocks.
+
+    Parameters
+    ----------
+    length
+        Context tokens.
+    depth
+        Text blocks that receive their own tokens; 1 changes the input only (CoOp, Zhou et al. 2022).
+    width
+        Width of the text tower.
+    """
+
+    def __init__(self, length: int, depth: int, width: int) -> None:
+        super().__init__()
+        self.length, self.depth = length, depth
+        self.tokens = nn.Parameter(torch.randn(depth, length, width) * 0.02)
+
+    def text_tokens(self, tokens: Tensor) -> Tensor:
+        """Make room for the context after the start token.
+
+        Raises
+        ------
+        ValueError
+            If a class prompt would no longer fit into the context.
+        """
+        if bool((tokens[:, -self.length :] != 0).any()):
+            raise ValueError(f"A class prompt and {self.length} context tokens exceed {tokens.shape[1]} text tokens.")
+        filler = tokens.new_ones(len(tokens), self.length)
+        return torch.cat([tokens[:, :1], filler, tokens[:, 1 : -self.length]], dim=1)
+
+    def text_embeddings(self, embeddings: Tensor) -> Tensor:
+        """Put the first context at positions 1 to ``length``."""
+        return self._replace(embeddings, 0)
+
+    def before_text_block(self, index: int, tokens: Tensor) -> Tensor:
+        """Put a deeper block's own context in place of the previous block's outputs."""
+        return self._replace(tokens, index) if 0 < index < self.depth else tokens
+
+    def _replace(self, tokens: Tensor, index: int) -> Tensor:
+        context = self.tokens[index].to(tokens.dtype).expand(len(tokens), -1, -1)
+        return torch.cat([tokens[:, :1], context, tokens[:, 1 + self.length :]], dim=1)

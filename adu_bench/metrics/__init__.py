@@ -1,0 +1,1 @@
+"""From predictions to numbers: pure numpy and pandas, recomputable anywhere in seconds."""

@@ -1,0 +1,226 @@
+"""All methods by name: the shipped ones, installed plug-ins, and folders named on the command line."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adu_bench.core.errors import UserError, unknown
+from adu_bench.core.hashing import digest, source_digest
+from adu_bench.core.specs import MethodSpec, Value
+from adu_bench.registry.manifest import GROUPS, MethodEntry, PresetEntry, read_methods
+from adu_bench.registry.overrides import format_value, parse_value, split_choices, split_overrides
+from adu_bench.registry.shared import shared_digest
+
+if TYPE_CHECKING:
+    from adu_bench.training.method import Method
+
+ENTRY_POINTS = "adu_bench.methods"
+DEFAULT_GROUPS = ("paper", "reference", "other")
+"""What ``all`` means: ablations run only when they are named."""
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A method file that cannot be read: its name, path and the reason."""
+
+    name: str
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A preset with the user's overrides.
+
+    Parameters
+    ----------
+    label
+        Canonical name: the preset, and overridden fields in sorted order.
+    preset, entry
+        What was chosen.
+    overrides
+        Fields set by the user, typed.
+    """
+
+    label: str
+    preset: PresetEntry
+    entry: MethodEntry
+    overrides: Mapping[str, Value]
+
+    def resolve(self, budget: Mapping[str, Value], settings: Mapping[str, Mapping[str, Value]]) -> MethodSpec:
+        """Fill in every field: default, then the suite's budget, the preset, the suite's settings, the user.
+
+        Parameters
+        ----------
+        budget
+            Values for all methods that have such a field.
+        settings
+            Values by preset.
+
+        Raises
+        ------
+        UserError
+            If the suite sets a field that the method does not have.
+        """
+        fields = {name: field.default for name, field in self.entry.fields.items()}
+        fields |= {name: value for name, value in budget.items() if name in fields}
+        chosen = {**self.preset.fields, **settings.get(self.preset.name, {}), **self.overrides}
+        for name in chosen:
+            if name not in fields:
+                raise unknown(f"field of {self.entry.name}", name, fields)
+        fields |= chosen
+        typed = {name: _typed(self.entry.fields[name].kind, value) for name, value in fields.items()}
+        return MethodSpec(
+            name=self.entry.name,
+            source_hash=source_digest([self.entry.source]),
+            shared_hash=shared_digest(self.entry.imports),
+            fields=tuple(sorted(typed.items())),
+        )
+
+
+class Catalogue:
+    """The methods that are known, and the files that could not be read.
+
+    Parameters
+    ----------
+    extra
+        Folders whose ``*.py`` files hold further methods.
+
+    Raises
+    ------
+    UserError
+        If a folder does not exist, or a name is taken twice.
+    """
+
+    def __init__(self, extra: Sequence[Path] = ()) -> None:
+        self.presets: dict[str, tuple[PresetEntry, MethodEntry]] = {}
+        self.broken: list[Broken] = []
+        for path in [*_shipped(), *_plugins(), *_files(extra)]:
+            self._add(path)
+
+    def select(self, texts: Sequence[str]) -> list[Choice]:
+        """Return the choices that some texts name: ``all``, groups, presets with overrides; each label once.
+
+        Raises
+        ------
+        UserError
+            If a name, field or value is unknown.
+        """
+        chosen: dict[str, Choice] = {}
+        for part in (part for text in texts for part in split_choices(text)):
+            for choice in self._named(part):
+                chosen.setdefault(choice.label, choice)
+        return list(chosen.values())
+
+    def _named(self, part: str) -> list[Choice]:
+        if part == "all" or part in GROUPS:
+            groups = DEFAULT_GROUPS if part == "all" else (part,)
+            return [self._choice(name, {}) for name, (preset, _) in self.presets.items() if preset.group in groups]
+        name, overrides = split_overrides(part)
+        if name not in self.presets:
+            for broken in self.broken:
+                if broken.name == name:
+                    raise UserError(
+                        f"The method file '{broken.path}' is broken.", f"{broken.reason}.", "Mend it, or choose another method."
+                    )
+            raise unknown("method", name, [*self.presets, *GROUPS, "all"])
+        return [self._choice(name, overrides)]
+
+    def _choice(self, name: str, overrides: dict[str, str]) -> Choice:
+        preset, entry = self.presets[name]
+        typed = {field: parse_value(name, entry.fields, field, text) for field, text in sorted(overrides.items())}
+        inside = ",".join(f"{field}={format_value(value)}" for field, value in typed.items())
+        return Choice(f"{name}[{inside}]" if inside else name, preset, entry, typed)
+
+    def _add(self, path: Path) -> None:
+        try:
+            entries = read_methods(path)
+        except (OSError, SyntaxError, ValueError) as error:
+            reason = f"{error.msg}, line {error.lineno}" if isinstance(error, SyntaxError) else str(error)
+            self.broken.append(Broken(path.stem.replace("_", "-"), path, reason))
+            return
+        for entry in entries:
+            for preset in entry.presets:
+                if preset.name in self.presets:
+                    other = self.presets[preset.name][1].path
+                    raise UserError(
+                        f"Two methods are called '{preset.name}'.", f"'{path}' and '{other}' declare it.", "Rename one of them."
+                    )
+                self.presets[preset.name] = (preset, entry)
+
+
+def load_class(path: Path, class_name: str, source_hash: str) -> type[Method]:
+    """Import a method's class from its file; this is the only place that runs a method's code.
+
+    Raises
+    ------
+    UserError
+        If the file does not import, or changed since the run was planned.
+    """
+    if source_digest([path.read_text(encoding="utf-8")]) != source_hash:
+        raise UserError(
+            f"The method file '{path}' changed after the run was planned.",
+            "Its hash is part of the run's key.",
+            "Run the same command again.",
+        )
+    name = f"adu_bench_method_{digest(str(path))}"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            del sys.modules[name]
+            raise UserError(
+                f"The method file '{path}' does not import.",
+                f"{type(error).__name__}: {error}.",
+                "Mend the file; `adu-bench check` runs it on a small problem.",
+            ) from error
+    return getattr(sys.modules[name], class_name)
+
+
+def _typed(kind: str, value: Any) -> Value:
+    """Make equal settings equal in the key: a float field holds 10.0 whether somebody wrote 10 or 10.0."""
+    if kind == "float" and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _shipped() -> list[Path]:
+    spec = importlib.util.find_spec("adu_bench._methods")
+    folders = list(spec.submodule_search_locations or []) if spec is not None else []
+    return [path for folder in folders for path in _python_files(Path(folder))]
+
+
+def _plugins() -> list[Path]:
+    paths = []
+    for point in entry_points(group=ENTRY_POINTS):
+        spec = importlib.util.find_spec(point.module)
+        if spec is not None and spec.origin is not None:
+            paths.append(Path(spec.origin))
+    return paths
+
+
+def _files(folders: Sequence[Path]) -> list[Path]:
+    paths: list[Path] = []
+    for folder in folders:
+        if folder.is_file() and folder.suffix == ".py":
+            paths.append(folder)
+        elif folder.is_dir():
+            paths += _python_files(folder)
+        else:
+            raise UserError(f"There is no folder '{folder}'.", "--from names it.", "Name a folder with method files.")
+    return paths
+
+
+def _python_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*.py") if not path.name.startswith("_"))

@@ -1,0 +1,52 @@
+"""Which shared training code a method uses, by following imports in the text; its digest is part of the run's key."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from adu_bench.core.hashing import source_digest
+
+ROOTS = ("adu_bench.training.", "adu_bench.clip.")
+ALWAYS = ("adu_bench.data.sampler", "adu_bench.data.cache")
+"""The few-shot draw and the resizing of pictures change the numbers of every method."""
+
+
+def shared_digest(names: Iterable[str]) -> str:
+    """Digest the modules that define these names of ``adu_bench.api``, with all training code that they import."""
+    homes = _homes()
+    waiting = [homes[name] for name in names if name in homes] + ["adu_bench.training.problem"]
+    found: set[str] = set(ALWAYS)
+    while waiting:
+        module = waiting.pop()
+        if module not in found and module.startswith(ROOTS):
+            found.add(module)
+            waiting.extend(_imports(module))
+    return source_digest(_source(module) for module in sorted(found))
+
+
+@cache
+def _homes() -> dict[str, str]:
+    return {
+        alias.name: node.module
+        for node in ast.parse(_source("adu_bench.api")).body
+        if isinstance(node, ast.ImportFrom) and node.module
+        for alias in node.names
+    }
+
+
+@cache
+def _imports(module: str) -> tuple[str, ...]:
+    return tuple(
+        node.module for node in ast.walk(ast.parse(_source(module))) if isinstance(node, ast.ImportFrom) and node.module
+    )
+
+
+@cache
+def _source(module: str) -> str:
+    # The package's folder is known without importing the module, which would import torch.
+    root = Path(str(find_spec("adu_bench").submodule_search_locations[0]))  # type: ignore[union-attr, index]
+    return root.joinpath(*module.split(".")[1:]).with_suffix(".py").read_text(encoding="utf-8")

@@ -1,0 +1,197 @@
+"""A leaderboard: one row a method, complete blocks ranked, everything else shown apart with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from adu_bench.core.specs import RunSpec
+from adu_bench.metrics.frame import Scorable, score
+from adu_bench.metrics.measures import harmonic
+from adu_bench.runner.plan import Plan, PlannedRun
+
+SHOWN = ("mem", "for", "h", "normalised_forgetting", "worst_retain", "domain_probe", "trainable_parameters", "seconds")
+"""Measures that are averaged for a board: seeds first, then tasks."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method on a board; numbers are fractions, None where there is nothing to say.
+
+    Parameters
+    ----------
+    method, group
+        Label and group.
+    reference
+        Whether it is a reference: a bound or control, never ranked.
+    rank
+        1 is best by mean of H; None if it is not ranked.
+    mem, for_
+        Means over tasks of the means over seeds.
+    h_mean
+        Mean of H: H is computed a run, averaged over seeds, then tasks.
+    h_of_means
+        H of means: the harmonic mean of ``mem`` and ``for_``.
+    h_low, h_high
+        95 % interval of ``h_mean`` over tasks (Student's t); None with fewer than three tasks.
+    normalised_forgetting, worst_retain, domain_probe, parameters, seconds
+        Means, as ``mem``.
+    tasks, runs
+        How many finished.
+    reason
+        Why it is not ranked; empty if it is, or if it is a reference.
+    """
+
+    method: str
+    group: str
+    reference: bool
+    rank: int | None
+    mem: float | None
+    for_: float | None
+    h_mean: float | None
+    h_of_means: float | None
+    h_low: float | None
+    h_high: float | None
+    normalised_forgetting: float | None
+    worst_retain: float | None
+    domain_probe: float | None
+    parameters: float | None
+    seconds: float | None
+    tasks: int
+    runs: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Board:
+    """The rows of a suite, best first: ranked ones, then references, then what is not ranked.
+
+    Parameters
+    ----------
+    suite, title
+        The suite.
+    tasks, seeds
+        What a complete block has.
+    rows
+        See `Row`.
+    frame
+        All measures of all runs that count, see `adu_bench.metrics.frame.score`.
+    """
+
+    suite: str
+    title: str
+    tasks: tuple[str, ...]
+    seeds: tuple[int, ...]
+    rows: tuple[Row, ...]
+    frame: pd.DataFrame
+
+
+def make_board(plan: Plan, found: Iterable[Scorable]) -> Board:
+    """Make the board of a plan from finished runs.
+
+    Only runs that the plan names count, so protocols, data, weights and versions of methods never mix.  A method of
+    which only other versions are found is shown unranked, with what differs.
+
+    Parameters
+    ----------
+    plan
+        Which runs make up the board.
+    found
+        Finished runs (of a store or of committed rows), also unrelated ones.
+    """
+    found = list(found)
+    wanted = {run.spec.key: run for run in plan.runs}
+    counted = {run.key: run for run in found if run.key in wanted}
+    frame = score(counted.values(), plan.suite.name)
+    frame["method"] = frame["key"].map(lambda key: wanted[key].label)
+    stale = [run for run in found if run.key not in wanted]
+    labels = list(dict.fromkeys(run.label for run in plan.runs))
+    rows = [_row(label, [run for run in plan.runs if run.label == label], frame, stale) for label in labels]
+    tasks = tuple(dict.fromkeys(run.spec.task.name for run in plan.runs))
+    seeds = tuple(dict.fromkeys(run.spec.seed for run in plan.runs))
+    return Board(plan.suite.name, plan.suite.title, tasks, seeds, _ranked(rows), frame)
+
+
+def differences(spec: RunSpec, wanted: RunSpec) -> list[str]:
+    """Say in words how a run differs from the one that is wanted."""
+    pairs = [
+        ("another protocol version", spec.protocol, wanted.protocol),
+        ("other pictures", spec.task.data_hash, wanted.task.data_hash),
+        ("another class set", spec.task.classes, wanted.task.classes),
+        ("other shots", spec.task.shots, wanted.task.shots),
+        ("another template", spec.task.template, wanted.task.template),
+        ("another backbone", spec.backbone.name, wanted.backbone.name),
+        ("other weights", spec.backbone.weights_hash, wanted.backbone.weights_hash),
+        ("other training batches or precision", spec.training, wanted.training),
+        ("other hyper-parameters", spec.method.fields, wanted.method.fields),
+        ("an earlier version of the method's file", spec.method.source_hash, wanted.method.source_hash),
+        ("an earlier version of shared training code", spec.method.shared_hash, wanted.method.shared_hash),
+    ]
+    return [text for text, one, other in pairs if one != other]
+
+
+def _row(label: str, planned: Sequence[PlannedRun], frame: pd.DataFrame, stale: Sequence[Scorable]) -> Row:
+    group = planned[0].group
+    own = frame[frame["method"] == label]
+    keys = set(own["key"])
+    missing = [run for run in planned if run.spec.key not in keys]
+    # The block is the task: seeds are averaged first, since they are not independent tasks.
+    by_task = own.groupby(["metric", "task"])["value"].mean()
+    means = {name: float(by_task[name].mean()) for name in SHOWN if name in by_task.index.get_level_values(0)}
+    h_values = by_task["h"].to_numpy() if "h" in means else np.array([])
+    low, high = interval(h_values)
+    return Row(
+        method=label,
+        group=group,
+        reference=group == "reference",
+        rank=None,
+        mem=means.get("mem"),
+        for_=means.get("for"),
+        h_mean=means.get("h"),
+        h_of_means=harmonic(means["mem"], means["for"]) if "mem" in means else None,
+        h_low=low,
+        h_high=high,
+        normalised_forgetting=means.get("normalised_forgetting"),
+        worst_retain=means.get("worst_retain"),
+        domain_probe=means.get("domain_probe"),
+        parameters=means.get("trainable_parameters"),
+        seconds=means.get("seconds"),
+        tasks=own["task"].nunique(),
+        runs=len(keys),
+        reason=_reason(label, planned, missing, stale) if missing else "",
+    )
+
+
+def interval(values: np.ndarray) -> tuple[float | None, float | None]:
+    """Return the 95 % interval of a mean by Student's t, kept inside 0..1; (None, None) below three values."""
+    if len(values) < 3:
+        return None, None
+    from scipy.stats import t
+
+    half = float(t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    mean = float(values.mean())
+    return max(0.0, mean - half), min(1.0, mean + half)
+
+
+def _reason(label: str, planned: Sequence[PlannedRun], missing: Sequence[PlannedRun], stale: Sequence[Scorable]) -> str:
+    incomplete = f"{len(planned) - len(missing)} of {len(planned)} runs finished"
+    first = missing[0].spec
+    for run in stale:
+        spec = run.spec
+        if run.label == label and spec.seed == first.seed and spec.task.forget == first.task.forget:
+            return f"{incomplete}; found runs have {', '.join(differences(spec, first)) or 'another data set'}"
+    return incomplete
+
+
+def _ranked(rows: Sequence[Row]) -> tuple[Row, ...]:
+    def best_first(row: Row) -> tuple[float, str]:
+        return (-(row.h_mean if row.h_mean is not None else -1.0), row.method)
+
+    ranked = sorted((row for row in rows if not row.reference and not row.reason), key=best_first)
+    numbered = [Row(**{**vars(row), "rank": place}) for place, row in enumerate(ranked, start=1)]
+    references = sorted((row for row in rows if row.reference and not row.reason), key=best_first)
+    rest = sorted((row for row in rows if row.reason), key=best_first)
+    return (*numbered, *references, *rest)

@@ -1,0 +1,158 @@
+"""Where to run: worker processes on this machine, watched by a parent that never imports torch."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+
+from adu_bench.runner.plan import PlannedRun
+from adu_bench.runner.worker import Event, work
+from adu_bench.store import Store
+
+Listener = Callable[[PlannedRun, Event, float], None]
+"""Called with the run, what happened, and the seconds since the run began."""
+
+
+@dataclass
+class Outcome:
+    """What became of a plan: the runs that finished here, failed (with reasons), or run elsewhere."""
+
+    done: list[PlannedRun] = field(default_factory=list)
+    failed: list[tuple[PlannedRun, str]] = field(default_factory=list)
+    elsewhere: list[PlannedRun] = field(default_factory=list)
+    interrupted: bool = False
+
+
+@dataclass
+class _Worker:
+    process: BaseProcess
+    pipe: Connection
+    run: PlannedRun | None = None
+    since: float = 0.0
+
+
+def run_all(
+    todo: Sequence[PlannedRun],
+    store: Store,
+    *,
+    device: str,
+    jobs: int,
+    timeout: float | None,
+    listener: Listener,
+    force: bool = False,
+) -> Outcome:
+    """Execute runs in worker processes.
+
+    Parameters
+    ----------
+    todo
+        What to execute, in this order.
+    store
+        Where results and failures go.
+    device
+        ``cpu`` or ``cuda``.
+    jobs
+        Worker processes; the cores are shared among them.
+    timeout
+        Seconds after which a run is ended and counted as failed; None waits for ever.
+    listener
+        Told of every event.
+    force
+        Execute runs again that are finished.
+
+    Returns
+    -------
+    Outcome
+        ``interrupted`` is true after Ctrl-C; unfinished runs then left nothing behind.
+    """
+    outcome, waiting = Outcome(), list(reversed(todo))
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    workers: list[_Worker] = []
+    try:
+        workers = [_start(store, device, threads, force) for _ in range(min(jobs, len(todo)))]
+        for worker in workers:
+            _next(worker, waiting)
+        while any(worker.run for worker in workers):
+            _listen(workers, waiting, outcome, listener)
+            for place, worker in enumerate(workers):
+                broken = _broken(worker, timeout)
+                if broken is not None:
+                    assert worker.run is not None
+                    kind, reason = broken
+                    _stop(worker)
+                    store.fail(worker.run.spec, worker.run.label, kind, reason)
+                    _settle(worker, Event("failed", text=reason), outcome, listener)
+                    workers[place] = _start(store, device, threads, force)
+                    _next(workers[place], waiting)
+    except KeyboardInterrupt:
+        outcome.interrupted = True
+    finally:
+        for worker in workers:
+            _stop(worker)
+    return outcome
+
+
+def _start(store: Store, device: str, threads: int, force: bool) -> _Worker:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=work, args=(theirs, store, device, threads, force), daemon=True)
+    process.start()
+    theirs.close()
+    return _Worker(process, ours)
+
+
+def _next(worker: _Worker, waiting: list[PlannedRun]) -> None:
+    worker.run = waiting.pop() if waiting else None
+    worker.since = time.monotonic()
+    if worker.run is not None:
+        worker.pipe.send(worker.run)
+
+
+def _listen(workers: list[_Worker], waiting: list[PlannedRun], outcome: Outcome, listener: Listener) -> None:
+    busy = {worker.pipe: worker for worker in workers if worker.run is not None}
+    for pipe in wait(list(busy), timeout=0.2):
+        worker = busy[pipe]  # type: ignore[index]
+        try:
+            event: Event = worker.pipe.recv()
+        except (EOFError, ConnectionError):
+            continue  # The process died; `_broken` finds it.
+        _settle(worker, event, outcome, listener)
+        if event.kind != "progress":
+            _next(worker, waiting)
+
+
+def _settle(worker: _Worker, event: Event, outcome: Outcome, listener: Listener) -> None:
+    run = worker.run
+    assert run is not None
+    if event.kind == "done":
+        outcome.done.append(run)
+    elif event.kind == "elsewhere":
+        outcome.elsewhere.append(run)
+    elif event.kind == "failed":
+        outcome.failed.append((run, event.text))
+    listener(run, event, time.monotonic() - worker.since)
+
+
+def _broken(worker: _Worker, timeout: float | None) -> tuple[str, str] | None:
+    if worker.run is None:
+        return None
+    if timeout is not None and time.monotonic() - worker.since > timeout:
+        return "timeout", f"It took longer than {timeout:g} s (--timeout)."
+    if not worker.process.is_alive() and not worker.pipe.poll():
+        return "died", f"The worker process ended with code {worker.process.exitcode}, often for lack of memory."
+    return None
+
+
+def _stop(worker: _Worker) -> None:
+    worker.pipe.close()
+    # A worker writes into a temporary folder only, so ending it in the middle of a run leaves no half result.
+    worker.process.terminate()
+    worker.process.join(5)
+    if worker.process.is_alive():
+        worker.process.kill()
+        worker.process.join()

@@ -1,0 +1,254 @@
+"""A folder of finished runs, each named by the hash of what it is; failures are kept apart.
+
+``<root>/<key>/`` holds a finished run: run.json (spec, environment, timings, checksums), predictions.parquet,
+features.safetensors, train.jsonl and method.safetensors.  ``<root>/failures/<key>/error.json`` says why a run failed.
+A directory appears under its key by one rename after all its files are on disk, so what exists is complete.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from filelock import FileLock, Timeout
+
+from adu_bench.core.errors import UserError
+from adu_bench.core.hashing import KEY_LENGTH, file_sha256
+from adu_bench.core.specs import RunSpec
+
+FORMAT = 1
+_TEMPORARY = ".tmp-"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Parameters
+    ----------
+    path
+        Its directory.
+    info
+        The content of run.json.
+    """
+
+    path: Path
+    info: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        """The hash of the spec, which is the directory's name."""
+        return self.info["key"]
+
+    @property
+    def spec(self) -> RunSpec:
+        """What was run."""
+        return RunSpec.from_dict(self.info["spec"])
+
+    @property
+    def label(self) -> str:
+        """The method as it was named when the run was planned, for example ``adu[gamma=3.0]``."""
+        return self.info["label"]
+
+    @property
+    def measured(self) -> dict[str, float]:
+        """What was measured besides predictions: trainable_parameters, peak_memory_mb, image_passes, seconds."""
+        return self.info["measured"]
+
+    def predictions(self) -> pd.DataFrame:
+        """Return one row a test image; the columns are those of `adu_bench.runner.evaluate.predict`.
+
+        Raises
+        ------
+        UserError
+            If the file is missing or its checksum is wrong.
+        """
+        return pd.read_parquet(self._checked("predictions.parquet"))
+
+    def features(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return unit features (M, D), float16, of a fixed subsample, and its row positions in the predictions."""
+        from safetensors.numpy import load_file
+
+        stored = load_file(self._checked("features.safetensors"))
+        return stored["features"], stored["rows"]
+
+    def _checked(self, name: str) -> Path:
+        path = self.path / name
+        if not path.is_file() or file_sha256(path) != self.info["checksums"].get(name):
+            raise UserError(
+                f"The run '{self.path}' is damaged.",
+                f"Its file {name} is missing or was changed after the run.",
+                f"Delete the folder and run again: rm -r '{self.path}'",
+            )
+        return path
+
+
+class Store:
+    """The runs below one folder; creating a `Store` does not touch the disk."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+
+    def has(self, key: str) -> bool:
+        """Return whether the run is finished."""
+        return (self.root / key / "run.json").is_file()
+
+    def load(self, key: str) -> Run:
+        """Return a finished run.
+
+        Raises
+        ------
+        UserError
+            If there is none, or its run.json is unreadable or belongs to another key.
+        """
+        path = self.root / key
+        try:
+            info = json.loads((path / "run.json").read_text(encoding="utf-8"))
+            matches = info["format"] == FORMAT and info["key"] == key and RunSpec.from_dict(info["spec"]).key == key
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"The run '{path}' cannot be read.", f"{type(error).__name__}: {error}.", "Delete the folder and run again."
+            ) from error
+        if not matches:
+            raise UserError(
+                f"The run '{path}' is not what its name says.",
+                "Its spec does not hash to its key, so it was changed or written by another version.",
+                "Delete the folder and run again.",
+            )
+        return Run(path, info)
+
+    def keys(self) -> list[str]:
+        """Return the keys of all finished runs, sorted."""
+        if not self.root.is_dir():
+            return []
+        names = (path.name for path in self.root.iterdir())
+        return sorted(name for name in names if len(name) == KEY_LENGTH and self.has(name))
+
+    def runs(self, keys: Iterable[str] | None = None) -> list[Run]:
+        """Return finished runs: all, or those of the given keys that are finished."""
+        return [self.load(key) for key in (self.keys() if keys is None else keys) if self.has(key)]
+
+    @contextmanager
+    def lock(self, key: str) -> Iterator[bool]:
+        """Hold a run for this process; yields False where another live process holds it."""
+        folder = self._made(self.root / ".locks")
+        lock = FileLock(folder / f"{key}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
+
+    @contextmanager
+    def begin(self, key: str) -> Iterator[Path]:
+        """Yield an empty folder to write a run's files into; afterwards it becomes the run, or vanishes on an error.
+
+        Call it while holding `lock`.  `run.json` is written by `finish`.
+        """
+        temporary = self.root / f"{_TEMPORARY}{key}"
+        # A killed process may have left its folder; the lock says that nobody is using it.
+        shutil.rmtree(temporary, ignore_errors=True)
+        self._made(temporary)
+        try:
+            yield temporary
+            for path in temporary.iterdir():
+                _sync(path)
+            _sync(temporary)
+            target = self.root / key
+            if target.exists():
+                shutil.rmtree(target)
+            temporary.rename(target)
+            _sync(self.root)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        shutil.rmtree(self.root / "failures" / key, ignore_errors=True)
+
+    def finish(self, folder: Path, spec: RunSpec, label: str, **info: Any) -> None:
+        """Write run.json over the other files of a folder that `begin` gave."""
+        record = {
+            "format": FORMAT,
+            "key": spec.key,
+            "label": label,
+            "spec": spec.to_dict(),
+            "finished": _now(),
+            **info,
+            "checksums": {path.name: file_sha256(path) for path in sorted(folder.iterdir())},
+        }
+        (folder / "run.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+    def fail(self, spec: RunSpec, label: str, kind: str, reason: str, traceback: str = "") -> None:
+        """Record why a run failed; it never counts as done and is tried again next time."""
+        folder = self._made(self.root / "failures" / spec.key)
+        record = {
+            "key": spec.key,
+            "label": label,
+            "kind": kind,
+            "reason": reason,
+            "when": _now(),
+            "spec": spec.to_dict(),
+            "traceback": traceback,
+        }
+        temporary = folder / "error.tmp"
+        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        temporary.replace(folder / "error.json")
+
+    def failure(self, key: str) -> dict[str, Any] | None:
+        """Return the record of a run's last failure, if there is one."""
+        try:
+            return json.loads((self.root / "failures" / key / "error.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+
+    def require_writable(self) -> None:
+        """Check that runs can be written.
+
+        Raises
+        ------
+        UserError
+            If the folder cannot be made or written to.
+        """
+        probe = self._made(self.root) / f".probe-{os.getpid()}"
+        try:
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise _unwritable(self.root, error) from error
+
+    def _made(self, folder: Path) -> Path:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unwritable(self.root, error) from error
+        return folder
+
+
+def _unwritable(root: Path, error: OSError) -> UserError:
+    return UserError(
+        f"The output folder '{root}' cannot be written.", f"{error.strerror or error}.", "Choose another folder with --out."
+    )
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -1,0 +1,209 @@
+"""A suite, read from YAML and checked against its data set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from adu_bench.core.errors import unknown
+from adu_bench.core.paths import RESOURCES
+from adu_bench.core.specs import Task, TrainingSpec, Value
+from adu_bench.data.index import data_hash, task_rows
+from adu_bench.data.sources import open_source
+from adu_bench.suites.document import Document
+
+FOLDER = RESOURCES / "suites"
+PRECISIONS = ("fp32", "bf16", "fp16")
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A named set of tasks and how they are run.
+
+    Parameters
+    ----------
+    name, title
+        Name on the command line, and one line for people.
+    dataset
+        Name of the data set.
+    template
+        Text with one ``{}`` for the class name.
+    domains
+        The domains that take part.
+    classes
+        Class names in label order.
+    forget
+        The forget set of each task.
+    shots
+        Training pictures for each (class, domain).
+    seeds
+        Seeds of the repetitions.
+    backbone
+        Default backbone.
+    training
+        Batch size and precision of training.
+    methods
+        Default methods or groups.
+    budget
+        Values for all methods that have a field of that name.
+    settings
+        Values for one preset each, chosen on the validation pool.
+    """
+
+    name: str
+    title: str
+    dataset: str
+    template: str
+    domains: tuple[str, ...]
+    classes: tuple[str, ...]
+    forget: tuple[tuple[str, ...], ...]
+    shots: int
+    seeds: tuple[int, ...]
+    backbone: str
+    training: TrainingSpec
+    methods: tuple[str, ...]
+    budget: Mapping[str, Value]
+    settings: Mapping[str, Mapping[str, Value]]
+
+    @cached_property
+    def data_hash(self) -> str:
+        """Digest of the pictures that the suite's tasks use."""
+        return data_hash(task_rows(open_source(self.dataset).index, self.domains, self.classes))
+
+    def tasks(self) -> list[Task]:
+        """Return the suite's tasks, fewest forget domains first."""
+        return [
+            Task(self.dataset, self.data_hash, self.domains, forget, self.classes, self.template, self.shots)
+            for forget in self.forget
+        ]
+
+
+def suite_names() -> tuple[str, ...]:
+    """Return the names of the shipped suites."""
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
+
+
+def load_suite(name: str) -> Suite:
+    """Read a suite by name, or from a YAML file by path.
+
+    Raises
+    ------
+    UserError
+        If there is no such suite, or its file is malformed; the line is named.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
+    if not path.is_file():
+        raise unknown("suite", name, suite_names())
+    return _read(Document.read(path), path.stem)
+
+
+def _read(document: Document, name: str) -> Suite:
+    """Check each entry in turn; every error names the line that it is on."""
+    base = document.take("extends", str, None)
+    if base is not None:
+        document = Document.read(FOLDER / f"{base}.yaml", below=document)
+    source = open_source(document.take("dataset", str))
+    domains = _domains(document, source.domains)
+    suite = Suite(
+        name=name,
+        title=document.take("title", str),
+        dataset=source.name,
+        template=_template(document),
+        domains=domains,
+        classes=_classes(document, source.classes),
+        forget=_forget(document, domains),
+        shots=_at_least(document, "shots", 1),
+        seeds=tuple(document.take_list("seeds", int)),
+        backbone=document.take("backbone", str),
+        training=_training(document),
+        methods=tuple(document.take_list("methods", str)),
+        budget=document.take("budget", dict, {}),
+        settings=document.take("settings", dict, {}),
+    )
+    document.finish()
+    return suite
+
+
+def _domains(document: Document, known: tuple[str, ...]) -> tuple[str, ...]:
+    named = document.take_list("domains", str, list(known))
+    for domain in named:
+        if domain not in known:
+            raise document.problem("domains", f"'{domain}' is no domain of the data set", f"Choose from: {', '.join(known)}.")
+    return tuple(domain for domain in known if domain in named)
+
+
+def _template(document: Document) -> str:
+    template = document.take("template", str)
+    if template.count("{}") != 1:
+        raise document.problem("template", "a template has one {} for the class name", 'For example "a picture of a {}."')
+    return template
+
+
+def _classes(document: Document, known: tuple[str, ...]) -> tuple[str, ...]:
+    """Read a class set: ``all``, a list of names, ``{first: n}`` or ``{file: PATH}`` with a name a line."""
+    given = document.take("classes", (str, list, dict), "all")
+    if given == "all":
+        return known
+    if isinstance(given, dict) and set(given) == {"first"} and isinstance(given["first"], int):
+        names = list(known[: given["first"]])
+    elif isinstance(given, dict) and set(given) == {"file"}:
+        path = document.path.parent / str(given["file"])
+        try:
+            names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        except OSError as error:
+            raise document.problem("classes", f"the file '{path}' cannot be read", "Give a file with one class name a line.") from error
+    elif isinstance(given, list):
+        names = [str(name) for name in given]
+    else:
+        raise document.problem("classes", "a class set is all, a list, {first: n} or {file: PATH}", "Write classes: all.")
+    for name in names:
+        if name not in known:
+            near = unknown("class", name, known)
+            raise document.problem("classes", f"'{name}' is no class of the data set", near.remedy)
+    if len(set(names)) < 2 or len(set(names)) != len(names):
+        raise document.problem("classes", "a class set has at least two different names", "Name each class once.")
+    return tuple(names)
+
+
+def _forget(document: Document, domains: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    """Read the forget sets: ``{sizes: [1, 2]}`` for all subsets of these sizes, or a list of lists of domains."""
+    given = document.take("forget", (dict, list))
+    if isinstance(given, dict):
+        sizes = given.get("sizes")
+        if set(given) != {"sizes"} or not isinstance(sizes, list) or not all(isinstance(size, int) for size in sizes):
+            raise document.problem("forget", "it must be {sizes: [1, ...]} or a list of lists of domains", "Write forget: {sizes: [1]}.")
+        subsets = [subset for size in sizes for subset in combinations(domains, size)]
+    else:
+        subsets = [tuple(subset) if isinstance(subset, list) else (subset,) for subset in given]
+    for subset in subsets:
+        for domain in subset:
+            if domain not in domains:
+                raise document.problem("forget", f"'{domain}' is no domain of the suite", f"Choose from: {', '.join(domains)}.")
+        if not 0 < len(set(subset)) < len(domains):
+            raise document.problem(
+                "forget",
+                "a task must forget at least one domain and keep at least one",
+                f"Use between 1 and {len(domains) - 1} of: {', '.join(domains)}.",
+            )
+    if not subsets:
+        raise document.problem("forget", "it names no task", "Write forget: {sizes: [1]}.")
+    return tuple(tuple(domain for domain in domains if domain in subset) for subset in subsets)
+
+
+def _at_least(document: Document, key: str, least: int) -> int:
+    value = document.take(key, int)
+    if value < least:
+        raise document.problem(key, f"{value} is below {least}", f"Write {key}: {least} or more.")
+    return value
+
+
+def _training(document: Document) -> TrainingSpec:
+    given: dict[str, Any] = document.take("training", dict)
+    batch, precision = given.get("batch"), given.get("precision")
+    if set(given) != {"batch", "precision"} or not isinstance(batch, int) or batch < 1 or precision not in PRECISIONS:
+        raise document.problem("training", "it has a batch size and a precision", "Write training: {batch: 64, precision: fp32}.")
+    return TrainingSpec(batch, precision)

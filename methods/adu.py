@@ -1,0 +1,151 @@
+"""Approximate domain unlearning by domain disentangling and instance-wise prompts (Kawamura et al. 2025)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from adu_bench.api import (
+    Batch,
+    Card,
+    Classifier,
+    DomainHead,
+    InstaPG,
+    Losses,
+    Method,
+    Preset,
+    Problem,
+    TextPrompts,
+    VisualPrompts,
+    domain_ce,
+    domain_mmd2,
+    fit,
+    memorize,
+    neg_entropy,
+    uniform_ce,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adu(Method):
+    """Pull the domains apart in feature space (domain cross-entropy, maximised MMD) and adapt prompts to each image."""
+
+    card = Card(
+        name="adu",
+        group="paper",
+        title="Approximate Domain Unlearning for Vision-Language Models",
+        authors="Kawamura et al.",
+        year=2025,
+        paper="arXiv:2510.08132",
+        licence="MIT",
+        notes=(
+            "The paper's equations: L_memorize + L_forget + gamma L_CE - lambda MMD^2. The released code differs; "
+            "it is the preset adu-released. The kernel and its bandwidth are taken from the released code, since "
+            "the paper's text on them is not public. Its entropy form of L_forget has almost no gradient on "
+            "confident images (2e-8 against 0.99 at a logit gap of 25 over 65 classes)."
+        ),
+    )
+    presets = (
+        Preset(
+            "adu-released",
+            group="paper",
+            summary="The authors' released code, where it differs from the paper.",
+            lam=0.5,
+            forget_loss="neg_entropy",
+            mmd_space="domain_logits",
+            domain_outputs="domains_times_classes",
+            text_prompts=8,
+        ),
+        Preset("adu-no-ddl", group="ablation", summary="InstaPG without the disentangling loss.", gamma=0.0, lam=0.0),
+        Preset("adu-no-instapg", group="ablation", summary="Disentangling loss without InstaPG.", instapg=False),
+        Preset("adu-ce-only", group="ablation", summary="Disentangling by domain cross-entropy alone.", lam=0.0),
+        Preset("adu-mmd-only", group="ablation", summary="Disentangling by MMD alone.", gamma=0.0),
+    )
+
+    epochs: int = 50
+    """Passes over the few-shot images."""
+    lr: float = 2.5e-3
+    """Peak learning rate of SGD."""
+    gamma: float = 30.0
+    """Weight of the domain classifier's cross-entropy."""
+    lam: float = 10.0
+    """Weight (lambda) of the squared MMD, which is maximised."""
+    forget_loss: Literal["uniform_ce", "neg_entropy"] = "uniform_ce"
+    """Cross-entropy from the uniform distribution (paper) or negative entropy (released code)."""
+    mmd_space: Literal["features", "domain_logits"] = "features"
+    """Where the MMD is measured: image features (paper) or the domain classifier's outputs (released code)."""
+    bandwidth: Literal["median", "fixed"] = "median"
+    """Kernel width: median distance across each pair of domains, or the mean over widths .1, .2, .4 and .8."""
+    pair_reduce: Literal["mean", "sum"] = "mean"
+    """Mean (paper) or sum of the MMD over pairs of domains."""
+    domain_outputs: Literal["domains", "domains_times_classes"] = "domains"
+    """Outputs of the domain classifier; the released code has many that no label uses."""
+    prompt_length: int = 8
+    """Prompt tokens a block."""
+    prompt_depth: int = 9
+    """Leading blocks with prompts of their own, at most the tower's depth."""
+    instapg: bool = True
+    """Generate one block's prompts from the image."""
+    instapg_block: int = 9
+    """The block (from 1) whose prompts are generated, at most the last prompted one."""
+    instapg_norms: bool = True
+    """Separate LayerNorms for queries and for patches in InstaPG (released code)."""
+    instapg_ffn: bool = True
+    """A feed-forward layer after InstaPG's attention (released code)."""
+    text_prompts: int = 0
+    """Learned text context tokens; the paper keeps the text side fixed, the released code learns 8."""
+    balanced: bool = False
+    """Give every batch the same number of images of each domain."""
+    crop: float = 0.08
+    """Smallest share of the area that random-resized-crop keeps."""
+
+    def unlearn(self, problem: Problem) -> Classifier:
+        """Train prompts, InstaPG and the domain classifier jointly."""
+        model = problem.classifier()
+        self._add_parts(model)
+        width = len(problem.domains) * (1 if self.domain_outputs == "domains" else len(problem.classes))
+        domain_head = model.add("domain_head", DomainHead(model.feature_width, width))
+
+        def loss(batch: Batch) -> Losses:
+            features = model.features(batch.images)
+            logits = model.classify(features)
+            terms = {
+                "memorize": memorize(logits, batch.labels, batch.forget),
+                "forget": self._forget(logits, batch.forget),
+            }
+            if self.gamma or (self.lam and self.mmd_space == "domain_logits"):
+                domain_logits = domain_head(features)
+                terms["domain_ce"] = self.gamma * domain_ce(domain_logits, batch.domains)
+            if self.lam:
+                space = features if self.mmd_space == "features" else domain_logits
+                terms["mmd"] = -self.lam * self._mmd2(space, batch.domains)
+            return terms
+
+        return fit(
+            problem, model, loss, epochs=self.epochs, lr=self.lr, crop=self.crop, balanced=self.balanced
+        )
+
+    def _add_parts(self, model: Classifier) -> None:
+        depth = min(self.prompt_depth, model.image_depth)
+        model.add("prompts", VisualPrompts(self.prompt_length, depth, model.image_width))
+        if self.instapg:
+            block = min(self.instapg_block, depth) - 1
+            generator = InstaPG(
+                self.prompt_length,
+                block,
+                model.image_width,
+                model.image_heads,
+                separate_norms=self.instapg_norms,
+                feed_forward=self.instapg_ffn,
+            )
+            model.add("instapg", generator)
+        if self.text_prompts:
+            depth = min(self.prompt_depth, model.text_depth)
+            model.add("text_prompts", TextPrompts(self.text_prompts, depth, model.text_width))
+
+    def _forget(self, logits: Tensor, forget: Tensor) -> Tensor:
+        return uniform_ce(logits, forget) if self.forget_loss == "uniform_ce" else neg_entropy(logits, forget)
+
+    def _mmd2(self, space: Tensor, domains: Tensor) -> Tensor:
+        bandwidth = "median" if self.bandwidth == "median" else (0.1, 0.2, 0.4, 0.8)
+        return domain_mmd2(space, domains, bandwidth, self.pair_reduce)

@@ -1,0 +1,58 @@
+"""The ADU paper's baseline: prompts tuned to keep some domains and to be uncertain in the others."""
+
+from dataclasses import dataclass
+
+from adu_bench.api import (
+    Batch,
+    Card,
+    Classifier,
+    Losses,
+    Method,
+    Problem,
+    VisualPrompts,
+    fit,
+    memorize,
+    uniform_ce,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baseline(Method):
+    """Tune deep visual prompts with cross-entropy on retain domains and towards uniform answers on forget domains."""
+
+    card = Card(
+        name="baseline",
+        group="paper",
+        title="Approximate Domain Unlearning for Vision-Language Models (baseline)",
+        authors="Kawamura et al.",
+        year=2025,
+        paper="arXiv:2510.08132",
+        licence="MIT",
+        notes="L_memorize + L_forget with the settings of the released code's visual prompts.",
+    )
+
+    epochs: int = 50
+    """Passes over the few-shot images."""
+    lr: float = 2.5e-3
+    """Peak learning rate of SGD."""
+    prompt_length: int = 8
+    """Prompt tokens a block."""
+    prompt_depth: int = 9
+    """Leading blocks with prompts of their own, at most the tower's depth."""
+    crop: float = 0.08
+    """Smallest share of the area that random-resized-crop keeps."""
+
+    def unlearn(self, problem: Problem) -> Classifier:
+        """Tune the prompts with the two losses."""
+        model = problem.classifier()
+        depth = min(self.prompt_depth, model.image_depth)
+        model.add("prompts", VisualPrompts(self.prompt_length, depth, model.image_width))
+
+        def loss(batch: Batch) -> Losses:
+            logits = model.logits(batch.images)
+            return {
+                "memorize": memorize(logits, batch.labels, batch.forget),
+                "forget": uniform_ce(logits, batch.forget),
+            }
+
+        return fit(problem, model, loss, epochs=self.epochs, lr=self.lr, crop=self.crop)
