@@ -38,8 +38,11 @@ class Part(nn.Module):
         part = super().__new__(cls)
         bound = inspect.signature(cls.__init__).bind(part, *values, **named)
         bound.apply_defaults()
+        variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        given = {name: value for name, value in bound.arguments.items() if name != "self"}
+        given = {name: value for name, value in given.items() if bound.signature.parameters[name].kind not in variable}
         # nn.Module's own attribute hook is not usable before its constructor has run.
-        object.__setattr__(part, "settings", {k: v for k, v in bound.arguments.items() if k != "self"})
+        object.__setattr__(part, "settings", given)
         object.__setattr__(part, "enabled", True)
         return part
 

@@ -1,8 +1,8 @@
 """Train the shipped small CLIP: ``python -m adu_bench.clip.pretrain --styles DIR --out DIR --minutes 45``.
 
 Contrastive learning over captions that may occur several times in a batch: an image's positives are all copies of
-its caption, so two clocks are not pushed apart (the multi-positive form of CLIP's loss).  Half of the captions of
-classed pictures name the class, the others name the picture.  The run is seeded, writes a checkpoint every few
+its caption, so two clocks are not pushed apart (the multi-positive form of CLIP's loss).  Captions of classed pictures
+name the class or the picture.  The run is seeded, writes a checkpoint every few
 minutes and resumes from it; the validation pool guides, the test pool is read once at the end.
 """
 
@@ -40,8 +40,14 @@ class Settings:
     weight_decay: float = 0.1
     warmup: int = 300
     average: float = 0.999
-    held_share: float = 0.35
-    """Share of each batch drawn from the pictures of the classes (domains' and other styles'), the rest from all."""
+    broad: float = 0.35
+    """Share of the steps that learn broadly from all pictures; the rest learns mostly from those of the classes."""
+    classed_share: tuple[float, float] = (0.35, 0.8)
+    """Share of each batch that is drawn from the pictures of the classes, before and after that point."""
+    class_captions: tuple[float, float] = (0.6, 0.85)
+    """Share of the pictures of a class whose caption names the class instead of the picture, before and after."""
+    strength: tuple[float, float] = (1.0, 0.45)
+    """Strength of the changes of hand, before and after."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -109,12 +115,13 @@ class Trainer:
     def _train_step(self) -> float:
         rng = np.random.default_rng([self.options.seed, self.step])
         torch_rng = torch.Generator().manual_seed(self.options.seed * 1_000_003 + self.step)
-        half = int(self.settings.held_share * self.settings.batch)
+        late = int(self.step >= self.settings.broad * self.steps)
+        half = int(self.settings.classed_share[late] * self.settings.batch)
         rows = np.concatenate(
             [rng.choice(self.classed, half), rng.integers(len(self.pixels), size=self.settings.batch - half)]
         )
-        texts, targets = self._captions(rows, rng)
-        images = augment(self.pixels[torch.from_numpy(rows)], torch_rng)
+        texts, targets = self._captions(rows, self.settings.class_captions[late], rng)
+        images = augment(self.pixels[torch.from_numpy(rows)], self.settings.strength[late], torch_rng)
         for group in self.optimiser.param_groups:
             group["lr"] = self._rate()
         image = self.model.encode_image((images - 0.8) / 0.3)
@@ -129,13 +136,13 @@ class Trainer:
         self._update_average()
         return float(loss.detach())
 
-    def _captions(self, rows: np.ndarray, rng: np.random.Generator) -> tuple[list[str], np.ndarray]:
+    def _captions(self, rows: np.ndarray, share: float, rng: np.random.Generator) -> tuple[list[str], np.ndarray]:
         places: dict[str, int] = {}
         targets = np.empty(len(rows), np.int64)
         template = TEMPLATES[int(rng.integers(len(TEMPLATES)))] if rng.random() < 0.5 else TEMPLATE
         for place, row in enumerate(rows):
             label, name = self.corpus.labels[row], self.corpus.names[row]
-            text = template.format(label if label and rng.random() < 0.6 else name)
+            text = template.format(label if label and rng.random() < share else name)
             targets[place] = places.setdefault(text, len(places))
         return list(places), targets
 

@@ -7,13 +7,15 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 
-def augment(pictures: Tensor, rng: torch.Generator) -> Tensor:
+def augment(pictures: Tensor, strength: float, rng: torch.Generator) -> Tensor:
     """Draw a batch anew.
 
     Parameters
     ----------
     pictures
         (N, 3, S, S), uint8, on white.
+    strength
+        Factor on how often each change other than geometry happens.
     rng
         CPU generator.
 
@@ -23,14 +25,18 @@ def augment(pictures: Tensor, rng: torch.Generator) -> Tensor:
         (N, 3, S, S), float32 in 0..1.
     """
     images = _moved(pictures.float() / 255, rng)
-    images = _some(images, 0.5, rng, _other_colours)
-    images = _some(images, 0.25, rng, _grey)
-    images = _some(images, 0.22, rng, _lines)
-    images = _some(images, 0.12, rng, _glyphs)
-    images = _some(images, 0.15, rng, _strokes)
-    images = _some(images, 0.08, rng, lambda part, _rng: 1 - part)
-    images = _some(images, 0.08, rng, _tinted)
-    return _some(images, 0.3, rng, _holes).clamp(0, 1)
+    for share, change in (
+        (0.5, _other_colours),
+        (0.25, _grey),
+        (0.22, _lines),
+        (0.12, _glyphs),
+        (0.15, _strokes),
+        (0.08, _inverted),
+        (0.08, _tinted),
+        (0.3, _holes),
+    ):
+        images = _some(images, share * strength, rng, change)
+    return images.clamp(0, 1)
 
 
 def _some(images: Tensor, share: float, rng: torch.Generator, change) -> Tensor:  # noqa: ANN001
@@ -77,6 +83,10 @@ def _brightness(images: Tensor) -> Tensor:
 
 def _grey(images: Tensor, rng: torch.Generator) -> Tensor:
     return _brightness(images).expand_as(images)
+
+
+def _inverted(images: Tensor, rng: torch.Generator) -> Tensor:
+    return 1 - images
 
 
 def _lines(images: Tensor, rng: torch.Generator) -> Tensor:

@@ -44,6 +44,8 @@ def work(pipe: Connection, store: Store, device: str, threads: int, force: bool)
     import torch
 
     torch.set_num_threads(threads)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     while True:
         try:
             planned: PlannedRun = pipe.recv()

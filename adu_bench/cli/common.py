@@ -1,0 +1,101 @@
+"""Options that several commands share, and their values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adu_bench.core.errors import UserError
+
+if TYPE_CHECKING:
+    from adu_bench.registry import Catalogue
+    from adu_bench.runner.plan import Plan
+    from adu_bench.suites import Suite
+
+DEFAULT_SUITE = "emoji-mini"
+
+
+def suite_option(parser: Any) -> None:
+    """Add ``--suite``."""
+    parser.add_argument("--suite", type=str, default=DEFAULT_SUITE, metavar="NAME", help="suite, or path of a YAML file")
+
+
+def from_option(parser: Any) -> None:
+    """Add ``--from``."""
+    parser.add_argument("--from", type=str, default="", metavar="DIR", help="folder or file with further methods")
+
+
+def plan_options(parser: Any) -> None:
+    """Add the options that decide which runs make up a plan."""
+    suite_option(parser)
+    parser.add_argument(
+        "--methods",
+        type=str,
+        default="",
+        metavar="NAMES",
+        help='all, groups (paper, reference, ablation, other) or names such as "adu[gamma=10],baseline" '
+        "(default: what the suite says)",
+    )
+    parser.add_argument("--seeds", type=str, default="", metavar="N|LIST", help="number of seeds, or a list such as 1,5")
+    parser.add_argument("--backbone", type=str, default="", metavar="NAME", help="emoji-clip, MODEL:TAG or MODEL:FILE")
+    parser.add_argument("--limit", type=int, default=0, metavar="N", help="only the first N tasks")
+    from_option(parser)
+
+
+def flag(parser: Any, name: str, help: str) -> None:  # noqa: A002 - argparse's own word
+    """Add a switch without a value."""
+    parser.add_argument(f"--{name}", action="store_true", help=help)
+
+
+def catalogue_of(options: Any) -> Catalogue:
+    """Return the known methods, with those of ``--from``."""
+    from adu_bench.registry import Catalogue
+
+    extra = options["from"]
+    return Catalogue([Path(extra)] if extra else [])
+
+
+def plan_of(options: Any, runs: Path, *, force: bool = False) -> Plan:
+    """Return the plan that the options describe."""
+    from adu_bench.runner.plan import plan
+    from adu_bench.store import Store
+    from adu_bench.suites import load_suite
+
+    suite = load_suite(options.suite)
+    chosen = [options.methods] if options.methods else list(suite.methods)
+    if options.limit < 0:
+        raise UserError(f"--limit {options.limit} is below zero.", "It counts tasks.", "Give 1 or more.")
+    return plan(
+        suite,
+        catalogue_of(options).select(chosen),
+        Store(runs),
+        seeds=seeds_of(options.seeds, suite),
+        backbone=options.backbone or None,
+        limit=options.limit or None,
+        force=force,
+    )
+
+
+def seeds_of(text: str, suite: Suite) -> Sequence[int] | None:
+    """Read ``--seeds``: a count of seeds (1 to N), a list with commas, or nothing for the suite's own.
+
+    Raises
+    ------
+    UserError
+        If it is neither.
+    """
+    if not text:
+        return None
+    parts = [part for part in text.split(",") if part.strip()]
+    try:
+        numbers = [int(part) for part in parts]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < ("," not in text) or len(set(numbers)) != len(numbers):
+        raise UserError(
+            f"'{text}' is no choice of seeds.",
+            "Seeds are a count, or different whole numbers with commas.",
+            f"For example --seeds 3 or --seeds 1,5 ('{suite.name}' uses {','.join(map(str, suite.seeds))}).",
+        )
+    return numbers if "," in text else list(range(1, numbers[0] + 1))

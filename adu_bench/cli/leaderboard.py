@@ -1,0 +1,106 @@
+"""Print a leaderboard from committed rows or from runs; write or check the committed ones."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from adu_bench.cli.common import catalogue_of, flag, plan_of, plan_options
+from adu_bench.core.errors import UserError, unknown
+
+
+def options(parser: Any) -> None:
+    """Add the command's options."""
+    plan_options(parser)
+    parser.add_argument("--runs", type=str, default="", metavar="DIR", help="make the board from these runs")
+    parser.add_argument("--rows", type=str, default="", metavar="DIR", help="make the board from these committed rows")
+    parser.add_argument("--format", type=str, default="", metavar="md|csv|json|tex|html", help="print in this format")
+    parser.add_argument("--write", type=str, default="", metavar="DIR", help="write rows from --runs, and all pages, there")
+    flag(parser, "check", "fail if a generated file of --rows is stale")
+
+
+def run(options: Any) -> int:
+    """Print the board, or write or check the committed files."""
+    from adu_bench.report.formats import FORMATS, render
+
+    if options.format and options.format not in FORMATS:
+        raise unknown("format", options.format, FORMATS)
+    if options.check:
+        return _check(options)
+    if options.write:
+        return _write(options)
+    board = _board(options)
+    if options.format:
+        sys.stdout.write(render(board, options.format))
+    else:
+        from rich.console import Console
+
+        from adu_bench.report.terminal import print_board
+
+        print_board(board, Console())
+    return 0
+
+
+def _board(options: Any) -> Any:
+    """Read what is named, else the committed rows of the suite, else the runs in ``runs``."""
+    from adu_bench.report.pages import committed_board
+    from adu_bench.report.rows import rows_dir
+
+    rows = Path(options.rows) if options.rows else rows_dir()
+    committed = any((rows / options.suite).glob("*.json"))
+    if options.rows or (committed and not options.runs and not options.methods):
+        return committed_board(rows, options.suite, catalogue_of(options))
+    return _from_runs(options, Path(options.runs or "runs"))
+
+
+def _from_runs(options: Any, folder: Path) -> Any:
+    from adu_bench.report.board import make_board
+    from adu_bench.store import Store
+
+    if not folder.is_dir():
+        raise UserError(
+            f"There is no folder '{folder}' with runs, and no committed rows for '{options.suite}'.",
+            "A board is made of results.",
+            f"adu-bench run --suite {options.suite}",
+        )
+    runs = Store(folder).runs()
+    if not options.methods:
+        known = catalogue_of(options).presets
+        labels = dict.fromkeys(run.label for run in runs if run.label.partition("[")[0] in known)
+        options.methods = ",".join(labels)
+    return make_board(plan_of(options, folder), runs)
+
+
+def _write(options: Any) -> int:
+    from adu_bench.report.pages import write_pages
+    from adu_bench.report.rows import write_row
+    from adu_bench.store import Store
+
+    target, catalogue = Path(options.write), catalogue_of(options)
+    if options.runs:
+        plan, store = plan_of(options, Path(options.runs)), Store(Path(options.runs))
+        for label in dict.fromkeys(run.label for run in plan.runs):
+            planned = [run for run in plan.runs if run.label == label]
+            if all(store.has(run.spec.key) for run in planned):
+                card = catalogue.presets[label.partition("[")[0]][1].card
+                runs = [store.load(run.spec.key) for run in planned]
+                print(f"wrote {write_row(target, plan.suite.name, planned, runs, card)}")
+            else:
+                print(f"left out {label}: its block is not complete")
+    for path in write_pages(target, catalogue):
+        print(f"wrote {path}")
+    return 0
+
+
+def _check(options: Any) -> int:
+    from adu_bench.report.pages import stale_pages
+    from adu_bench.report.rows import rows_dir
+
+    folder = Path(options.rows) if options.rows else rows_dir()
+    stale = stale_pages(folder, catalogue_of(options))
+    for path in stale:
+        print(f"{path} is stale: adu-bench leaderboard --write {folder}", file=sys.stderr)
+    if not stale:
+        print(f"The generated files in {folder} are current.")
+    return 1 if stale else 0

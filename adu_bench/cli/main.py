@@ -1,0 +1,73 @@
+"""The program: subcommands, and what becomes of errors."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from jsonargparse import ArgumentParser
+
+from adu_bench import __version__
+from adu_bench.cli import bench, check, doctor, leaderboard, listing, run, score, show, status
+from adu_bench.core.errors import UserError
+
+COMMANDS = {
+    "run": run,
+    "list": listing,
+    "show": show,
+    "status": status,
+    "score": score,
+    "leaderboard": leaderboard,
+    "check": check,
+    "bench": bench,
+    "doctor": doctor,
+}
+
+
+class Parser(ArgumentParser):
+    """A parser whose complaints are ordinary errors of the program."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:  # type: ignore[override]
+        """Raise a `UserError` instead of printing the usage and leaving."""
+        first = " ".join(str(message).split())
+        raise UserError(first.rstrip(".") + ".", "The command line was not understood.", f"Try: {self.prog} --help") from ex
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return the exit status: 0 done, 1 a run or check failed, 2 wrong input, 130 interrupted."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments
+    try:
+        options = _parser().parse_args([argument for argument in arguments if argument != "--debug"])
+        return COMMANDS[options.command].run(options[options.command])
+    except UserError as error:
+        if debug:
+            raise
+        for sentence in (error.what, error.why, error.remedy):
+            print(sentence, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output left (`| head`); that is its right.
+        sys.stderr.close()
+        return 0
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="adu-bench",
+        description="Benchmark approximate domain unlearning in CLIP-like models.",
+        epilog="Every command takes --debug, which shows tracebacks.",
+        version=__version__,
+        allow_abbrev=False,
+    )
+    commands: Any = parser.add_subcommands(required=True, dest="command")
+    for name, module in COMMANDS.items():
+        summary = (module.__doc__ or "").strip().splitlines()[0]
+        sub = Parser(description=module.__doc__, allow_abbrev=False)
+        module.options(sub)
+        commands.add_subcommand(name, sub, help=summary)
+    return parser

@@ -1,0 +1,68 @@
+"""Progress of runs: live bars on a terminal, a line a run elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from adu_bench.runner.executors import Listener
+    from adu_bench.runner.plan import PlannedRun
+    from adu_bench.runner.worker import Event
+
+
+@contextmanager
+def watch(total: int) -> Iterator[Listener]:
+    """Yield a listener for `run_all` that shows ``total`` runs."""
+    from rich.console import Console
+
+    console = Console()
+    if console.is_terminal:
+        with _bars(console, total) as listener:
+            yield listener
+    else:
+        yield _Lines(total)
+
+
+class _Lines:
+    def __init__(self, total: int) -> None:
+        self.total, self.count = total, 0
+
+    def __call__(self, run: PlannedRun, event: Event, seconds: float) -> None:
+        if event.kind == "progress":
+            return
+        self.count += 1
+        print(_line(self.count, self.total, run, event, seconds), flush=True)
+
+
+def _line(count: int, total: int, run: PlannedRun, event: Event, seconds: float) -> str:
+    what = {"done": f"{seconds:.1f} s", "failed": f"failed: {event.text}"}.get(event.kind, event.text)
+    return f"[{count}/{total}] {run.title}: {what}"
+
+
+@contextmanager
+def _bars(console: Any, total: int) -> Iterator[Listener]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        overall = progress.add_task("runs", total=total)
+        running: dict[str, Any] = {}
+        count = 0
+
+        def listen(run: PlannedRun, event: Event, seconds: float) -> None:
+            nonlocal count
+            key = run.spec.key
+            if key not in running:
+                running[key] = progress.add_task(run.title, total=100)
+            progress.update(running[key], completed=100 * event.share, description=f"{run.title}: {event.text}")
+            if event.kind != "progress":
+                progress.remove_task(running.pop(key))
+                count += 1
+                progress.advance(overall)
+                progress.console.print(_line(count, total, run, event, seconds), highlight=False, markup=False)
+
+        yield listen
+    sys.stdout.flush()

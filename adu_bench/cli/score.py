@@ -1,0 +1,43 @@
+"""Compute all metrics of finished runs as one long table."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from adu_bench.cli.common import plan_of, plan_options
+from adu_bench.core.errors import UserError
+
+
+def options(parser: Any) -> None:
+    """Add the command's options."""
+    plan_options(parser)
+    parser.add_argument("--runs", type=str, default="runs", metavar="DIR", help="folder of the runs")
+    parser.add_argument("--out", type=str, default="", metavar="FILE", help="write .csv or .parquet instead of printing CSV")
+
+
+def run(options: Any) -> int:
+    """Print or write the table."""
+    from adu_bench.metrics.frame import score
+    from adu_bench.store import Store
+
+    folder = Path(options.runs)
+    plan = plan_of(options, folder)
+    runs = Store(folder).runs([run.spec.key for run in plan.runs])
+    if not runs:
+        raise UserError(
+            f"There are no finished runs of '{plan.suite.name}' in '{folder}'.",
+            "Metrics are computed from runs.",
+            f"adu-bench run --suite {plan.suite.name} --out {folder}",
+        )
+    frame = score(runs, plan.suite.name)
+    if not options.out:
+        frame.to_csv(sys.stdout, index=False)
+    elif options.out.endswith(".parquet"):
+        frame.to_parquet(options.out, index=False)
+    elif options.out.endswith(".csv"):
+        frame.to_csv(options.out, index=False)
+    else:
+        raise UserError(f"'{options.out}' is no table.", "The ending says the format.", "Use .csv or .parquet.")
+    return 0

@@ -1,0 +1,209 @@
+"""What every method must do, as checks that anybody can run: ``adu-bench check NAME``.
+
+Each check is a plain function that raises `CheckFailed` with a remedy; pytest and the command line both call them.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from adu_bench.clip.classifier import Classifier
+from adu_bench.core.errors import AduError, UserError
+from adu_bench.core.seeds import derive
+from adu_bench.core.specs import RunSpec, Task
+from adu_bench.data.index import data_hash, task_rows
+from adu_bench.data.sources import open_source
+from adu_bench.registry import Choice, load_class
+from adu_bench.runner.execute import TaskData, load_shared_backbone
+from adu_bench.suites import load_suite
+from adu_bench.training.method import Method
+from adu_bench.training.problem import Problem
+
+BACKBONE = "emoji-clip"
+CLASSES, SHOTS = 3, 2
+QUICK = {"epochs": 1}
+"""Fields that are set for speed where a method has them."""
+
+
+class CheckFailed(AduError):
+    """A method does not keep a promise; the message says which, and how to mend it."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A method under check, on a small toy problem.
+
+    Parameters
+    ----------
+    choice
+        The method.
+    device
+        Where to run.
+    """
+
+    choice: Choice
+    device: str
+
+    @cached_property
+    def method(self) -> Method:
+        """The method with quick settings."""
+        spec = self.choice.resolve(QUICK, {})
+        cls = load_class(self.choice.entry.path, self.choice.entry.class_name, spec.source_hash)
+        return cls(**dict(spec.fields))
+
+    def problem(self, forget: tuple[str, ...] = ("outline",), seed: int = 1) -> Problem:
+        """A new small problem that forgets some of the toy styles."""
+        suite = load_suite("toy")
+        classes = suite.classes[:CLASSES]
+        rows = task_rows(open_source("toy").index, suite.domains, classes)
+        task = Task("toy", data_hash(rows), suite.domains, forget, classes, suite.template, SHOTS)
+        data = _task_data(replace(task, forget=("outline",)), self.device)
+        training = replace(suite.training, batch=12)
+        spec = RunSpec(task, data.backbone.spec, self.choice.resolve(QUICK, {}), training, seed)
+        return data.problem(spec, record=lambda values: None, report=lambda share, text: None)
+
+    def unlearn(self, problem: Problem) -> Classifier:
+        """Run the method as the runner does."""
+        torch.manual_seed(derive(1, "method"))
+        return self.method.unlearn(problem).eval()
+
+    @cached_property
+    def result(self) -> tuple[Problem, Classifier]:
+        """One problem and what the method made of it."""
+        problem = self.problem()
+        return problem, self.unlearn(problem)
+
+
+def returns_finite_logits(subject: Subject) -> None:
+    """The classifier gives finite logits for every image and class."""
+    problem, classifier = subject.result
+    _require(isinstance(classifier, Classifier), f"unlearn returned a {type(classifier).__name__}", "Return a Classifier.")
+    logits = answers(problem, classifier)
+    shape = (len(problem.validation), len(problem.classes))
+    _require(tuple(logits.shape) == shape, f"logits have the shape {tuple(logits.shape)}, not {shape}", "One column a class.")
+    _require(bool(torch.isfinite(logits).all()), "logits are not finite", "Lower the learning rate or bound the loss.")
+
+
+def leaves_the_backbone_alone(subject: Subject) -> None:
+    """The shared backbone's weights are the same after the method as before."""
+    problem = subject.problem()
+    before = {name: value.clone() for name, value in problem.backbone.model.state_dict().items()}
+    subject.unlearn(problem)
+    changed = [name for name, value in problem.backbone.model.state_dict().items() if not torch.equal(value, before[name])]
+    _require(not changed, f"the weight '{changed[0] if changed else ''}' of the backbone changed", "Use classifier.unfreeze.")
+
+
+def repeats_with_the_same_seed(subject: Subject) -> None:
+    """The same problem and seed give the same answers."""
+    problem, classifier = subject.result
+    again = subject.problem()
+    other = answers(again, subject.unlearn(again))
+    same = torch.allclose(answers(problem, classifier), other, atol=1e-4)
+    _require(same, "two runs with one seed differ", "Draw only from problem.rng and torch's global generator.")
+
+
+def survives_saving(subject: Subject) -> None:
+    """A saved and loaded classifier gives the same answers."""
+    problem, classifier = subject.result
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "method.safetensors"
+        classifier.save(path)
+        loaded = Classifier.load(path, problem.backbone)
+    same = torch.allclose(answers(problem, classifier), answers(problem, loaded), atol=1e-5)
+    _require(same, "the loaded classifier answers differently", "Keep all state in parts or in unfrozen weights.")
+
+
+def judges_images_one_by_one(subject: Subject) -> None:
+    """An image's answer does not depend on the other images of its batch."""
+    problem, classifier = subject.result
+    together = answers(problem, classifier)
+    alone = torch.cat([_logits(classifier, problem.validation.images[i : i + 1]) for i in range(4)])
+    same = torch.allclose(together[:4], alone, atol=1e-3)
+    _require(same, "answers change with the batch", "Use no statistics of the batch when answering.")
+
+
+def takes_any_forget_set(subject: Subject) -> None:
+    """Forgetting all domains but one works as well."""
+    problem = subject.problem(forget=("filled", "outline", "hatched"))
+    logits = answers(problem, subject.unlearn(problem))
+    _require(bool(torch.isfinite(logits).all()), "logits are not finite", "Batches may lack a domain or a group of images.")
+
+
+def takes_other_classes_or_says_no(subject: Subject) -> None:
+    """The classifier answers over other classes, or refuses in one sentence."""
+    problem = subject.problem()
+    classifier = subject.unlearn(problem)
+    try:
+        classifier.set_classes(("house", "tree", "boat", "car"))
+    except UserError:
+        return
+    logits = answers(problem, classifier)
+    _require(logits.shape[1] == 4, "logits do not follow set_classes", "Set open_vocabulary = False on the part in the way.")
+    _require(bool(torch.isfinite(logits).all()), "logits over other classes are not finite", "Check the part's score.")
+
+
+def parts_come_off(subject: Subject) -> None:
+    """With all parts switched off and no weight changed, the zero-shot answers are back."""
+    problem, classifier = subject.result
+    if classifier.changed:
+        return
+    with classifier.without(*classifier.parts):
+        bare = answers(problem, classifier)
+    same = torch.allclose(bare, answers(problem, problem.classifier()), atol=1e-4)
+    _require(same, "something remains when all parts are off", "Change answers through parts only.")
+
+
+CHECKS: tuple[Callable[[Subject], None], ...] = (
+    returns_finite_logits,
+    leaves_the_backbone_alone,
+    repeats_with_the_same_seed,
+    survives_saving,
+    judges_images_one_by_one,
+    takes_any_forget_set,
+    takes_other_classes_or_says_no,
+    parts_come_off,
+)
+"""All checks, in the order in which they are run."""
+
+
+def run_checks(choice: Choice, device: str = "cpu") -> Iterator[tuple[str, str]]:
+    """Yield each check's name and why it failed (empty if it passed).
+
+    An error inside the method counts as a failure of the check that met it.
+    """
+    subject = Subject(choice, device)
+    for check in CHECKS:
+        try:
+            check(subject)
+        except Exception as error:
+            yield check.__name__, str(error) or type(error).__name__
+        else:
+            yield check.__name__, ""
+
+
+@torch.inference_mode()
+def answers(problem: Problem, classifier: Classifier) -> Tensor:
+    """Return the logits (N, C) of the problem's validation images."""
+    return _logits(classifier, problem.validation.images)
+
+
+@torch.inference_mode()
+def _logits(classifier: Classifier, images: Tensor) -> Tensor:
+    return classifier.logits(images)
+
+
+@lru_cache(maxsize=2)
+def _task_data(task: Task, device: str) -> TaskData:
+    return TaskData(task, load_shared_backbone(BACKBONE, device))
+
+
+def _require(holds: bool, what: str, remedy: str) -> None:
+    if not holds:
+        raise CheckFailed(f"{what[0].upper()}{what[1:]}. {remedy}")

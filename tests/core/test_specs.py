@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from adu_bench.core.specs import BackboneSpec, MethodSpec, RunSpec, TrainingSpec
+from tests.conftest import make_spec, make_task
+
+
+def test_a_spec_survives_json():
+    spec = make_spec(lr=0.1)
+    assert RunSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+    assert RunSpec.from_dict(json.loads(json.dumps(spec.to_dict()))).key == spec.key
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"task": make_task(("c",))},
+        {"task": replace(make_task(), classes=("x", "y"))},
+        {"task": replace(make_task(), data_hash="e" * 20)},
+        {"task": replace(make_task(), shots=3)},
+        {"backbone": BackboneSpec("tiny", "v" * 20)},
+        {"method": MethodSpec("some", "other", "t" * 20, ())},
+        {"method": MethodSpec("some", "s" * 20, "other", ())},
+        {"method": MethodSpec("some", "s" * 20, "t" * 20, (("lr", 0.2),))},
+        {"training": TrainingSpec(9, "fp32")},
+        {"training": TrainingSpec(8, "bf16")},
+        {"seed": 2},
+        {"protocol": 99},
+    ],
+)
+def test_everything_that_changes_numbers_changes_the_key(change):
+    assert replace(make_spec(), **change).key != make_spec().key
+
+
+def test_forget_and_retain_split_the_domains():
+    task = make_task(("a", "c"))
+    assert task.retain == ("b",)
+    assert task.name == "a+c"

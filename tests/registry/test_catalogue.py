@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from adu_bench.core.errors import UserError
+from adu_bench.registry import Catalogue, load_class
+from adu_bench.registry.shared import shared_digest
+
+METHOD = '''"""A method."""
+from dataclasses import dataclass
+from typing import Literal
+from adu_bench.api import Card, Method, Preset
+
+@dataclass(frozen=True, kw_only=True)
+class Mine(Method):
+    """Do nothing."""
+
+    card = Card(name="mine", group="other", title="t", authors="a", year=2026, paper="none", licence="MIT")
+    presets = (Preset("mine-too", group="ablation", summary="Do less.", rate=0.5),)
+    rate: float = 1.0
+    """How fast."""
+    kind: Literal["a", "b"] = "a"
+    sizes: tuple[int, ...] = (1, 2)
+    on: bool = False
+
+    def unlearn(self, problem):
+        return problem.classifier()
+'''
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "mine.py").write_text(METHOD)
+    return tmp_path
+
+
+def choose(folder, text):
+    return Catalogue([folder]).select([text])[0]
+
+
+def test_fields_presets_and_help_are_read_from_the_text(folder):
+    catalogue = Catalogue([folder])
+    preset, entry = catalogue.presets["mine-too"]
+    assert (preset.group, preset.fields) == ("ablation", {"rate": 0.5})
+    assert entry.fields["rate"].help == "How fast."
+    assert {name: field.kind for name, field in entry.fields.items()}["sizes"] == "tuple[int, ...]"
+    assert {"adu", "baseline", "zero-shot"} <= set(catalogue.presets)
+
+
+def test_all_leaves_ablations_out_and_labels_are_unique(folder):
+    catalogue = Catalogue([folder])
+    labels = [choice.label for choice in catalogue.select(["all,paper,adu"])]
+    assert len(labels) == len(set(labels))
+    assert "mine" in labels
+    assert "mine-too" not in labels
+
+
+def test_overrides_are_typed_sorted_and_canonical(folder):
+    choice = choose(folder, "mine[on=yes, rate=2,kind=b,sizes=(3,4)]")
+    assert choice.label == "mine[kind=b,on=yes,rate=2.0,sizes=(3,4)]"
+    fields = dict(choice.resolve({"rate": 9.0, "unknown": 1}, {}).fields)
+    assert fields == {"rate": 2.0, "kind": "b", "sizes": (3, 4), "on": True}
+
+
+def test_values_come_from_default_budget_preset_settings_and_user_in_this_order(folder):
+    def rate(text, budget, settings):
+        return dict(choose(folder, text).resolve(budget, settings).fields)["rate"]
+
+    assert rate("mine", {}, {}) == 1.0
+    assert rate("mine", {"rate": 2}, {}) == 2.0
+    assert rate("mine-too", {"rate": 2}, {}) == 0.5
+    assert rate("mine-too", {"rate": 2}, {"mine-too": {"rate": 4}}) == 4.0
+    assert rate("mine-too[rate=5]", {"rate": 2}, {"mine-too": {"rate": 4}}) == 5.0
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("mien", "Did you mean mine"),
+        ("mine[rat=1]", "no field of mine called 'rat'.*Did you mean rate"),
+        ("mine[rate=fast]", "'fast' is no value for rate"),
+        ("mine[rate=nan]", "no value"),
+        ("mine[kind=c]", "no value"),
+        ("mine[on=maybe]", "no value"),
+        ("mine[sizes=3]", "no value"),
+        ("mine[rate]", "not a choice of methods"),
+        ("mine[rate=1", "not a choice of methods"),
+        ("mine]", "not a choice of methods"),
+    ],
+)
+def test_bad_choices_are_refused(folder, text, complaint):
+    with pytest.raises(UserError, match=complaint):
+        choose(folder, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("def f(:\n", "invalid syntax, line 1"),
+        (METHOD.replace("year=2026", "year=YEAR"), "year of Mine is not a literal"),
+        (METHOD.replace("rate: float = 1.0", "rate: float"), "no default"),
+        (METHOD.replace('group="other"', 'group="best"'), "not one of"),
+        (METHOD.replace("rate=0.5", "rote=0.5"), "no field of Mine"),
+        (METHOD.replace('    """Do nothing."""\n', ""), "no docstring"),
+    ],
+)
+def test_broken_files_are_listed_with_the_reason_and_others_work(folder, text, reason):
+    (folder / "bad_one.py").write_text(text.replace('"mine', '"bad'))
+    catalogue = Catalogue([folder])
+    (broken,) = catalogue.broken
+    assert reason in broken.reason
+    assert "mine" in catalogue.presets
+    with pytest.raises(UserError, match="is broken"):
+        catalogue.select(["bad-one"])
+
+
+def test_two_methods_of_one_name_are_refused(folder):
+    (folder / "again.py").write_text(METHOD)
+    with pytest.raises(UserError, match="Two methods are called 'mine'"):
+        Catalogue([folder])
+
+
+def test_reading_does_not_import(folder):
+    (folder / "loud.py").write_text("raise SystemExit('imported')\n")
+    Catalogue([folder])
+
+
+def test_a_file_that_does_not_import_says_so(folder):
+    (folder / "late.py").write_text(METHOD.replace('"mine', '"late').replace('"""A method."""', "import nothing_such"))
+    choice = choose(folder, "late")
+    with pytest.raises(UserError, match="nothing_such"):
+        load_class(choice.entry.path, "Mine", choice.resolve({}, {}).source_hash)
+
+
+def test_a_file_that_changed_after_planning_is_refused(folder):
+    choice = choose(folder, "mine")
+    (folder / "mine.py").write_text(METHOD.replace("rate: float = 1.0", "rate: float = 3.0"))
+    with pytest.raises(UserError, match="changed after the run was planned"):
+        load_class(choice.entry.path, "Mine", choice.resolve({}, {}).source_hash)
+
+
+def test_the_shared_hash_covers_what_a_method_uses_and_no_more():
+    common = shared_digest(["Card", "Method", "Problem", "Classifier"])
+    assert shared_digest(["Card", "Method", "Problem", "Classifier"]) == common
+    assert shared_digest(["Card", "Method", "Problem", "Classifier", "domain_mmd2"]) != common
+
+
+def test_planning_never_imports_torch():
+    code = (
+        "import sys; from pathlib import Path; from adu_bench.registry import Catalogue; "
+        "from adu_bench.suites import load_suite; from adu_bench.runner.plan import plan; from adu_bench.store import Store; "
+        "import adu_bench.report.pages, adu_bench.report.terminal, adu_bench.metrics.frame, adu_bench.runner.executors; "
+        "s = load_suite('toy'); plan(s, Catalogue().select(['all']), Store(Path('none'))); "
+        "assert not {'torch', 'open_clip'} & set(sys.modules), 'torch was imported'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from adu_bench.core.errors import UserError
+from adu_bench.metrics.frame import score
+from adu_bench.metrics.measures import harmonic
+from adu_bench.report.board import interval, make_board
+from adu_bench.report.formats import FORMATS, render
+from adu_bench.report.pages import stale_pages, write_pages
+from adu_bench.report.rows import read_rows, write_row
+from adu_bench.report.terminal import print_board
+from adu_bench.registry import Catalogue
+from adu_bench.runner.plan import Plan, PlannedRun, plan
+from adu_bench.store import Store
+from adu_bench.suites import load_suite
+from tests.conftest import make_spec, random_predictions, write_run
+
+FORGETS = [("a",), ("b",), ("c",)]
+
+
+def planned(method: str, group: str = "other", seeds=(1, 2), **fields) -> list[PlannedRun]:
+    return [
+        PlannedRun(make_spec(method, seed, forget, **fields), method, group, Path("m.py"), "M", "tiny")
+        for forget in FORGETS
+        for seed in seeds
+    ]
+
+
+def made_up_plan(*blocks: list[PlannedRun]) -> Plan:
+    runs = tuple(run for block in blocks for run in block)
+    return Plan(load_suite("toy"), runs, runs)
+
+
+def write_block(root: Path, block: list[PlannedRun]) -> None:
+    for number, run in enumerate(block):
+        frame = random_predictions(hash(run.label) % 1000 + number, forget=run.spec.task.forget)
+        write_run(root, run.spec, run.label, frame)
+
+
+@pytest.fixture
+def board(tmp_path):
+    blocks = planned("one"), planned("<two>&co"), planned("bound", "reference"), planned("late")
+    for block in blocks[:3]:
+        write_block(tmp_path, block)
+    write_block(tmp_path, blocks[3][:4])
+    return make_board(made_up_plan(*blocks), Store(tmp_path).runs())
+
+
+def test_seeds_are_averaged_before_tasks_and_both_h_are_what_they_say(board, tmp_path):
+    row = next(row for row in board.rows if row.method == "one")
+    frame = score([run for run in Store(tmp_path).runs() if run.label == "one"], "toy")
+    wide = frame.pivot_table(index=["task", "seed"], columns="metric", values="value")
+    by_task = wide.groupby("task").mean()
+    assert row.mem == pytest.approx(by_task["mem"].mean())
+    assert row.h_mean == pytest.approx(by_task["h"].mean())
+    assert row.h_of_means == pytest.approx(harmonic(by_task["mem"].mean(), by_task["for"].mean()))
+    assert row.h_low < row.h_mean < row.h_high
+    assert (row.tasks, row.runs) == (3, 6)
+
+
+def test_only_complete_blocks_are_ranked(board):
+    ranks = {row.method: row.rank for row in board.rows}
+    assert sorted(rank for rank in ranks.values() if rank) == [1, 2]
+    assert ranks["bound"] is None
+    assert ranks["late"] is None
+    late = next(row for row in board.rows if row.method == "late")
+    assert late.reason == "4 of 6 runs finished"
+    assert board.rows[-1] is late
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"protocol": 0}, "another protocol version"),
+        ({"training": replace(make_spec().training, batch=9)}, "other training batches"),
+        ({"backbone": replace(make_spec().backbone, weights_hash="v" * 20)}, "other weights"),
+        ({"task": replace(make_spec().task, data_hash="e" * 20)}, "other pictures"),
+        ({"method": replace(make_spec("one").method, source_hash="old")}, "an earlier version of the method's file"),
+    ],
+)
+def test_other_versions_never_mix_and_say_why(tmp_path, change, reason):
+    block = planned("one")
+    for run in block:
+        task = change.get("task", run.spec.task)
+        spec = replace(run.spec, **(change | {"task": replace(task, forget=run.spec.task.forget)}))
+        write_run(tmp_path, spec, "one", random_predictions(forget=spec.task.forget))
+    board = make_board(made_up_plan(block), Store(tmp_path).runs())
+    assert board.rows[0].rank is None
+    assert board.rows[0].mem is None
+    assert reason in board.rows[0].reason
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_format_names_every_method_safely(board, kind):
+    text = render(board, kind)
+    assert "one" in text
+    assert text.endswith("\n")
+    if kind == "html":
+        assert "<two>" not in text
+        assert "&lt;two&gt;&amp;co" in text
+    if kind == "tex":
+        assert "\\&co" in text
+
+
+def test_json_rows_are_fractions_with_the_documented_names(board):
+    rows = json.loads(render(board, "json"))
+    assert {"method", "reference", "mem", "for", "h_mean", "h_of_means", "tasks", "runs"} <= set(rows[0])
+    assert all(row["mem"] is None or 0 <= row["mem"] <= 1 for row in rows)
+    table = list(csv.DictReader(io.StringIO(render(board, "csv"))))
+    assert [row["method"] for row in table] == [row["method"] for row in rows]
+
+
+@pytest.mark.parametrize("width", [60, 80, 160])
+def test_the_terminal_table_fits(board, width):
+    console = Console(width=width, file=io.StringIO())
+    print_board(board, console)
+    text = console.file.getvalue()
+    assert "one" in text
+    assert max(map(len, text.splitlines())) <= width
+
+
+def test_the_interval_covers_as_often_as_it_says():
+    """Student's t over 14 tasks: 95 % up to sampling error of 2,000 draws."""
+    rng = np.random.default_rng(0)
+    draws = rng.normal(0.5, 0.05, size=(2000, 14))
+    inside = [low < 0.5 < high for low, high in map(interval, draws)]
+    assert 0.935 < np.mean(inside) < 0.965
+    assert interval(draws[0, :2]) == (None, None)
+
+
+def test_committed_rows_score_as_the_runs_do(tmp_path):
+    block = planned("one")
+    write_block(tmp_path / "runs", block)
+    store = Store(tmp_path / "runs")
+    runs = [store.load(run.spec.key) for run in block]
+    write_row(tmp_path / "rows", "toy", block, runs, {"title": "t"})
+    stored = read_rows(tmp_path / "rows", "toy")
+    ours = score(runs, "toy").set_index(["key", "metric"])["value"]
+    theirs = score(stored, "toy").set_index(["key", "metric"])["value"]
+    exact = [name for name in ours.index if name[1] in ("mem", "for", "h", "worst_retain") or "accuracy" in name[1]]
+    assert (ours.loc[exact] == theirs.loc[exact]).all()
+    assert np.abs(ours - theirs).max() < 2e-5
+
+
+def test_a_row_whose_key_was_changed_is_refused(tmp_path):
+    block = planned("one")
+    write_block(tmp_path / "runs", block)
+    store = Store(tmp_path / "runs")
+    path = write_row(tmp_path / "rows", "toy", block, [store.load(run.spec.key) for run in block], {})
+    path.write_text(path.read_text().replace('"seed": 2', '"seed": 3'))
+    with pytest.raises(UserError, match="does not follow from its spec"):
+        read_rows(tmp_path / "rows", "toy")
+
+
+def test_stale_pages_are_found(tmp_path):
+    suite, catalogue = load_suite("toy"), Catalogue()
+    wanted = plan(suite, catalogue.select(["collapse"]), Store(tmp_path / "runs"))
+    for run in wanted.runs:
+        frame = random_predictions(forget=run.spec.task.forget, classes=6)
+        write_run(tmp_path / "runs", run.spec, run.label, frame)
+    store = Store(tmp_path / "runs")
+    write_row(tmp_path / "rows", "toy", wanted.runs, [store.load(run.spec.key) for run in wanted.runs], {})
+    write_pages(tmp_path / "rows", catalogue)
+    assert stale_pages(tmp_path / "rows", catalogue) == []
+    page = tmp_path / "rows" / "toy" / "README.md"
+    page.write_text(page.read_text().replace("collapse", "best"))
+    assert stale_pages(tmp_path / "rows", catalogue) == [page]

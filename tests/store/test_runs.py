@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import time
+from dataclasses import replace
+
+import pytest
+
+from adu_bench.core.errors import UserError
+from adu_bench.store import Store
+from tests.conftest import make_spec, write_run
+
+
+def test_a_run_is_there_after_it_was_committed(tmp_path):
+    spec = make_spec(lr=0.5)
+    key = write_run(tmp_path, spec, "some[lr=0.5]")
+    store = Store(tmp_path)
+    run = store.load(key)
+    assert (run.spec, run.label, store.keys()) == (spec, "some[lr=0.5]", [key])
+    assert len(run.predictions()) == 60
+    assert run.features()[0].shape == (60, 8)
+
+
+def test_an_exception_leaves_nothing(tmp_path):
+    store, key = Store(tmp_path), make_spec().key
+    with pytest.raises(RuntimeError), store.lock(key), store.begin(key) as folder:
+        (folder / "predictions.parquet").write_text("half")
+        raise RuntimeError
+    assert not store.has(key)
+    assert [path.name for path in tmp_path.iterdir()] == [".locks"]
+
+
+def _half_a_run(root, key, ready):
+    store = Store(root)
+    with store.lock(key), store.begin(key) as folder:
+        (folder / "predictions.parquet").write_text("half")
+        ready.set()
+        time.sleep(60)
+
+
+def test_kill_minus_nine_in_the_middle_leaves_no_run_and_the_next_attempt_works(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    ready, spec = context.Event(), make_spec()
+    process = context.Process(target=_half_a_run, args=(tmp_path, spec.key, ready))
+    process.start()
+    assert ready.wait(30)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert not Store(tmp_path).has(spec.key)
+    assert Store(tmp_path).keys() == []
+    write_run(tmp_path, spec)
+    assert Store(tmp_path).has(spec.key)
+
+
+def test_a_lock_is_held_by_one_process_only(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    ready, key = context.Event(), make_spec().key
+    process = context.Process(target=_half_a_run, args=(tmp_path, key, ready))
+    process.start()
+    assert ready.wait(30)
+    with Store(tmp_path).lock(key) as ours:
+        assert not ours
+    process.kill()
+    process.join()
+    with Store(tmp_path).lock(key) as ours:
+        assert ours
+
+
+@pytest.mark.parametrize("name", ["predictions.parquet", "features.safetensors"])
+def test_a_changed_file_is_reported_by_name(tmp_path, name):
+    key = write_run(tmp_path, make_spec())
+    path = tmp_path / key / name
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    run = Store(tmp_path).load(key)
+    with pytest.raises(UserError, match=name.replace(".", r"\.")):
+        run.predictions() if "predictions" in name else run.features()
+
+
+@pytest.mark.parametrize("change", [{"seed": 9}, {"protocol": 0}])
+def test_a_changed_spec_does_not_hash_to_its_key(tmp_path, change):
+    key = write_run(tmp_path, make_spec())
+    path = tmp_path / key / "run.json"
+    info = json.loads(path.read_text())
+    info["spec"] = replace(make_spec(), **change).to_dict()
+    path.write_text(json.dumps(info))
+    with pytest.raises(UserError, match="not what its name says"):
+        Store(tmp_path).load(key)
+
+
+def test_rubbish_in_run_json_is_reported(tmp_path):
+    key = write_run(tmp_path, make_spec())
+    (tmp_path / key / "run.json").write_text("{")
+    with pytest.raises(UserError, match="cannot be read"):
+        Store(tmp_path).load(key)
+
+
+def test_failures_are_apart_and_vanish_with_success(tmp_path):
+    store, spec = Store(tmp_path), make_spec()
+    store.fail(spec, "some", "diverged", "The loss became nan.")
+    assert not store.has(spec.key)
+    assert store.keys() == []
+    assert store.failure(spec.key)["reason"] == "The loss became nan."
+    write_run(tmp_path, spec)
+    assert store.failure(spec.key) is None
+
+
+def test_an_unwritable_folder_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="--out"):
+        Store(tmp_path / "file").require_writable()

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import pytest
+
+from adu_bench.core.errors import UserError
+from adu_bench.suites import load_suite, suite_names
+
+GOOD = """title: "A suite"
+dataset: toy
+template: "a {}."
+classes: [circle, star]
+forget: {sizes: [1]}
+shots: 2
+seeds: [1]
+backbone: emoji-clip
+training: {batch: 8, precision: fp32}
+methods: [paper]
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def made(text: str):
+        path = tmp_path / "mine.yaml"
+        path.write_text(text)
+        return str(path)
+
+    return made
+
+
+def test_the_emoji_suite_has_all_proper_subsets():
+    suite = load_suite("emoji")
+    tasks = suite.tasks()
+    assert [len(task.forget) for task in tasks] == [1] * 4 + [2] * 6 + [3] * 4
+    assert len({task.forget for task in tasks}) == 14
+    assert all(set(task.forget) | set(task.retain) == set(task.domains) for task in tasks)
+    assert suite.seeds == (1, 2, 3)
+
+
+def test_the_mini_suite_is_part_of_the_whole():
+    whole, mini = load_suite("emoji"), load_suite("emoji-mini")
+    assert set(mini.tasks()) <= set(whole.tasks())
+    assert (mini.training, mini.budget, mini.settings) == (whole.training, whole.budget, whole.settings)
+
+
+@pytest.mark.parametrize("name", suite_names())
+def test_shipped_suites_load(name):
+    assert load_suite(name).tasks()
+
+
+def test_a_good_suite_loads_and_the_class_set_is_part_of_the_hash(write):
+    suite = load_suite(write(GOOD))
+    assert suite.classes == ("circle", "star")
+    other = load_suite(write(GOOD.replace("[circle, star]", "[circle, square]")))
+    assert other.data_hash != suite.data_hash
+
+
+def test_class_sets(write, tmp_path):
+    (tmp_path / "names.txt").write_text("star\n\ncircle\n")
+    assert load_suite(write(GOOD.replace("[circle, star]", "{file: names.txt}"))).classes == ("star", "circle")
+    assert len(load_suite(write(GOOD.replace("[circle, star]", "{first: 3}"))).classes) == 3
+    assert len(load_suite(write(GOOD.replace("[circle, star]", "all"))).classes) == 6
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (("shots: 2", "shots: two"), r"line 6: 'shots' is wrong. 'two' is not a int"),
+        (("shots: 2", "shots: 0"), r"0 is below 1"),
+        (("shots: 2", "shots: yes"), r"True is not a int"),
+        (("sizes: [1]", "sizes: [4]"), r"line 5.*must forget at least one domain and keep at least one"),
+        (("sizes: [1]", "sizes: [0]"), r"must forget at least one domain"),
+        (("{sizes: [1]}", "[[filled, bronze]]"), r"'bronze' is no domain"),
+        (("{sizes: [1]}", "[]"), r"names no task"),
+        (("[circle, star]", "[circle, starr]"), r"'starr' is no class of the data set. Did you mean star"),
+        (("[circle, star]", "[circle, circle]"), r"two different names"),
+        (("seeds: [1]", "seed: [1]"), r"no 'seeds'"),
+        (("methods: [paper]", "methods: [paper]\nshoots: 3"), r"line 11: 'shoots' is wrong. There is no such entry. Did you mean shots"),
+        (("dataset: toy", "dataset: tory"), r"no data set called 'tory'"),
+        (('"a {}."', '"a picture"'), r"one {} for the class name"),
+        (("precision: fp32", "precision: fp8"), r"line 9: 'training' is wrong"),
+        (("{batch: 8", "{batch: [8"), r"malformed, line"),
+    ],
+)
+def test_malformed_suites_are_refused_with_the_line(write, change, complaint):
+    with pytest.raises(UserError, match=complaint):
+        load_suite(write(GOOD.replace(*change)))
+
+
+def test_unknown_suites_are_refused():
+    with pytest.raises(UserError, match="Did you mean emoji"):
+        load_suite("emoij")
+    with pytest.raises(UserError, match="no suite called 'missing.yaml'"):
+        load_suite("missing.yaml")

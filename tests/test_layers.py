@@ -1,0 +1,76 @@
+"""Imports go down only; the layers are declared in pyproject.toml."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LAYERS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["adu_bench"]["layers"]
+
+
+def rank(module: str) -> int | None:
+    for place, layer in enumerate(LAYERS):
+        if any(module == name or module.startswith(f"{name}.") for name in layer):
+            return place
+    return None
+
+
+def imports(path: Path) -> list[str]:
+    return [
+        name
+        for node in ast.walk(ast.parse(path.read_text()))
+        for name in (
+            [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        )
+        if name.startswith("adu_bench")
+    ]
+
+
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in sorted((ROOT / "adu_bench").rglob("*.py"))
+}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_from_its_own_layer_or_below(module):
+    name = module.removesuffix(".__init__")
+    if name in ("adu_bench", "adu_bench.__main__"):
+        return
+    own = rank(name)
+    assert own is not None, f"{name} is in no layer"
+    for target in imports(MODULES[module]):
+        if target != "adu_bench":
+            other = rank(target)
+            assert other is not None, f"{target} is in no layer"
+            assert other >= own, f"{name} imports {target}, which is above it"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "methods").glob("*.py")), ids=lambda path: path.stem)
+def test_methods_import_the_api_only(path):
+    assert set(imports(path)) <= {"adu_bench.api"}
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if not name.startswith("adu_bench.clip")])
+def test_only_the_clip_package_imports_open_clip(module):
+    tree = ast.parse(MODULES[module].read_text())
+    names = {
+        alias.name.partition(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
+    } | {(node.module or "").partition(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert "open_clip" not in names
+
+
+def test_results_can_be_read_where_torch_is_not_installed(tmp_path):
+    """A package called torch that fails on import stands in for its absence."""
+    for name in ("torch", "open_clip"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('not installed')\n")
+    command = [sys.executable, "-m", "adu_bench"]
+    for arguments in (["list", "methods"], ["show", "adu"], ["run", "--suite", "toy", "--dry"], ["list", "metrics", "--json"]):
+        subprocess.run([*command, *arguments], check=True, cwd=tmp_path, capture_output=True)
+    assert shutil.which("adu-bench"), "the command is not installed"

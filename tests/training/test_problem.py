@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from adu_bench.clip.prompts import VisualPrompts
+from adu_bench.core.errors import Diverged
+from adu_bench.core.specs import TrainingSpec
+from adu_bench.training.augment import crop_and_flip
+from adu_bench.training.loop import fit, learning_rate
+from adu_bench.training.losses import memorize
+
+
+def prompted(problem):
+    model = problem.classifier()
+    model.add("prompts", VisualPrompts(2, 2, model.image_width))
+    return model
+
+
+def test_a_problem_holds_no_test_images(tiny_problem):
+    assert {name for name in vars(tiny_problem) if "test" in name} == set()
+
+
+def test_an_epoch_has_whole_batches_and_counts_passes(tiny_problem):
+    sizes = [len(batch) for batch in tiny_problem.batches()]
+    assert sizes == [12, 12, 12]
+    assert tiny_problem.image_passes == 36
+
+
+def test_a_batch_larger_than_the_shots_takes_all(tiny_problem):
+    tiny_problem.training = TrainingSpec(1000, "fp32")
+    assert [len(batch) for batch in tiny_problem.batches()] == [36]
+
+
+def test_balanced_batches_have_every_domain_equally(tiny_problem):
+    for batch in tiny_problem.batches(balanced=True):
+        assert torch.bincount(batch.domains, minlength=3).tolist() == [4, 4, 4]
+
+
+def test_labels_stay_with_their_images(tiny_problem):
+    for batch in tiny_problem.batches(crop=1.0):
+        for image, label in zip(batch.images, batch.labels, strict=True):
+            source = tiny_problem.train.images.float() / 255
+            distance = torch.minimum(
+                (source - image).abs().amax(dim=(1, 2, 3)), (source.flip(3) - image).abs().amax(dim=(1, 2, 3))
+            )
+            assert tiny_problem.train.labels[distance.argmin()] == label
+            assert distance.min() < 1e-4
+
+
+def test_augmentation_keeps_shape_and_range():
+    images = torch.randint(0, 256, (5, 3, 16, 16), dtype=torch.uint8)
+    made = crop_and_flip(images, 0.08, torch.Generator().manual_seed(1))
+    assert made.shape == images.shape
+    assert made.min() >= 0
+    assert made.max() <= 1
+
+
+def test_the_rate_warms_up_and_falls_to_nothing():
+    rates = [learning_rate(epoch, 10, 0.1) for epoch in range(10)]
+    assert rates[0] == 1e-5
+    assert rates[1:] == sorted(rates[1:], reverse=True)
+    assert rates[5] == pytest.approx(0.05)
+    assert learning_rate(0, 1, 0.1) == 0.1
+
+
+def test_training_lowers_the_loss_and_changes_parts_only(tiny_problem):
+    model = prompted(tiny_problem)
+    logged = []
+    tiny_problem.record = logged.append
+    weights = {name: value.clone() for name, value in model.model.state_dict().items()}
+    prompts = model.parts["prompts"].tokens.clone()
+    fit(
+        tiny_problem,
+        model,
+        lambda batch: {"memorize": memorize(model.logits(batch.images), batch.labels, batch.forget)},
+        epochs=12,
+        lr=0.05,
+        crop=1.0,
+    )
+    assert logged[-1]["memorize"] < logged[0]["memorize"]
+    assert not torch.equal(prompts, model.parts["prompts"].tokens)
+    assert all(torch.equal(value, weights[name]) for name, value in model.model.state_dict().items())
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_divergence_is_an_error(tiny_problem, value):
+    model = prompted(tiny_problem)
+    with pytest.raises(Diverged, match="broken"):
+        fit(tiny_problem, model, lambda batch: {"broken": model.logits(batch.images).sum() * value}, epochs=1, lr=0.1)
+
+
+@pytest.mark.parametrize("missing", ["domain", "retain", "forget"])
+def test_adu_survives_batches_that_lack_something(tiny_problem, missing):
+    from dataclasses import replace
+
+    from adu_bench.registry import Catalogue, load_class
+
+    train = tiny_problem.train
+    rows = {"domain": train.domains != 2, "retain": train.forget, "forget": ~train.forget}[missing]
+    tiny_problem.train = train.select(rows)
+    for name in ("adu", "adu-released"):
+        choice = Catalogue().select([name])[0]
+        spec = choice.resolve({"epochs": 2}, {})
+        method = load_class(choice.entry.path, choice.entry.class_name, spec.source_hash)(**dict(spec.fields))
+        model = replace(method, prompt_length=2).unlearn(tiny_problem)
+        assert torch.isfinite(model.logits(tiny_problem.validation.images)).all()
