@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 import torch
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from adu_bench.clip.classifier import Classifier
 from adu_bench.clip.prompts import VisualPrompts
@@ -96,11 +96,15 @@ def _evaluation(data: TaskData) -> tuple[Callable[[], None], Callable[[], None],
         for start in range(0, len(ready), size):
             classifier.model.encode_image(ready[start : start + size])
 
-    return lambda: void(predict(classifier, images, size)), bare, len(images)
+    def harness() -> None:
+        predict(classifier, images, size)
+
+    return harness, bare, len(images)
 
 
 def _rounds(harness: Callable[[], None], bare: Callable[[], None], rounds: int, device: str) -> tuple[float, float]:
-    harness(), bare()  # warm up
+    harness()  # warm up
+    bare()
     ratios, seconds = [], []
     for _ in range(rounds):
         ours, theirs = _timed(harness, device), _timed(bare, device)
@@ -120,7 +124,3 @@ def _timed(work: Callable[[], None], device: str) -> float:
 def _wait(device: str) -> None:
     if device == "cuda":
         torch.cuda.synchronize()
-
-
-def void(_value: object) -> None:
-    """Throw a value away."""

@@ -84,10 +84,14 @@ class Subject:
 def returns_finite_logits(subject: Subject) -> None:
     """The classifier gives finite logits for every image and class."""
     problem, classifier = subject.result
-    _require(isinstance(classifier, Classifier), f"unlearn returned a {type(classifier).__name__}", "Return a Classifier.")
+    _require(
+        isinstance(classifier, Classifier), f"unlearn returned a {type(classifier).__name__}", "Return a Classifier."
+    )
     logits = answers(problem, classifier)
     shape = (len(problem.validation), len(problem.classes))
-    _require(tuple(logits.shape) == shape, f"logits have the shape {tuple(logits.shape)}, not {shape}", "One column a class.")
+    _require(
+        tuple(logits.shape) == shape, f"logits have the shape {tuple(logits.shape)}, not {shape}", "One column a class."
+    )
     _require(bool(torch.isfinite(logits).all()), "logits are not finite", "Lower the learning rate or bound the loss.")
 
 
@@ -96,8 +100,12 @@ def leaves_the_backbone_alone(subject: Subject) -> None:
     problem = subject.problem()
     before = {name: value.clone() for name, value in problem.backbone.model.state_dict().items()}
     subject.unlearn(problem)
-    changed = [name for name, value in problem.backbone.model.state_dict().items() if not torch.equal(value, before[name])]
-    _require(not changed, f"the weight '{changed[0] if changed else ''}' of the backbone changed", "Use classifier.unfreeze.")
+    changed = [
+        name for name, value in problem.backbone.model.state_dict().items() if not torch.equal(value, before[name])
+    ]
+    _require(
+        not changed, f"the weight '{changed[0] if changed else ''}' of the backbone changed", "Use classifier.unfreeze."
+    )
 
 
 def repeats_with_the_same_seed(subject: Subject) -> None:
@@ -133,7 +141,9 @@ def takes_any_forget_set(subject: Subject) -> None:
     """Forgetting all domains but one works as well."""
     problem = subject.problem(forget=("filled", "outline", "hatched"))
     logits = answers(problem, subject.unlearn(problem))
-    _require(bool(torch.isfinite(logits).all()), "logits are not finite", "Batches may lack a domain or a group of images.")
+    _require(
+        bool(torch.isfinite(logits).all()), "logits are not finite", "Batches may lack a domain or a group of images."
+    )
 
 
 def takes_other_classes_or_says_no(subject: Subject) -> None:
@@ -145,7 +155,9 @@ def takes_other_classes_or_says_no(subject: Subject) -> None:
     except UserError:
         return
     logits = answers(problem, classifier)
-    _require(logits.shape[1] == 4, "logits do not follow set_classes", "Set open_vocabulary = False on the part in the way.")
+    _require(
+        logits.shape[1] == 4, "logits do not follow set_classes", "Set open_vocabulary = False on the part in the way."
+    )
     _require(bool(torch.isfinite(logits).all()), "logits over other classes are not finite", "Check the part's score.")
 
 

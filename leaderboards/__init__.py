@@ -1,0 +1,1 @@
+"""The committed rows of the leaderboards, and the pages generated from them."""

@@ -121,9 +121,7 @@ class Adu(Method):
                 terms["mmd"] = -self.lam * self._mmd2(space, batch.domains)
             return terms
 
-        return fit(
-            problem, model, loss, epochs=self.epochs, lr=self.lr, crop=self.crop, balanced=self.balanced
-        )
+        return fit(problem, model, loss, epochs=self.epochs, lr=self.lr, crop=self.crop, balanced=self.balanced)
 
     def _add_parts(self, model: Classifier) -> None:
         depth = min(self.prompt_depth, model.image_depth)

@@ -52,7 +52,9 @@ def make_predictions(
     )
 
 
-def random_predictions(seed: int = 0, count: int = 60, classes: int = 3, forget: tuple[str, ...] = ("b",)) -> pd.DataFrame:
+def random_predictions(
+    seed: int = 0, count: int = 60, classes: int = 3, forget: tuple[str, ...] = ("b",)
+) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     probabilities = rng.dirichlet(np.ones(classes), count)
     domains = [("a", "b", "c")[i % 3] for i in range(count)]
@@ -100,7 +102,15 @@ def tiny_backbone():
     )
     model = model.eval().requires_grad_(False)
     half = torch.full((3, 1, 1), 0.5)
-    return Backbone(BackboneSpec("tiny", "w" * 20), model, tokens, Recipe(16, "bicubic", "shortest"), half, half, torch.device("cpu"))
+    return Backbone(
+        BackboneSpec("tiny", "w" * 20),
+        model,
+        tokens,
+        Recipe(16, "bicubic", "shortest"),
+        half,
+        half,
+        torch.device("cpu"),
+    )
 
 
 @pytest.fixture
@@ -116,4 +126,11 @@ def tiny_problem(tiny_backbone):
         labels, domains = torch.arange(count) % 3, torch.arange(count) // 3 % 3
         return Batch(images, labels, domains, domains == 1, tiny_backbone.image_features(images))
 
-    return Problem(make_task(), tiny_backbone, batch(36, 1), batch(18, 2), TrainingSpec(12, "fp32"), torch.Generator().manual_seed(0))
+    return Problem(
+        make_task(),
+        tiny_backbone,
+        batch(36, 1),
+        batch(18, 2),
+        TrainingSpec(12, "fp32"),
+        torch.Generator().manual_seed(0),
+    )

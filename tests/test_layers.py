@@ -27,7 +27,11 @@ def imports(path: Path) -> list[str]:
         name
         for node in ast.walk(ast.parse(path.read_text()))
         for name in (
-            [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else []
         )
         if name.startswith("adu_bench")
     ]
@@ -71,6 +75,11 @@ def test_results_can_be_read_where_torch_is_not_installed(tmp_path):
     for name in ("torch", "open_clip"):
         (tmp_path / f"{name}.py").write_text("raise ImportError('not installed')\n")
     command = [sys.executable, "-m", "adu_bench"]
-    for arguments in (["list", "methods"], ["show", "adu"], ["run", "--suite", "toy", "--dry"], ["list", "metrics", "--json"]):
+    for arguments in (
+        ["list", "methods"],
+        ["show", "adu"],
+        ["run", "--suite", "toy", "--dry"],
+        ["list", "metrics", "--json"],
+    ):
         subprocess.run([*command, *arguments], check=True, cwd=tmp_path, capture_output=True)
     assert shutil.which("adu-bench"), "the command is not installed"

@@ -19,7 +19,9 @@ def run(options: Any) -> int:
     """Run the checks; 1 if one failed."""
     catalogue = catalogue_of(options)
     if not options.method and not options.all:
-        raise UserError("No method was named.", "A check needs one.", "adu-bench check METHOD, or adu-bench check --all")
+        raise UserError(
+            "No method was named.", "A check needs one.", "adu-bench check METHOD, or adu-bench check --all"
+        )
     chosen = catalogue.select(["all,ablation"] if options.all else [options.method])
     from adu_bench.conformance import run_checks
 

@@ -18,7 +18,9 @@ DEFAULT_SUITE = "emoji-mini"
 
 def suite_option(parser: Any) -> None:
     """Add ``--suite``."""
-    parser.add_argument("--suite", type=str, default=DEFAULT_SUITE, metavar="NAME", help="suite, or path of a YAML file")
+    parser.add_argument(
+        "--suite", type=str, default=DEFAULT_SUITE, metavar="NAME", help="suite, or path of a YAML file"
+    )
 
 
 def from_option(parser: Any) -> None:
@@ -37,13 +39,15 @@ def plan_options(parser: Any) -> None:
         help='all, groups (paper, reference, ablation, other) or names such as "adu[gamma=10],baseline" '
         "(default: what the suite says)",
     )
-    parser.add_argument("--seeds", type=str, default="", metavar="N|LIST", help="number of seeds, or a list such as 1,5")
+    parser.add_argument(
+        "--seeds", type=str, default="", metavar="N|LIST", help="number of seeds, or a list such as 1,5"
+    )
     parser.add_argument("--backbone", type=str, default="", metavar="NAME", help="emoji-clip, MODEL:TAG or MODEL:FILE")
     parser.add_argument("--limit", type=int, default=0, metavar="N", help="only the first N tasks")
     from_option(parser)
 
 
-def flag(parser: Any, name: str, help: str) -> None:  # noqa: A002 - argparse's own word
+def flag(parser: Any, name: str, help: str) -> None:
     """Add a switch without a value."""
     parser.add_argument(f"--{name}", action="store_true", help=help)
 

@@ -23,7 +23,16 @@ def options(parser: Any) -> None:
 
 def run(options: Any) -> int:
     """Print the findings; 1 if something is wrong."""
-    findings = [_python(), *map(_library, LIBRARIES), _device(), _cache(), _output(), *_pictures(), _weights(), _methods(options)]
+    findings = [
+        _python(),
+        *map(_library, LIBRARIES),
+        _device(),
+        _cache(),
+        _output(),
+        *_pictures(),
+        _weights(),
+        _methods(options),
+    ]
     if options.json:
         print(json.dumps(findings, indent=1))
     else:
@@ -39,7 +48,9 @@ def _finding(name: str, why: str, remedy: str = "", state: str = "") -> dict[str
 
 
 def _python() -> dict[str, str]:
-    return _finding("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}, {os.cpu_count()} cores")
+    return _finding(
+        "python", f"{platform.python_version()} on {platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    )
 
 
 def _library(name: str) -> dict[str, str]:
@@ -67,7 +78,9 @@ def _cache() -> dict[str, str]:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        return _finding("cache", f"{folder}: {error.strerror}", "Set ADU_BENCH_CACHE to a folder that you may write to.")
+        return _finding(
+            "cache", f"{folder}: {error.strerror}", "Set ADU_BENCH_CACHE to a folder that you may write to."
+        )
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return _finding("cache", f"{folder}, {size / 2**20:.0f} MiB; may be deleted at any time")
 
@@ -87,10 +100,18 @@ def _pictures() -> list[dict[str, str]]:
         try:
             here = version(name)
         except PackageNotFoundError:
-            found.append(_finding(name, "not installed; the emoji suites need it", f"pip install {name}=={made_with[name]}"))
+            found.append(
+                _finding(name, "not installed; the emoji suites need it", f"pip install {name}=={made_with[name]}")
+            )
             continue
         same = here == made_with[name]
-        found.append(_finding(name, here if same else f"{here}; the index was made with {made_with[name]}", state="ok" if same else "differs"))
+        found.append(
+            _finding(
+                name,
+                here if same else f"{here}; the index was made with {made_with[name]}",
+                state="ok" if same else "differs",
+            )
+        )
     return found
 
 

@@ -16,7 +16,9 @@ def options(parser: Any) -> None:
     parser.add_argument("--runs", type=str, default="", metavar="DIR", help="make the board from these runs")
     parser.add_argument("--rows", type=str, default="", metavar="DIR", help="make the board from these committed rows")
     parser.add_argument("--format", type=str, default="", metavar="md|csv|json|tex|html", help="print in this format")
-    parser.add_argument("--write", type=str, default="", metavar="DIR", help="write rows from --runs, and all pages, there")
+    parser.add_argument(
+        "--write", type=str, default="", metavar="DIR", help="write rows from --runs, and all pages, there"
+    )
     flag(parser, "check", "fail if a generated file of --rows is stale")
 
 

@@ -89,7 +89,11 @@ def _backbones(_options: Any) -> list[dict[str, Any]]:
     state = "ok" if SHIPPED_WEIGHTS.is_file() else "missing"
     return [
         {"name": SHIPPED, "state": state, "summary": "the small CLIP that ships with the project (48 pixels)"},
-        {"name": "MODEL:TAG", "state": "ok", "summary": "any pretrained open_clip model, e.g. ViT-B-16-quickgelu:openai"},
+        {
+            "name": "MODEL:TAG",
+            "state": "ok",
+            "summary": "any pretrained open_clip model, e.g. ViT-B-16-quickgelu:openai",
+        },
         {"name": "MODEL:FILE", "state": "ok", "summary": "an open_clip model with weights from a local file"},
     ]
 

@@ -31,7 +31,9 @@ class Parser(ArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:  # type: ignore[override]
         """Raise a `UserError` instead of printing the usage and leaving."""
         first = " ".join(str(message).split())
-        raise UserError(first.rstrip(".") + ".", "The command line was not understood.", f"Try: {self.prog} --help") from ex
+        raise UserError(
+            first.rstrip(".") + ".", "The command line was not understood.", f"Try: {self.prog} --help"
+        ) from ex
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -19,7 +19,9 @@ def options(parser: Any) -> None:
     parser.add_argument("--device", type=str, default="auto", metavar="auto|cpu|cuda", help="where to compute")
     parser.add_argument("--out", type=str, default="runs", metavar="DIR", help="folder of the runs")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="worker processes")
-    parser.add_argument("--timeout", type=float, default=0.0, metavar="S", help="end a run after S seconds; it then failed")
+    parser.add_argument(
+        "--timeout", type=float, default=0.0, metavar="S", help="end a run after S seconds; it then failed"
+    )
     flag(parser, "dry", "only print what would be run")
     flag(parser, "force", "run again what is finished")
 
@@ -56,11 +58,17 @@ def run(options: Any) -> int:
 
 def _check(options: Any) -> None:
     if options.device not in ("auto", "cpu", "cuda"):
-        raise UserError(f"There is no device '{options.device}'.", "A device is auto, cpu or cuda.", "Leave --device out.")
+        raise UserError(
+            f"There is no device '{options.device}'.", "A device is auto, cpu or cuda.", "Leave --device out."
+        )
     if options.jobs < 1:
-        raise UserError(f"--jobs {options.jobs} is too few.", "At least one worker is needed.", "Give --jobs 1 or more.")
+        raise UserError(
+            f"--jobs {options.jobs} is too few.", "At least one worker is needed.", "Give --jobs 1 or more."
+        )
     if options.timeout < 0:
-        raise UserError(f"--timeout {options.timeout} is below zero.", "It counts seconds.", "Leave it out for no limit.")
+        raise UserError(
+            f"--timeout {options.timeout} is below zero.", "It counts seconds.", "Leave it out for no limit."
+        )
 
 
 def _execute(plan: Any, out: Path, options: Any) -> Any:

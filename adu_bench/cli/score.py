@@ -14,7 +14,9 @@ def options(parser: Any) -> None:
     """Add the command's options."""
     plan_options(parser)
     parser.add_argument("--runs", type=str, default="runs", metavar="DIR", help="folder of the runs")
-    parser.add_argument("--out", type=str, default="", metavar="FILE", help="write .csv or .parquet instead of printing CSV")
+    parser.add_argument(
+        "--out", type=str, default="", metavar="FILE", help="write .csv or .parquet instead of printing CSV"
+    )
 
 
 def run(options: Any) -> int:

@@ -6,10 +6,11 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from adu_bench.clip.identity import SHIPPED, BackboneName, backbone_spec, parse_backbone
 from adu_bench.core.errors import UserError
@@ -38,7 +39,7 @@ class Backbone:
     """
 
     spec: BackboneSpec
-    model: nn.Module
+    model: Any
     tokenizer: Callable[[list[str]], Tensor]
     recipe: Recipe
     mean: Tensor
@@ -46,7 +47,7 @@ class Backbone:
     device: torch.device
 
     @property
-    def text_tower(self) -> nn.Module:
+    def text_tower(self) -> Any:
         """The module that holds ``token_embedding`` and the text transformer."""
         return getattr(self.model, "text", self.model)
 
@@ -100,7 +101,7 @@ def load_backbone(name: str, device: torch.device | str = "cpu") -> Backbone:
     return _frozen(spec, model, tokenizer, torch.device(device))
 
 
-def _frozen(spec: BackboneSpec, model: nn.Module, tokenizer: Callable, device: torch.device) -> Backbone:
+def _frozen(spec: BackboneSpec, model: Any, tokenizer: Callable, device: torch.device) -> Backbone:
     model = model.to(device).eval().requires_grad_(False)
     settings = model.visual.preprocess_cfg
     size = settings["size"]
@@ -163,9 +164,7 @@ def _tag_preprocess(parsed: BackboneName) -> dict[str, object]:
     import open_clip
 
     settings = open_clip.get_pretrained_cfg(parsed.model, parsed.pretrained) if parsed.local_file is None else {}
-    return {
-        name: settings[name] for name in ("mean", "std", "interpolation", "resize_mode") if settings.get(name)
-    }
+    return {name: settings[name] for name in ("mean", "std", "interpolation", "resize_mode") if settings.get(name)}
 
 
 def locate_pretrained(parsed: BackboneName) -> Path:

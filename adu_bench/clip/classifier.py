@@ -5,15 +5,16 @@ from __future__ import annotations
 import copy
 import fnmatch
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from adu_bench.clip.backbone import Backbone
 from adu_bench.clip.part import Part
@@ -39,6 +40,10 @@ class Classifier(nn.Module):
     template
         Text with one ``{}`` for the class name.
     """
+
+    model: Any
+    """The open_clip model, whose layout has no type that all models share."""
+    classes: tuple[str, ...]
 
     def __init__(self, backbone: Backbone, classes: Sequence[str], template: str) -> None:
         super().__init__()
@@ -169,7 +174,7 @@ class Classifier(nn.Module):
         for name in names:
             if name not in self.parts:
                 raise KeyError(f"There is no part called '{name}'; the parts are {', '.join(self.parts) or 'none'}.")
-        before = {name: self.parts[name].enabled for name in names}
+        before = {name: cast(Part, self.parts[name]).enabled for name in names}
         self._switch(dict.fromkeys(names, False))
         try:
             yield self
@@ -210,7 +215,7 @@ class Classifier(nn.Module):
         return not self._touches("visual.", _IMAGE_HOOKS)
 
     @property
-    def text_tower(self) -> nn.Module:
+    def text_tower(self) -> Any:
         """The module that holds ``token_embedding`` and the text transformer."""
         return getattr(self.model, "text", self.model)
 
@@ -336,11 +341,11 @@ class Classifier(nn.Module):
     # Inside
 
     def _active(self) -> list[Part]:
-        return [part for part in self.parts.values() if part.enabled]
+        return [part for part in cast(Iterable[Part], self.parts.values()) if part.enabled]
 
     def _switch(self, states: dict[str, bool]) -> None:
         for name, state in states.items():
-            self.parts[name].enabled = state
+            cast(Part, self.parts[name]).enabled = state
         self._text_cache = None
 
     def _touches(self, prefix: str, hooks: tuple[str, ...]) -> bool:
@@ -358,7 +363,7 @@ class Classifier(nn.Module):
             part.overrides(*_TEXT_HOOKS) or "text" in part.updated_towers() for part in self._active()
         )
 
-    def _image_blocks(self) -> nn.ModuleList:
+    def _image_blocks(self) -> Any:
         self.require_prompts("Access to the image blocks")
         return self.model.visual.transformer.resblocks
 
@@ -388,7 +393,7 @@ class Classifier(nn.Module):
             for index, block in enumerate(text.transformer.resblocks):
                 block.register_forward_pre_hook(self._block_hook("before_text_block", index))
 
-    def _block_hook(self, hook: str, index: int):  # noqa: ANN202 - a closure for torch
+    def _block_hook(self, hook: str, index: int):
         def run(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
             tokens = inputs[0]
             for part in self._active():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -124,11 +125,11 @@ def write_vocabulary(texts: list[str]) -> None:
     VOCABULARY.write_bytes(gzip.compress("\n".join(lines).encode(), mtime=0))
 
 
-def _merges(full, word: str) -> set[tuple[str, str]]:  # noqa: ANN001 - open_clip's tokenizer has no types
+def _merges(full, word: str) -> set[tuple[str, str]]:
     parts = [*word[:-1], word[-1] + "</w>"]
     used: set[tuple[str, str]] = set()
     while len(parts) > 1:
-        best = min(zip(parts, parts[1:], strict=False), key=lambda pair: full.bpe_ranks.get(pair, float("inf")))
+        best = min(itertools.pairwise(parts), key=lambda pair: full.bpe_ranks.get(pair, float("inf")))
         if best not in full.bpe_ranks:
             break
         used.add(best)

@@ -27,7 +27,7 @@ def config() -> dict:
     return json.loads((FOLDER / "config.json").read_text(encoding="utf-8"))
 
 
-def tokenizer() -> Callable[[list[str]], Tensor]:
+def tokenizer() -> SimpleTokenizer:
     """Return the tokenizer: texts to int64 token ids (N, context length)."""
     return SimpleTokenizer(bpe_path=str(VOCABULARY), context_length=config()["text_cfg"]["context_length"])
 

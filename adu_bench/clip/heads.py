@@ -42,6 +42,7 @@ class DomainGate(Part):
     """
 
     needs_frozen = True
+    forget: Tensor
 
     def __init__(self, inputs: int, forget: list[bool], answer: str = "uniform") -> None:
         super().__init__()

@@ -35,6 +35,7 @@ class Part(nn.Module):
         Part.kinds[cls.__name__] = cls
 
     def __new__(cls, *values: Any, **named: Any) -> Part:
+        """Record the constructor's arguments, from which `Classifier.load` rebuilds the part."""
         part = super().__new__(cls)
         bound = inspect.signature(cls.__init__).bind(part, *values, **named)
         bound.apply_defaults()

@@ -14,12 +14,13 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from adu_bench.clip import emoji_clip
 from adu_bench.clip.corpus import Corpus, fingerprint, pool_corpus, training_corpus
@@ -72,7 +73,7 @@ class Trainer:
         self.corpus, self.validation = corpus, validation
         self.pixels = torch.from_numpy(corpus.pixels).permute(0, 3, 1, 2).contiguous()
         self.classed = np.flatnonzero([bool(label) for label in corpus.labels])
-        self.model = emoji_clip.untrained()
+        self.model: Any = emoji_clip.untrained()
         self.tokenizer = emoji_clip.tokenizer()
         self.average = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         decay = [p for p in self.model.parameters() if p.ndim > 1]
@@ -164,7 +165,10 @@ class Trainer:
         self.model.load_state_dict(self.average)
         held = accuracies(self.model, self.tokenizer, self.validation)
         rows = self.classed[:: max(1, len(self.classed) // 800)]
-        seen = Corpus(self.corpus.pixels[rows], *([getattr(self.corpus, field)[r] for r in rows] for field in ("names", "labels", "styles")))
+        seen = Corpus(
+            self.corpus.pixels[rows],
+            *([getattr(self.corpus, field)[r] for r in rows] for field in ("names", "labels", "styles")),
+        )
         row = {"step": self.step, "seconds": round(self.seconds), "loss": round(loss, 4), **held}
         row["seen"] = round(float(np.mean(list(accuracies(self.model, self.tokenizer, seen).values()))), 4)
         self.log.append(row)
@@ -173,7 +177,9 @@ class Trainer:
         self.model.train()
 
     def _save(self) -> None:
-        half = {name: value.to(torch.float16).contiguous() for name, value in self.average.items() if name != "attn_mask"}
+        half = {
+            name: value.to(torch.float16).contiguous() for name, value in self.average.items() if name != "attn_mask"
+        }
         save_file(half, self.options.out / "weights.safetensors")
         state = {
             "model": self.model.state_dict(),
@@ -207,7 +213,7 @@ class Trainer:
         print(f"resumed at step {self.step} of {self.steps}", flush=True)
 
 
-def _encode_text(model: torch.nn.Module, tokens: Tensor) -> Tensor:
+def _encode_text(model: Any, tokens: Tensor) -> Tensor:
     """Encode token ids (N, L) as the model does, without the padding that no caption of the batch uses.
 
     The text tower is causal and reads its answer at the end token, so padding behind it has no influence.
@@ -228,7 +234,7 @@ def _contrastive(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def accuracies(model: torch.nn.Module, tokenizer, corpus: Corpus) -> dict[str, float]:  # noqa: ANN001
+def accuracies(model: Any, tokenizer, corpus: Corpus) -> dict[str, float]:
     """Return zero-shot accuracy by style, each over the classes that occur in that style's data set."""
     model.eval()
     styles, labels = np.array(corpus.styles), np.array(corpus.labels)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 
 def augment(pictures: Tensor, strength: float, rng: torch.Generator) -> Tensor:
@@ -39,7 +39,7 @@ def augment(pictures: Tensor, strength: float, rng: torch.Generator) -> Tensor:
     return images.clamp(0, 1)
 
 
-def _some(images: Tensor, share: float, rng: torch.Generator, change) -> Tensor:  # noqa: ANN001
+def _some(images: Tensor, share: float, rng: torch.Generator, change) -> Tensor:
     rows = torch.rand(len(images), generator=rng) < share
     if rows.any():
         images = images.clone()

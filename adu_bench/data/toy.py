@@ -40,7 +40,9 @@ def load_index() -> pd.DataFrame:
 
 def render(rows: pd.DataFrame) -> np.ndarray:
     """Draw the pictures of index rows: uint8, (N, 48, 48, 3)."""
-    return np.stack([_draw(image, shape, style) for image, shape, style in rows[["image", "label", "domain"]].to_numpy()])
+    return np.stack(
+        [_draw(image, shape, style) for image, shape, style in rows[["image", "label", "domain"]].to_numpy()]
+    )
 
 
 def _draw(image: str, shape: str, style: str) -> np.ndarray:

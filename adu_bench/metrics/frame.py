@@ -82,7 +82,7 @@ def domain_probe(run: Any) -> float:
 
 def _stored(run: Scorable) -> dict[str, tuple[float, int]]:
     """Measures that were taken while running, and the probe, which needs features rather than predictions."""
-    found = {
+    found: dict[str, tuple[float, int]] = {
         name: (float(run.measured[name]), 1)
         for name in ("trainable_parameters", "seconds", "peak_memory_mb")
         if name in run.measured

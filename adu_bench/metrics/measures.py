@@ -44,14 +44,24 @@ METRICS = {
         Metric("mem", "Mem: accuracy on retain domains", UP, 0, 1, 1, "core"),
         Metric("for", "For: error rate on forget domains", UP, 0, 1, 1, "core"),
         Metric("h", "H: harmonic mean of Mem and For", UP, 0, 1, 1, "core"),
-        Metric("normalised_forgetting", "Share of zero-shot skill over chance that is gone", UP, -np.inf, np.inf, 1, "forgetting"),
+        Metric(
+            "normalised_forgetting",
+            "Share of zero-shot skill over chance that is gone",
+            UP,
+            -np.inf,
+            np.inf,
+            1,
+            "forgetting",
+        ),
         Metric("worst_retain", "Accuracy on the worst retain domain", UP, 0, 1, 1, "domain"),
         Metric("retain_drop", "Zero-shot accuracy minus accuracy on retain domains", DOWN, -1, 1, 0, "forgetting"),
         Metric("accuracy", "Accuracy on one domain", NEITHER, 0, 1, None, "domain"),
         Metric("accuracy_before", "Zero-shot accuracy on one domain", NEITHER, 0, 1, None, "domain"),
         Metric("forget_confidence", "Mean top probability on forget domains", DOWN, 0, 1, None, "confidence"),
         Metric("forget_entropy", "Mean entropy on forget domains, nats", UP, 0, np.inf, None, "confidence"),
-        Metric("domain_probe", "Accuracy of a linear domain probe on the features", NEITHER, 0, 1, None, "representation"),
+        Metric(
+            "domain_probe", "Accuracy of a linear domain probe on the features", NEITHER, 0, 1, None, "representation"
+        ),
         Metric("trainable_parameters", "Trained parameters", DOWN, 0, np.inf, None, "cost"),
         Metric("seconds", "Training time, s", DOWN, 0, np.inf, None, "cost"),
         Metric("peak_memory_mb", "Peak memory, MiB", DOWN, 0, np.inf, None, "cost"),
@@ -74,7 +84,9 @@ def harmonic(mem: float, forgotten: float) -> float:
     return 2 * mem * forgotten / (mem + forgotten) if mem + forgotten > 0 else 0.0
 
 
-def measure(predictions: pd.DataFrame, classes: int, before: pd.DataFrame | None = None) -> dict[str, tuple[float, int]]:
+def measure(
+    predictions: pd.DataFrame, classes: int, before: pd.DataFrame | None = None
+) -> dict[str, tuple[float, int]]:
     """Return all measures of one run that follow from predictions, each with its number of images.
 
     Mem and For pool images, as the released code does: domains with more images weigh more.
@@ -122,7 +134,9 @@ def _against_zero_shot(
         if old[domain] > chance
     ]
     old_mem = float(graded.loc[~graded["domain"].isin(gone["domain"].unique()), "credit"].mean())
-    found = {f"accuracy_before:{domain}": (float(row["mean"]), int(row["size"])) for domain, row in by_domain.iterrows()}
+    found = {
+        f"accuracy_before:{domain}": (float(row["mean"]), int(row["size"])) for domain, row in by_domain.iterrows()
+    }
     found["retain_drop"] = (old_mem - float(kept["credit"].mean()), len(kept))
     if shares:
         found["normalised_forgetting"] = (float(np.mean(shares)), len(gone))

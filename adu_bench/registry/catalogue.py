@@ -127,7 +127,9 @@ class Catalogue:
             for broken in self.broken:
                 if broken.name == name:
                     raise UserError(
-                        f"The method file '{broken.path}' is broken.", f"{broken.reason}.", "Mend it, or choose another method."
+                        f"The method file '{broken.path}' is broken.",
+                        f"{broken.reason}.",
+                        "Mend it, or choose another method.",
                     )
             raise unknown("method", name, [*self.presets, *GROUPS, "all"])
         return [self._choice(name, overrides)]
@@ -150,7 +152,9 @@ class Catalogue:
                 if preset.name in self.presets:
                     other = self.presets[preset.name][1].path
                     raise UserError(
-                        f"Two methods are called '{preset.name}'.", f"'{path}' and '{other}' declare it.", "Rename one of them."
+                        f"Two methods are called '{preset.name}'.",
+                        f"'{path}' and '{other}' declare it.",
+                        "Rename one of them.",
                     )
                 self.presets[preset.name] = (preset, entry)
 

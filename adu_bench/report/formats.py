@@ -73,7 +73,7 @@ def markdown(board: Board) -> str:
         cells = [f"**{cell}**" if (row.method, name) in bold else cell for name, cell in cells_of(row)]
         lines.append("| " + " | ".join([place(row), f"`{row.method}`", *cells, str(row.tasks), str(row.runs)]) + " |")
     notes = [f"- `{row.method}` is not ranked: {row.reason}." for row in board.rows if row.reason]
-    return "\n".join([*lines, "", _LEGEND, *([""] + notes if notes else []), ""])
+    return "\n".join([*lines, "", _LEGEND, *(["", *notes] if notes else []), ""])
 
 
 def latex(board: Board) -> str:
@@ -96,14 +96,20 @@ def latex(board: Board) -> str:
 
 def web_page(board: Board) -> str:
     """Return the board as one self-contained HTML page."""
-    head = "".join(f"<th scope=col>{html.escape(title)}</th>" for title in ["", "method", *(t for t, _ in COLUMNS), "runs"])
+    head = "".join(
+        f"<th scope=col>{html.escape(title)}</th>" for title in ["", "method", *(t for t, _ in COLUMNS), "runs"]
+    )
     body = []
     for row in board.rows:
         cells = "".join(f"<td>{html.escape(cell)}</td>" for _, cell in cells_of(row))
         name = f"<th scope=row>{html.escape(row.method)}</th>"
-        body.append(f"<tr class={row_class(row)}><td>{html.escape(place(row))}</td>{name}{cells}<td>{row.runs}</td></tr>")
+        body.append(
+            f"<tr class={row_class(row)}><td>{html.escape(place(row))}</td>{name}{cells}<td>{row.runs}</td></tr>"
+        )
     notes = "".join(
-        f"<li>{html.escape(row.method)} is not ranked: {html.escape(row.reason)}.</li>" for row in board.rows if row.reason
+        f"<li>{html.escape(row.method)} is not ranked: {html.escape(row.reason)}.</li>"
+        for row in board.rows
+        if row.reason
     )
     return _PAGE.format(
         title=html.escape(f"{board.suite}: leaderboard"),
@@ -143,7 +149,9 @@ def best(board: Board) -> set[tuple[str, str]]:
 
 def _cell(row: Row, name: str) -> str:
     if name == "interval":
-        return f"{100 * row.h_low:.1f}-{100 * row.h_high:.1f}" if row.h_low is not None and row.h_high is not None else ""
+        return (
+            f"{100 * row.h_low:.1f}-{100 * row.h_high:.1f}" if row.h_low is not None and row.h_high is not None else ""
+        )
     value = getattr(row, name)
     if value is None:
         return ""
@@ -166,7 +174,8 @@ _PAGE = """<!doctype html>
 body {{ font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; }}
 .table {{ overflow-x: auto; }}
 table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; width: 100%; }}
-th, td {{ padding: .35rem .7rem; text-align: right; border-bottom: 1px solid color-mix(in srgb, currentColor 18%, transparent); }}
+th, td {{ padding: .35rem .7rem; text-align: right;
+  border-bottom: 1px solid color-mix(in srgb, currentColor 18%, transparent); }}
 th:nth-child(2) {{ text-align: left; }}
 tr.reference, tr.unranked {{ opacity: .72; }}
 caption, p {{ text-align: left; }}

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from adu_bench.core.errors import UserError
+from adu_bench.registry import Catalogue
 from adu_bench.report.board import Board, make_board
 from adu_bench.report.formats import comma_separated, latex, markdown
 from adu_bench.report.rows import methods_of, read_rows
-from adu_bench.registry import Catalogue
 from adu_bench.runner.plan import plan
 from adu_bench.store import Store
 from adu_bench.suites import load_suite

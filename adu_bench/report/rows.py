@@ -72,7 +72,9 @@ def rows_dir() -> Path:
     return Path(folders[0]) if folders else Path("leaderboards")
 
 
-def write_row(folder: Path, suite: str, planned: Sequence[PlannedRun], runs: Sequence[Run], card: dict[str, Any]) -> Path:
+def write_row(
+    folder: Path, suite: str, planned: Sequence[PlannedRun], runs: Sequence[Run], card: dict[str, Any]
+) -> Path:
     """Write the row of one method: ``<folder>/<suite>/<label>.json`` and ``.parquet``.
 
     Parameters

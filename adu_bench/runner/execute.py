@@ -65,7 +65,9 @@ def execute(planned: PlannedRun, store: Store, device: str, report: Report = lam
     data = TaskData(spec.task, load_shared_backbone(planned.backbone, device))
     method = load_class(planned.path, planned.class_name, spec.method.source_hash)(**dict(spec.method.fields))
     with store.begin(spec.key) as folder, (folder / "train.jsonl").open("w", encoding="utf-8") as log:
-        problem = data.problem(spec, record=lambda values: print(json.dumps(values), file=log, flush=True), report=report)
+        problem = data.problem(
+            spec, record=lambda values: print(json.dumps(values), file=log, flush=True), report=report
+        )
         torch.manual_seed(derive(spec.seed, "method"))
         if device == "cuda":
             torch.cuda.reset_peak_memory_stats()

@@ -33,7 +33,12 @@ class _Worker:
     process: BaseProcess
     pipe: Connection
     run: PlannedRun | None = None
-    since: float = 0.0
+    since: float | None = None
+    """When the run began; None while the process is still loading its libraries."""
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.since if self.since is not None else 0.0
 
 
 def run_all(
@@ -55,7 +60,7 @@ def run_all(
     store
         Where results and failures go.
     device
-        ``cpu`` or ``cuda``.
+        ``auto``, ``cpu`` or ``cuda``.
     jobs
         Worker processes; the cores are shared among them.
     timeout
@@ -76,7 +81,7 @@ def run_all(
     try:
         workers = [_start(store, device, threads, force) for _ in range(min(jobs, len(todo)))]
         for worker in workers:
-            _next(worker, waiting)
+            _next(worker, waiting, since=None)
         while any(worker.run for worker in workers):
             _listen(workers, waiting, outcome, listener)
             for place, worker in enumerate(workers):
@@ -88,7 +93,7 @@ def run_all(
                     store.fail(worker.run.spec, worker.run.label, kind, reason)
                     _settle(worker, Event("failed", text=reason), outcome, listener)
                     workers[place] = _start(store, device, threads, force)
-                    _next(workers[place], waiting)
+                    _next(workers[place], waiting, since=None)
     except KeyboardInterrupt:
         outcome.interrupted = True
     finally:
@@ -106,9 +111,9 @@ def _start(store: Store, device: str, threads: int, force: bool) -> _Worker:
     return _Worker(process, ours)
 
 
-def _next(worker: _Worker, waiting: list[PlannedRun]) -> None:
+def _next(worker: _Worker, waiting: list[PlannedRun], since: float | None) -> None:
     worker.run = waiting.pop() if waiting else None
-    worker.since = time.monotonic()
+    worker.since = since
     if worker.run is not None:
         worker.pipe.send(worker.run)
 
@@ -121,9 +126,12 @@ def _listen(workers: list[_Worker], waiting: list[PlannedRun], outcome: Outcome,
             event: Event = worker.pipe.recv()
         except (EOFError, ConnectionError):
             continue  # The process died; `_broken` finds it.
+        if event.kind == "ready":
+            worker.since = time.monotonic()
+            continue
         _settle(worker, event, outcome, listener)
         if event.kind != "progress":
-            _next(worker, waiting)
+            _next(worker, waiting, since=time.monotonic())
 
 
 def _settle(worker: _Worker, event: Event, outcome: Outcome, listener: Listener) -> None:
@@ -135,13 +143,13 @@ def _settle(worker: _Worker, event: Event, outcome: Outcome, listener: Listener)
         outcome.elsewhere.append(run)
     elif event.kind == "failed":
         outcome.failed.append((run, event.text))
-    listener(run, event, time.monotonic() - worker.since)
+    listener(run, event, worker.seconds)
 
 
 def _broken(worker: _Worker, timeout: float | None) -> tuple[str, str] | None:
     if worker.run is None:
         return None
-    if timeout is not None and time.monotonic() - worker.since > timeout:
+    if timeout is not None and worker.seconds > timeout:
         return "timeout", f"It took longer than {timeout:g} s (--timeout)."
     if not worker.process.is_alive() and not worker.pipe.poll():
         return "died", f"The worker process ended with code {worker.process.exitcode}, often for lack of memory."

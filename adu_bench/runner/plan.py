@@ -94,7 +94,9 @@ def plan(
         for seed in seeds or suite.seeds:
             for choice, method in methods:
                 spec = RunSpec(task=task, backbone=weights, method=method, training=suite.training, seed=seed)
-                run = PlannedRun(spec, choice.label, choice.preset.group, choice.entry.path, choice.entry.class_name, name)
+                run = PlannedRun(
+                    spec, choice.label, choice.preset.group, choice.entry.path, choice.entry.class_name, name
+                )
                 runs.setdefault(spec.key, run)
     todo = [run for key, run in runs.items() if force or not store.has(key)]
     return Plan(suite, tuple(runs.values()), tuple(todo))

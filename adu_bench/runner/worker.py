@@ -22,7 +22,8 @@ class Event:
     Parameters
     ----------
     kind
-        ``progress``, ``done``, ``failed`` or ``elsewhere`` (another process is executing or has finished the run).
+        ``ready`` (libraries are loaded; sent once), ``progress``, ``done``, ``failed`` or ``elsewhere`` (another
+        process is executing or has finished the run).
     share
         Share done, 0..1, of a progress event.
     text
@@ -43,9 +44,12 @@ def work(pipe: Connection, store: Store, device: str, threads: int, force: bool)
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     import torch
 
+    from adu_bench.runner import execute  # noqa: F401 - loaded before the clock of the first run starts
+
     torch.set_num_threads(threads)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    pipe.send(Event("ready"))
     while True:
         try:
             planned: PlannedRun = pipe.recv()

@@ -116,7 +116,9 @@ class Store:
             matches = info["format"] == FORMAT and info["key"] == key and RunSpec.from_dict(info["spec"]).key == key
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(
-                f"The run '{path}' cannot be read.", f"{type(error).__name__}: {error}.", "Delete the folder and run again."
+                f"The run '{path}' cannot be read.",
+                f"{type(error).__name__}: {error}.",
+                "Delete the folder and run again.",
             ) from error
         if not matches:
             raise UserError(
@@ -238,7 +240,9 @@ class Store:
 
 def _unwritable(root: Path, error: OSError) -> UserError:
     return UserError(
-        f"The output folder '{root}' cannot be written.", f"{error.strerror or error}.", "Choose another folder with --out."
+        f"The output folder '{root}' cannot be written.",
+        f"{error.strerror or error}.",
+        "Choose another folder with --out.",
     )
 
 

@@ -60,7 +60,9 @@ class Document:
         self.taken.add(key)
         if key not in self.values:
             if default is _MISSING:
-                raise UserError(f"'{self.path}' has no '{key}'.", "A suite needs it.", "See `adu-bench show emoji-mini`.")
+                raise UserError(
+                    f"'{self.path}' has no '{key}'.", "A suite needs it.", "See `adu-bench show emoji-mini`."
+                )
             return default
         value = self.values[key]
         kinds = kind if isinstance(kind, tuple) else (kind,)
@@ -78,7 +80,9 @@ class Document:
 
     def problem(self, key: str, why: str, remedy: str) -> UserError:
         """Build the error for an entry: file and line, why it is refused, and the remedy."""
-        return UserError(f"'{self.path}', line {self.lines.get(key, 1)}: '{key}' is wrong.", f"{why[0].upper()}{why[1:]}.", remedy)
+        return UserError(
+            f"'{self.path}', line {self.lines.get(key, 1)}: '{key}' is wrong.", f"{why[0].upper()}{why[1:]}.", remedy
+        )
 
     def finish(self) -> None:
         """Refuse entries that nobody asked for.

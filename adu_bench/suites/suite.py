@@ -132,14 +132,18 @@ def _domains(document: Document, known: tuple[str, ...]) -> tuple[str, ...]:
     named = document.take_list("domains", str, list(known))
     for domain in named:
         if domain not in known:
-            raise document.problem("domains", f"'{domain}' is no domain of the data set", f"Choose from: {', '.join(known)}.")
+            raise document.problem(
+                "domains", f"'{domain}' is no domain of the data set", f"Choose from: {', '.join(known)}."
+            )
     return tuple(domain for domain in known if domain in named)
 
 
 def _template(document: Document) -> str:
     template = document.take("template", str)
     if template.count("{}") != 1:
-        raise document.problem("template", "a template has one {} for the class name", 'For example "a picture of a {}."')
+        raise document.problem(
+            "template", "a template has one {} for the class name", 'For example "a picture of a {}."'
+        )
     return template
 
 
@@ -155,11 +159,15 @@ def _classes(document: Document, known: tuple[str, ...]) -> tuple[str, ...]:
         try:
             names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
         except OSError as error:
-            raise document.problem("classes", f"the file '{path}' cannot be read", "Give a file with one class name a line.") from error
+            raise document.problem(
+                "classes", f"the file '{path}' cannot be read", "Give a file with one class name a line."
+            ) from error
     elif isinstance(given, list):
         names = [str(name) for name in given]
     else:
-        raise document.problem("classes", "a class set is all, a list, {first: n} or {file: PATH}", "Write classes: all.")
+        raise document.problem(
+            "classes", "a class set is all, a list, {first: n} or {file: PATH}", "Write classes: all."
+        )
     for name in names:
         if name not in known:
             near = unknown("class", name, known)
@@ -175,14 +183,18 @@ def _forget(document: Document, domains: tuple[str, ...]) -> tuple[tuple[str, ..
     if isinstance(given, dict):
         sizes = given.get("sizes")
         if set(given) != {"sizes"} or not isinstance(sizes, list) or not all(isinstance(size, int) for size in sizes):
-            raise document.problem("forget", "it must be {sizes: [1, ...]} or a list of lists of domains", "Write forget: {sizes: [1]}.")
+            raise document.problem(
+                "forget", "it must be {sizes: [1, ...]} or a list of lists of domains", "Write forget: {sizes: [1]}."
+            )
         subsets = [subset for size in sizes for subset in combinations(domains, size)]
     else:
         subsets = [tuple(subset) if isinstance(subset, list) else (subset,) for subset in given]
     for subset in subsets:
         for domain in subset:
             if domain not in domains:
-                raise document.problem("forget", f"'{domain}' is no domain of the suite", f"Choose from: {', '.join(domains)}.")
+                raise document.problem(
+                    "forget", f"'{domain}' is no domain of the suite", f"Choose from: {', '.join(domains)}."
+                )
         if not 0 < len(set(subset)) < len(domains):
             raise document.problem(
                 "forget",
@@ -205,5 +217,7 @@ def _training(document: Document) -> TrainingSpec:
     given: dict[str, Any] = document.take("training", dict)
     batch, precision = given.get("batch"), given.get("precision")
     if set(given) != {"batch", "precision"} or not isinstance(batch, int) or batch < 1 or precision not in PRECISIONS:
-        raise document.problem("training", "it has a batch size and a precision", "Write training: {batch: 64, precision: fp32}.")
+        raise document.problem(
+            "training", "it has a batch size and a precision", "Write training: {batch: 64, precision: fp32}."
+        )
     return TrainingSpec(batch, precision)

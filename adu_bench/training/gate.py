@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from adu_bench.clip.classifier import Classifier
 from adu_bench.clip.heads import DomainGate
@@ -46,7 +46,7 @@ def add_domain_gate(problem: Problem, classifier: Classifier, *, answer: str, we
         value.backward()
         return value
 
-    final = float(solver.step(objective))
+    final = float(solver.step(objective).detach())
     if not torch.isfinite(weight).all():
         raise RunFailed("The domain probe did not converge to finite weights.")
     with torch.no_grad():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 ENTROPY_OFFSET = 1e-5
 """Offset inside the logarithm of the released code's entropy."""

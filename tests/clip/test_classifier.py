@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from adu_bench.clip.classifier import Classifier
 from adu_bench.clip.heads import DomainGate, UniformAnswer
@@ -27,7 +27,9 @@ def classifier(tiny_backbone):
 def zero_shot(backbone, images):
     """The textbook formula, without the class."""
     image = F.normalize(backbone.model.encode_image((images.float() / 255 - 0.5) / 0.5), dim=-1)
-    text = F.normalize(backbone.model.encode_text(backbone.tokenizer([f"a picture of a {c}." for c in CLASSES])), dim=-1)
+    text = F.normalize(
+        backbone.model.encode_text(backbone.tokenizer([f"a picture of a {c}." for c in CLASSES])), dim=-1
+    )
     return backbone.model.logit_scale.exp() * image @ text.T
 
 
@@ -105,7 +107,9 @@ def test_instapg_makes_prompts_that_depend_on_the_image(classifier, images):
     classifier.add("prompts", VisualPrompts(4, 2, classifier.image_width))
     classifier.add("instapg", InstaPG(4, 1, classifier.image_width, classifier.image_heads))
     seen = []
-    classifier.model.visual.transformer.resblocks[1].register_forward_hook(lambda _m, inputs, _o: seen.append(inputs[0]))
+    classifier.model.visual.transformer.resblocks[1].register_forward_hook(
+        lambda _m, inputs, _o: seen.append(inputs[0])
+    )
     classifier.logits(images)
     prompts = seen[0][:, -4:]
     assert not torch.allclose(prompts[0], prompts[1], atol=1e-4)

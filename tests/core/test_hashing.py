@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from adu_bench.core.hashing import canonical_json, digest, source_digest
 from adu_bench.core.seeds import derive
 
-CODE = 'def f(x):\n    return x + 1\n'
+CODE = "def f(x):\n    return x + 1\n"
 
 
 @pytest.mark.parametrize(

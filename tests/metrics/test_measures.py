@@ -109,4 +109,15 @@ def test_the_long_frame_compares_with_zero_shot_where_it_is_there(tmp_path):
     assert {"retain_drop", "domain_probe", "accuracy:a", "accuracy_before:b", "seconds"} <= set(some.index)
     assert some.loc["mem", "n"] == 40
     assert isinstance(frame, pd.DataFrame)
-    assert list(frame.columns) == ["key", "suite", "task", "forget", "method", "seed", "protocol", "metric", "value", "n"]
+    assert list(frame.columns) == [
+        "key",
+        "suite",
+        "task",
+        "forget",
+        "method",
+        "seed",
+        "protocol",
+        "metric",
+        "value",
+        "n",
+    ]

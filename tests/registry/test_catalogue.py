@@ -149,11 +149,15 @@ def test_the_shared_hash_covers_what_a_method_uses_and_no_more():
 
 
 def test_planning_never_imports_torch():
-    code = (
-        "import sys; from pathlib import Path; from adu_bench.registry import Catalogue; "
-        "from adu_bench.suites import load_suite; from adu_bench.runner.plan import plan; from adu_bench.store import Store; "
-        "import adu_bench.report.pages, adu_bench.report.terminal, adu_bench.metrics.frame, adu_bench.runner.executors; "
-        "s = load_suite('toy'); plan(s, Catalogue().select(['all']), Store(Path('none'))); "
-        "assert not {'torch', 'open_clip'} & set(sys.modules), 'torch was imported'"
-    )
+    code = """
+import sys
+from pathlib import Path
+import adu_bench.metrics.frame, adu_bench.report.pages, adu_bench.report.terminal, adu_bench.runner.executors
+from adu_bench.registry import Catalogue
+from adu_bench.runner.plan import plan
+from adu_bench.store import Store
+from adu_bench.suites import load_suite
+plan(load_suite("toy"), Catalogue().select(["all"]), Store(Path("none")))
+assert not {"torch", "open_clip"} & set(sys.modules), "torch was imported"
+"""
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -13,12 +13,12 @@ from rich.console import Console
 from adu_bench.core.errors import UserError
 from adu_bench.metrics.frame import score
 from adu_bench.metrics.measures import harmonic
+from adu_bench.registry import Catalogue
 from adu_bench.report.board import interval, make_board
 from adu_bench.report.formats import FORMATS, render
 from adu_bench.report.pages import stale_pages, write_pages
 from adu_bench.report.rows import read_rows, write_row
 from adu_bench.report.terminal import print_board
-from adu_bench.registry import Catalogue
 from adu_bench.runner.plan import Plan, PlannedRun, plan
 from adu_bench.store import Store
 from adu_bench.suites import load_suite

@@ -26,9 +26,14 @@ def test_a_run_is_there_after_it_was_committed(tmp_path):
 
 def test_an_exception_leaves_nothing(tmp_path):
     store, key = Store(tmp_path), make_spec().key
-    with pytest.raises(RuntimeError), store.lock(key), store.begin(key) as folder:
-        (folder / "predictions.parquet").write_text("half")
-        raise RuntimeError
+
+    def break_off():
+        with store.lock(key), store.begin(key) as folder:
+            (folder / "predictions.parquet").write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        break_off()
     assert not store.has(key)
     assert [path.name for path in tmp_path.iterdir()] == [".locks"]
 

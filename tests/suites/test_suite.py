@@ -75,7 +75,10 @@ def test_class_sets(write, tmp_path):
         (("[circle, star]", "[circle, starr]"), r"'starr' is no class of the data set. Did you mean star"),
         (("[circle, star]", "[circle, circle]"), r"two different names"),
         (("seeds: [1]", "seed: [1]"), r"no 'seeds'"),
-        (("methods: [paper]", "methods: [paper]\nshoots: 3"), r"line 11: 'shoots' is wrong. There is no such entry. Did you mean shots"),
+        (
+            ("methods: [paper]", "methods: [paper]\nshoots: 3"),
+            r"line 11: 'shoots' is wrong. There is no such entry. Did you mean shots",
+        ),
         (("dataset: toy", "dataset: tory"), r"no data set called 'tory'"),
         (('"a {}."', '"a picture"'), r"one {} for the class name"),
         (("precision: fp32", "precision: fp8"), r"line 9: 'training' is wrong"),
@@ -90,5 +93,5 @@ def test_malformed_suites_are_refused_with_the_line(write, change, complaint):
 def test_unknown_suites_are_refused():
     with pytest.raises(UserError, match="Did you mean emoji"):
         load_suite("emoij")
-    with pytest.raises(UserError, match="no suite called 'missing.yaml'"):
+    with pytest.raises(UserError, match=r"no suite called 'missing\.yaml'"):
         load_suite("missing.yaml")

@@ -1,0 +1,283 @@
+"""End to end through the real command, on the toy suite."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+COMMAND = [sys.executable, "-m", "adu_bench"]
+QUICK = ["--suite", "toy", "--limit", "1", "--methods", "zero-shot,collapse,domain-gate,baseline[epochs=1]"]
+
+
+def call(*arguments, cwd: Path, status: int = 0, **environment) -> subprocess.CompletedProcess:
+    done = subprocess.run(
+        [*COMMAND, *arguments], cwd=cwd, capture_output=True, text=True, env=os.environ | environment, timeout=240
+    )
+    assert done.returncode == status, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    done = call("run", *QUICK, cwd=folder)
+    return folder, done
+
+
+def test_run_prints_a_board_and_stores_complete_runs(finished):
+    folder, done = finished
+    assert "toy: 4 runs (4 methods x 1 tasks x 1 seeds), 0 finished, 4 to do" in done.stdout
+    assert "[4/4]" in done.stdout
+    assert "baseline[epochs=1]" in done.stdout.splitlines()[-1] or "zero-shot" in done.stdout
+    for run in (folder / "runs").iterdir():
+        if not run.name.startswith(".") and run.name != "failures":
+            names = {path.name for path in run.iterdir()}
+            assert names == {
+                "run.json", "predictions.parquet", "features.safetensors", "train.jsonl", "method.safetensors"
+            }  # fmt: skip
+
+
+def test_a_second_run_does_nothing_and_needs_no_torch(finished, tmp_path):
+    folder, _ = finished
+    (tmp_path / "torch.py").write_text("raise ImportError('not installed')\n")
+    done = call("run", *QUICK, cwd=folder, PYTHONPATH=str(tmp_path))
+    assert "4 finished, 0 to do" in done.stdout
+    assert "zero-shot" in done.stdout
+
+
+def test_score_leaderboard_and_status_read_the_runs(finished):
+    folder, _ = finished
+    frame = call("score", *QUICK, cwd=folder).stdout.splitlines()
+    assert frame[0] == "key,suite,task,forget,method,seed,protocol,metric,value,n"
+    assert any(",normalised_forgetting," in line for line in frame)
+    rows = json.loads(call("leaderboard", *QUICK, "--runs", "runs", "--format", "json", cwd=folder).stdout)
+    by_name = {row["method"]: row for row in rows}
+    assert by_name["collapse"]["mem"] == pytest.approx(1 / 6, abs=1e-6)
+    assert by_name["collapse"]["for"] == pytest.approx(5 / 6, abs=1e-6)
+    assert by_name["zero-shot"]["reference"] is True
+    assert by_name["zero-shot"]["mem"] > 0.5
+    assert "zero-shot: 1 finished" in call("status", *QUICK, cwd=folder).stdout
+
+
+@pytest.mark.parametrize("kind", ["md", "csv", "tex", "html"])
+def test_other_formats(finished, kind):
+    assert "zero-shot" in call("leaderboard", *QUICK, "--runs", "runs", "--format", kind, cwd=finished[0]).stdout
+
+
+def test_dry_runs_write_nothing(tmp_path):
+    done = call("run", *QUICK, "--dry", cwd=tmp_path)
+    assert "forget filled, seed 1" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_force_runs_again(finished):
+    folder, _ = finished
+    arguments = ["--suite", "toy", "--limit", "1", "--methods", "collapse"]
+    before = {path: path.stat().st_mtime_ns for path in (folder / "runs").glob("*/run.json")}
+    call("run", *arguments, "--force", cwd=folder)
+    after = {path: path.stat().st_mtime_ns for path in (folder / "runs").glob("*/run.json")}
+    assert before.keys() == after.keys()
+    assert sum(before[path] != after[path] for path in before) == 1
+
+
+SLOW = '''"""Methods that misbehave on purpose."""
+import time
+from dataclasses import dataclass
+import torch
+from adu_bench.api import Batch, Card, Losses, Method, Preset, Problem, VisualPrompts, fit
+
+@dataclass(frozen=True, kw_only=True)
+class Slow(Method):
+    """Wait, then answer as zero-shot CLIP."""
+    card = Card(name="slow", group="other", title="t", authors="a", year=2026, paper="none", licence="MIT")
+    wait: float = 60.0
+    def unlearn(self, problem: Problem):
+        problem.report(0.5, "waiting")
+        time.sleep(self.wait)
+        return problem.classifier()
+
+@dataclass(frozen=True, kw_only=True)
+class Wrong(Method):
+    """Fail in one of several ways."""
+    card = Card(name="wrong", group="other", title="t", authors="a", year=2026, paper="none", licence="MIT")
+    way: str = "diverge"
+    def unlearn(self, problem: Problem):
+        if self.way == "raise":
+            raise RuntimeError("on purpose")
+        if self.way == "die":
+            import os
+            os._exit(7)
+        model = problem.classifier()
+        model.add("prompts", VisualPrompts(2, 1, model.image_width))
+        return fit(problem, model, lambda b: {"loss": model.logits(b.images).sum() * float("nan")}, epochs=1, lr=1.0)
+'''
+
+
+@pytest.fixture
+def misbehaving(tmp_path):
+    (tmp_path / "methods").mkdir()
+    (tmp_path / "methods" / "slow.py").write_text(SLOW)
+    return tmp_path
+
+
+def test_failures_have_reasons_exit_one_and_never_count(misbehaving):
+    methods = "zero-shot,wrong,wrong[way=raise],wrong[way=die],slow"
+    arguments = ["--suite", "toy", "--limit", "1", "--methods", methods, "--from", "methods"]
+    done = call("run", *arguments, "--timeout", "20", cwd=misbehaving, status=1)
+    assert "The loss term 'loss' became nan in epoch 1." in done.stderr
+    assert "RuntimeError: on purpose" in done.stderr
+    assert "ended with code 7" in done.stderr
+    assert "longer than 20 s" in done.stderr
+    status = call("status", *arguments, cwd=misbehaving).stdout
+    assert "zero-shot: 1 finished" in status
+    assert "slow: 1 failed" in status
+    assert "1 to do" not in call("run", *arguments[:4], "--methods", "zero-shot", cwd=misbehaving).stdout
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [*COMMAND, "run", "--suite", "toy", "--limit", "1", "--from", "methods", *arguments],
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def wait_for_a_run(folder: Path) -> None:
+    deadline = time.monotonic() + 120
+    while not list((folder / "runs").glob(".tmp-*")):
+        assert time.monotonic() < deadline, "no run began"
+        time.sleep(0.2)
+
+
+def test_kill_minus_nine_loses_the_run_in_flight_only(misbehaving):
+    process = start(misbehaving, "--methods", "zero-shot,slow[wait=90]")
+    deadline = time.monotonic() + 120
+    while not list((misbehaving / "runs").glob("*/run.json")):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    wait_for_a_run(misbehaving)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    # The worker notices that its parent is gone and gives the lock back.
+    time.sleep(3)
+    done = call(
+        "run", "--suite", "toy", "--limit", "1", "--from", "methods",
+        "--methods", "zero-shot,slow[wait=90],slow[wait=0]", "--dry", cwd=misbehaving,
+    )  # fmt: skip
+    assert "3 runs (3 methods x 1 tasks x 1 seeds), 1 finished, 2 to do" in done.stdout
+    done = call(
+        "run", "--suite", "toy", "--limit", "1", "--from", "methods", "--methods", "slow[wait=0]", cwd=misbehaving
+    )
+    assert "slow[wait=0.0]" in done.stdout
+
+
+def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(misbehaving):
+    process = start(misbehaving, "--methods", "slow[wait=90]")
+    wait_for_a_run(misbehaving)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "The same command continues" in errors
+    assert "Traceback" not in errors
+    assert not list((misbehaving / "runs").glob("*/run.json"))
+
+
+def test_two_processes_on_one_plan_share_it(misbehaving):
+    methods = "slow[wait=1],slow[wait=2],slow[wait=3]"
+    both = [start(misbehaving, "--methods", methods) for _ in range(2)]
+    outputs = [process.communicate(timeout=200) for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    text = "".join(out for out, _ in outputs)
+    assert len(list((misbehaving / "runs").glob("*/run.json"))) == 3
+    done_here = sum(line.startswith("[") and line.endswith(" s") for line in text.splitlines())
+    assert done_here == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["run", "--methods", "aduu"], "Did you mean adu"),
+        (["run", "--suite", "emojy"], "Did you mean emoji"),
+        (["run", "--methods", "adu[gama=1]"], "Did you mean gamma"),
+        (["run", "--methods", "adu[gamma=much]"], "is no value for gamma"),
+        (["run", "--seeds", "0"], "no choice of seeds"),
+        (["run", "--seeds", "1,1"], "no choice of seeds"),
+        (["run", "--seeds", "two"], "no choice of seeds"),
+        (["run", "--device", "tpu"], "no device 'tpu'"),
+        (["run", "--jobs", "0"], "At least one worker"),
+        (["run", "--jobs", "many"], "command line was not understood"),
+        (["run", "--sweet", "toy"], "--sweet"),
+        (["run", "--limit", "-1"], "below zero"),
+        (["run", "--backbone", "ViT-B-16"], "is not a backbone"),
+        (["run", "--backbone", "ViT-B-16:openai"], "ViT-B-16-quickgelu:openai"),
+        (["run", "--backbone", "ViT-B-16:missing.safetensors"], "no weights file"),
+        (["run", "--from", "nowhere"], "no folder 'nowhere'"),
+        (["list", "method"], "Did you mean methods"),
+        (["show", "adoo"], "Did you mean adu"),
+        (["leaderboard", "--format", "pdf"], "no format called 'pdf'"),
+        (["leaderboard", "--suite", "toy"], "no folder 'runs'"),
+        (["score", "--suite", "toy"], "no finished runs"),
+        (["check"], "No method was named"),
+        (["bogus"], "bogus"),
+        ([], "adu-bench --help"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_gets_three_sentences_and_exit_two(arguments, complaint, tmp_path):
+    done = call(*arguments, cwd=tmp_path, status=2)
+    assert complaint in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 3
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    done = subprocess.run(
+        [*COMMAND, "show", "adoo", "--debug"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert "Traceback" in done.stderr
+
+
+def test_an_unwritable_output_is_refused(tmp_path):
+    (tmp_path / "runs").touch()
+    done = call("run", *QUICK, cwd=tmp_path, status=2)
+    assert "--out" in done.stderr
+
+
+def test_damaged_weights_are_refused(tmp_path):
+    (tmp_path / "bad.safetensors").write_bytes(b"rubbish")
+    done = call("run", *QUICK, "--backbone", "ViT-B-32:bad.safetensors", cwd=tmp_path, status=1)
+    assert "could not be loaded" in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["methods", "suites", "tasks", "backbones", "metrics"])
+def test_lists_have_names_and_states(kind, tmp_path):
+    found = json.loads(call("list", kind, "--json", cwd=tmp_path).stdout)
+    assert found
+    assert all({"name", "state"} <= set(item) for item in found)
+
+
+def test_a_broken_method_file_is_listed_and_others_run(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "half_done.py").write_text("def f(:\n")
+    found = json.loads(call("list", "methods", "--json", "--from", "mine", cwd=tmp_path).stdout)
+    assert {"half-done": "broken", "adu": "ok"}.items() <= {item["name"]: item["state"] for item in found}.items()
+    call("run", "--suite", "toy", "--limit", "1", "--methods", "collapse", "--from", "mine", cwd=tmp_path)
+    assert "is broken" in call("check", "half-done", "--from", "mine", cwd=tmp_path, status=2).stderr
+
+
+def test_check_and_doctor(tmp_path):
+    assert "1 methods, all checks passed" in call("check", "domain-gate", cwd=tmp_path).stdout
+    found = json.loads(call("doctor", "--json", cwd=tmp_path).stdout)
+    assert {item["state"] for item in found} <= {"ok", "differs"}
+
+
+@pytest.mark.parametrize("name", ["adu", "emoji", "derange-gate"])
+def test_show(name, tmp_path):
+    assert name in call("show", name, cwd=tmp_path).stdout

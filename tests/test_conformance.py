@@ -1,0 +1,76 @@
+"""Every method keeps its promises; and the checks notice methods that do not."""
+
+from __future__ import annotations
+
+import pytest
+
+from adu_bench.conformance import CHECKS, Subject, run_checks
+from adu_bench.registry import Catalogue
+
+NAMES = sorted(Catalogue().presets)
+
+
+@pytest.fixture(scope="module")
+def subjects():
+    catalogue = Catalogue()
+    return {name: Subject(catalogue.select([name])[0], "cpu") for name in NAMES}
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", NAMES)
+def test_conformance(name, check, subjects):
+    check(subjects[name])
+
+
+BAD = '''"""A method that breaks a promise."""
+from dataclasses import dataclass
+import torch
+from adu_bench.api import Card, Method, Part, Problem, UniformAnswer, VisualPrompts
+
+{part}
+
+@dataclass(frozen=True, kw_only=True)
+class Bad(Method):
+    """Break a promise."""
+
+    card = Card(name="bad-{number}", group="other", title="t", authors="a", year=2026, paper="none", licence="MIT")
+
+    def unlearn(self, problem: Problem):
+        model = problem.classifier()
+        {body}
+        return model
+'''
+
+PART = """
+class {name}(Part):
+    def score(self, logits, features, text):
+        {body}
+"""
+
+PROMISES = [
+    ("returns_finite_logits", "return None", ""),
+    ("returns_finite_logits", 'model.add("nan", BadNan())',
+     PART.format(name="BadNan", body="return logits * float('nan')")),
+    ("leaves_the_backbone_alone", "problem.backbone.model.logit_scale.data.add_(0.1)", ""),
+    (
+        "repeats_with_the_same_seed",
+        'torch.seed(); model.add("prompts", VisualPrompts(2, 1, model.image_width)).tokens.data.mul_(50)',
+        "",
+    ),
+    ("survives_saving", 'model.add("x", BadState()); model.parts["x"].factor = 0.1',
+     PART.format(name="BadState", body="return logits * getattr(self, 'factor', 1.0)")),
+    ("judges_images_one_by_one", 'model.add("mean", BadMean())',
+     PART.format(name="BadMean", body="return logits - logits.mean(dim=0)")),
+    ("takes_any_forget_set", "assert len(problem.forget) == 1", ""),
+    ("takes_other_classes_or_says_no", 'model.add("fixed", BadFixed())',
+     PART.format(name="BadFixed", body="return logits[:, :3]")),
+    ("parts_come_off", "model.template = '{}'; model.set_classes(problem.classes)", ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("check", "body", "part"), PROMISES, ids=[f"{i}-{p[0]}" for i, p in enumerate(PROMISES)])
+def test_a_broken_promise_is_noticed(check, body, part, tmp_path):
+    number = abs(hash((check, body)))
+    (tmp_path / "bad.py").write_text(BAD.format(body=body, part=part, number=number))
+    results = dict(run_checks(Catalogue([tmp_path]).select([f"bad-{number}"])[0]))
+    assert results[check], f"nothing was noticed: {results}"
