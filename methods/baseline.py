@@ -31,6 +31,8 @@ class Baseline(Method):
         notes="L_memorize + L_forget with the settings of the released code's visual prompts.",
     )
 
+    ranges = {"lr": (1e-3, 1e-1)}
+
     epochs: int = 50
     """Passes over the few-shot images."""
     lr: float = 2.5e-3

@@ -41,6 +41,8 @@ class PromptTuning(Method):
         ),
     )
 
+    ranges = {"lr": (1e-3, 1e-1)}
+
     epochs: int = 50
     """Passes over the few-shot images."""
     lr: float = 2.5e-3

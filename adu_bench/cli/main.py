@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from jsonargparse import ArgumentParser
 
 from adu_bench import __version__
-from adu_bench.cli import bench, check, doctor, leaderboard, listing, run, score, show, status
+from adu_bench.cli import bench, check, doctor, leaderboard, listing, run, score, show, status, tune
 from adu_bench.core.errors import UserError
 
 COMMANDS = {
@@ -19,6 +19,7 @@ COMMANDS = {
     "status": status,
     "score": score,
     "leaderboard": leaderboard,
+    "tune": tune,
     "check": check,
     "bench": bench,
     "doctor": doctor,

@@ -6,7 +6,7 @@ import gzip
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from PIL import Image
 from adu_bench.clip.emoji_clip import VOCABULARY
 from adu_bench.core.errors import UserError
 from adu_bench.data import emoji, emoji_build, toy
+from adu_bench.data.cache import Recipe
 
 SIZE = 48
 STYLE_PACKAGES = {
@@ -98,10 +99,10 @@ def training_corpus(styles_folder: Path) -> Corpus:
     return _collect(parts)
 
 
-def pool_corpus(pool: str) -> Corpus:
-    """Draw the pictures of one held-out pool of the emoji and toy sets."""
+def pool_corpus(pool: str, classes: Sequence[str] | None = None) -> Corpus:
+    """Draw the pictures of one held-out pool of the emoji (all classes, or the given ones) and toy sets."""
     index = emoji.load_index()
-    index = index[index["pool"] == pool]
+    index = index[(index["pool"] == pool) & (index["label"].isin(classes) if classes is not None else True)]
     shapes = toy.load_index()
     shapes = shapes[shapes["pool"] == pool]
     parts = [
@@ -200,13 +201,12 @@ def _style_drawings(folder: Path, slugs: dict[str, str]) -> Iterator[tuple[str, 
 
 def _collect(parts: list[tuple[str, str, str, np.ndarray]]) -> Corpus:
     names, labels, styles, pictures = zip(*parts, strict=True)
-    small = [
-        np.asarray(Image.fromarray(picture).resize((SIZE, SIZE), Image.Resampling.BICUBIC))
-        if picture.shape[0] != SIZE
-        else picture
-        for picture in pictures
-    ]
-    return Corpus(np.stack(small), list(names), list(labels), list(styles))
+    return Corpus(np.stack([small(picture) for picture in pictures]), list(names), list(labels), list(styles))
+
+
+def small(picture: np.ndarray) -> np.ndarray:
+    """Resize a picture to the model's input, uint8, (48, 48, 3), as the evaluation does."""
+    return Recipe(SIZE, "bicubic", "shortest").apply(Image.fromarray(picture))
 
 
 def fingerprint(corpus: Corpus) -> str:

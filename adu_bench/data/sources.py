@@ -75,7 +75,7 @@ _SOURCES = {
     for source in (
         Source(
             name="emoji",
-            title="Emoji of 16 classes, drawn by three hands in four styles",
+            title="Emoji of 16 classes, drawn by three hands in four styles (suites use 15)",
             attribution=(
                 "OpenMoji (CC BY-SA 4.0), Twemoji by Twitter and contributors (CC BY 4.0), "
                 "Noto Emoji by Google (SIL OFL 1.1)"

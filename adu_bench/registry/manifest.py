@@ -50,6 +50,8 @@ class MethodEntry:
         Hyper-parameters by name.
     presets
         All names it goes by; the first is the method itself.
+    ranges
+        What tuning may try: ``(low, high)`` on a logarithmic scale, or a list of values, by field.
     imports
         The names that the file takes from ``adu_bench.api``.
     source
@@ -62,6 +64,7 @@ class MethodEntry:
     card: dict[str, Any]
     fields: dict[str, Field]
     presets: tuple[PresetEntry, ...]
+    ranges: dict[str, Any]
     imports: tuple[str, ...]
     source: str
 
@@ -107,7 +110,19 @@ def _method(node: ast.ClassDef, card: ast.expr, path: Path, imports: tuple[str, 
         for name in preset.fields:
             if name not in fields:
                 raise ValueError(f"the preset {preset.name} sets {name}, which is no field of {node.name}")
-    return MethodEntry(own.name, node.name, path, values, fields, tuple(presets), imports, source)
+    ranges = _ranges(node, fields)
+    return MethodEntry(own.name, node.name, path, values, fields, tuple(presets), ranges, imports, source)
+
+
+def _ranges(node: ast.ClassDef, fields: dict[str, Field]) -> dict[str, Any]:
+    value = _assigned(node, "ranges")
+    ranges = _literal(value, f"ranges of {node.name}") if value is not None else {}
+    for name, range_ in ranges.items():
+        if name not in fields:
+            raise ValueError(f"ranges of {node.name} names {name}, which is no field")
+        if isinstance(range_, tuple) and not (len(range_) == 2 and 0 < range_[0] < range_[1]):
+            raise ValueError(f"the range of {name} is not (low, high) with 0 < low < high")
+    return ranges
 
 
 def _fields(node: ast.ClassDef) -> list[Field]:

@@ -75,6 +75,8 @@ class Method(ABC):
 
     card: ClassVar[Card]
     presets: ClassVar[tuple[Preset, ...]] = ()
+    ranges: ClassVar[dict[str, tuple[float, float] | list[Value]]] = {}
+    """What tuning may try for a field: ``(low, high)`` on a logarithmic scale, or a list of values."""
 
     @abstractmethod
     def unlearn(self, problem: Problem) -> Classifier:

@@ -1,0 +1,124 @@
+"""Choosing hyper-parameters: seeded random search on the validation pool, with the same budget for every method."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from adu_bench.core.errors import RunFailed, UserError
+from adu_bench.core.seeds import derive
+from adu_bench.core.specs import RunSpec, Value
+from adu_bench.metrics.measures import measure
+from adu_bench.registry import Choice, load_class
+from adu_bench.runner.evaluate import predict
+from adu_bench.runner.execute import EVALUATION_BATCH, TaskData, load_shared_backbone
+from adu_bench.suites import Suite
+
+TASKS = 2
+"""Tuning uses the suite's first tasks, spread over them."""
+
+
+def trials(choice: Choice, number: int) -> list[dict[str, Value]]:
+    """Draw the fields of ``number`` trials from a method's ranges; the first trial changes nothing.
+
+    Raises
+    ------
+    UserError
+        If the method declares no ranges.
+    """
+    ranges = choice.entry.ranges
+    if not ranges:
+        raise UserError(
+            f"'{choice.label}' cannot be tuned.",
+            "Its class declares no ranges.",
+            "Add ranges, or choose another method.",
+        )
+    rng = np.random.default_rng(derive(0, "tune", choice.entry.name))
+    # A preset that fixes a field means it: its ranges are those that it leaves open.
+    free = {name: range_ for name, range_ in sorted(ranges.items()) if name not in choice.preset.fields}
+    drawn = [{name: _draw(range_, rng) for name, range_ in free.items()} for _ in range(number - 1)]
+    return [{}, *drawn]
+
+
+def _draw(range_: Any, rng: np.random.Generator) -> Value:
+    if isinstance(range_, tuple):
+        low, high = (math.log(end) for end in range_)
+        return float(f"{math.exp(rng.uniform(low, high)):.2g}")
+    return range_[int(rng.integers(len(range_)))]
+
+
+def tune(
+    suite: Suite, choice: Choice, number: int, out: Path, device: str, report: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """Run the trials that are not finished, and return all of them, best first.
+
+    Parameters
+    ----------
+    suite
+        Its first tasks spread over the suite, its first seed, budget and backbone.
+    choice
+        The method.
+    number
+        Trials, the first of which uses the method's defaults.
+    out
+        Folder of ``<suite>/<method>.jsonl`` with one line a finished trial; finished trials are not run again.
+    device
+        ``cpu`` or ``cuda``.
+    report
+        Called with a line a finished trial.
+
+    Returns
+    -------
+    list of dict
+        ``fields``, ``h`` (mean over tasks of H on the validation pool; 0 if a run failed), ``mem``, ``for``, ``key``.
+    """
+    path = out / suite.name / f"{choice.label}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    finished = {record["key"]: record for record in map(json.loads, lines)}
+    backbone = load_shared_backbone(suite.backbone, device)
+    found = []
+    for trial, fields in enumerate(trials(choice, number), start=1):
+        specs = _specs(suite, choice, fields, backbone.spec)
+        record = finished.get(specs[0].key)
+        if record is None:
+            record = {"key": specs[0].key, "fields": fields, **_evaluate(choice, specs, suite.backbone, device)}
+            with path.open("a", encoding="utf-8") as log:
+                print(json.dumps(record), file=log)
+        report(f"[{trial}/{number}] {choice.label} {_written(record['fields'])}: H {100 * record['h']:.1f}")
+        found.append(record)
+    return sorted(found, key=lambda record: -record["h"])
+
+
+def _specs(suite: Suite, choice: Choice, fields: Mapping[str, Value], backbone: Any) -> list[RunSpec]:
+    method = choice.resolve(suite.budget, {choice.preset.name: fields})
+    tasks = suite.tasks()
+    chosen = tasks[:: max(1, len(tasks) // TASKS)][:TASKS]
+    return [RunSpec(task, backbone, method, suite.training, suite.seeds[0]) for task in chosen]
+
+
+def _evaluate(choice: Choice, specs: list[RunSpec], backbone: str, device: str) -> dict[str, Any]:
+    found: list[dict[str, float]] = []
+    for spec in specs:
+        data = TaskData(spec.task, load_shared_backbone(backbone, device))
+        cls = load_class(choice.entry.path, choice.entry.class_name, spec.method.source_hash)
+        problem = data.problem(spec, record=lambda values: None, report=lambda share, text: None)
+        torch.manual_seed(derive(spec.seed, "method"))
+        try:
+            classifier = cls(**dict(spec.method.fields)).unlearn(problem).eval()
+            frame, _ = predict(classifier, data.images("validation"), EVALUATION_BATCH[device])
+        except RunFailed as error:
+            return {"h": 0.0, "mem": 0.0, "for": 0.0, "failed": str(error)}
+        measures = measure(frame, len(spec.task.classes))
+        found.append({name: measures[name][0] for name in ("h", "mem", "for")})
+    return {name: round(float(np.mean([one[name] for one in found])), 6) for name in ("h", "mem", "for")}
+
+
+def _written(fields: Mapping[str, Value]) -> str:
+    return ", ".join(f"{name}={value:g}" for name, value in fields.items()) or "defaults"

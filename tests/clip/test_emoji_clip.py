@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from open_clip.tokenizer import SimpleTokenizer
+
+from adu_bench.clip import emoji_clip
+from adu_bench.clip.backbone import load_backbone
+from adu_bench.clip.corpus import pool_corpus
+from adu_bench.clip.identity import SHIPPED_WEIGHTS, backbone_spec
+from adu_bench.clip.pretrain import accuracies
+from adu_bench.core.errors import UserError
+from adu_bench.core.hashing import file_sha256
+from adu_bench.data.emoji import HANDS
+from adu_bench.suites import load_suite
+
+
+def test_the_shipped_model_recognises_pictures_it_never_saw():
+    """The promise of the model card: .70 on average, .55 in the worst domain, on the test pool."""
+    model, tokens = emoji_clip.build()
+    found = accuracies(model, tokens, pool_corpus("test", load_suite("emoji").classes))
+    emoji = [found[domain] for domain in HANDS]
+    assert np.mean(emoji) >= 0.70, found
+    assert min(emoji) >= 0.55, found
+    assert min(found[style] for style in found if style not in HANDS) >= 0.7, found
+
+
+def test_the_file_is_small_and_its_hash_is_in_the_spec():
+    assert SHIPPED_WEIGHTS.stat().st_size <= 12 * 2**20
+    assert backbone_spec("emoji-clip").weights_hash == file_sha256(SHIPPED_WEIGHTS)[:20]
+
+
+def test_the_backbone_is_frozen_and_agrees_with_its_configuration():
+    backbone = load_backbone("emoji-clip")
+    assert not any(parameter.requires_grad for parameter in backbone.model.parameters())
+    assert backbone.recipe.size == 48
+    features = backbone.image_features(torch.zeros(2, 3, 48, 48, dtype=torch.uint8))
+    assert torch.allclose(features.norm(dim=1), torch.ones(2), atol=1e-5)
+
+
+@pytest.mark.parametrize("suite", ["emoji", "toy"])
+def test_names_in_use_tokenise_as_with_the_full_vocabulary(suite):
+    small, full = emoji_clip.tokenizer(), SimpleTokenizer()
+    texts = [f"a picture of a {name}." for name in load_suite(suite).classes]
+    for text in texts:
+        assert [small.decoder[token] for token in small.encode(text)] == [
+            full.decoder[token] for token in full.encode(text)
+        ]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(min_size=1, max_size=12))
+def test_any_class_name_tokenises(name):
+    tokens = emoji_clip.tokenizer()([f"a picture of a {name}."])
+    assert tokens.shape == (1, 32)
+    assert (tokens == emoji_clip.tokenizer().eot_token_id).any()
+
+
+def test_damaged_weights_are_refused(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(SHIPPED_WEIGHTS.read_bytes()[:-100])
+    with pytest.raises(UserError, match="could not be read"):
+        emoji_clip.build(path)

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from adu_bench.clip import corpus as corpus_module
+from adu_bench.clip.corpus import Corpus
+from adu_bench.clip.pretrain import Trainer, _contrastive, _encode_text
+from adu_bench.clip.pretrain_augment import augment
+from adu_bench.core.errors import UserError
+from adu_bench.data import emoji, emoji_build
+
+
+def test_augmented_pictures_keep_shape_and_range():
+    pictures = torch.randint(0, 256, (64, 3, 48, 48), dtype=torch.uint8)
+    made = augment(pictures, 1.0, torch.Generator().manual_seed(1))
+    assert made.shape == pictures.shape
+    assert made.min() >= 0
+    assert made.max() <= 1
+    again = augment(pictures, 1.0, torch.Generator().manual_seed(1))
+    assert torch.equal(made, again)
+
+
+def test_the_loss_is_clips_where_every_caption_is_different():
+    logits = torch.randn(6, 6)
+    expected = torch.nn.functional.cross_entropy(logits, torch.arange(6), label_smoothing=0.05)
+    expected = (expected + torch.nn.functional.cross_entropy(logits.T, torch.arange(6))) / 2
+    assert _contrastive(logits, torch.arange(6)).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_copies_of_a_caption_are_all_positives():
+    logits = torch.tensor([[9.0, 0.0], [9.0, 0.0], [0.0, 9.0]])
+    together = _contrastive(logits, torch.tensor([0, 0, 1]))
+    apart = _contrastive(logits, torch.tensor([0, 1, 1]))
+    assert together < apart
+
+
+def test_leaving_padding_out_changes_nothing(tiny_backbone):
+    tokens = tiny_backbone.tokenizer(["a dog", "a picture of a house with a tree"])
+    assert torch.allclose(_encode_text(tiny_backbone.model, tokens), tiny_backbone.model.encode_text(tokens), atol=1e-5)
+
+
+def small_corpus(count: int = 64) -> Corpus:
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (count, 48, 48, 3), dtype=np.uint8)
+    names = [f"thing {i % 7}" for i in range(count)]
+    return Corpus(pixels, names, ["circle" if i % 2 else "" for i in range(count)], ["filled"] * count)
+
+
+def test_training_resumes_where_it_stopped(tmp_path, monkeypatch):
+    monkeypatch.setattr("adu_bench.clip.pretrain.EVERY", 2)
+
+    def weights(folder: str, stops: list[int]) -> dict[str, torch.Tensor]:
+        (tmp_path / folder).mkdir()
+        for stop in stops:
+            options = argparse.Namespace(out=tmp_path / folder, styles=None, minutes=1.0, steps=4, seed=1)
+            torch.manual_seed(1)
+            trainer = Trainer(small_corpus(), small_corpus(8), options)
+            if stop < 4:
+                monkeypatch.setattr(trainer, "_save", _stop_after(trainer._save))
+                with pytest.raises(KeyboardInterrupt):
+                    trainer.run()
+            else:
+                trainer.run()
+        return load_file(tmp_path / folder / "weights.safetensors")
+
+    whole, parts = weights("whole", [4]), weights("parts", [2, 4])
+    for name, value in whole.items():
+        assert torch.allclose(value.float(), parts[name].float(), atol=2e-3), name
+
+
+def _stop_after(save):
+    def saved() -> None:
+        save()
+        raise KeyboardInterrupt
+
+    return saved
+
+
+def test_no_held_out_picture_is_in_the_training_corpus(tmp_path, monkeypatch):
+    """The four domains' drawings, without the style packages: their pixels are compared with the held-out pools."""
+    monkeypatch.setattr(corpus_module, "STYLE_PACKAGES", {})
+    monkeypatch.setattr(corpus_module, "_slugs", lambda folder: {})
+    table = emoji_build.named_emoji()
+    index = emoji.load_index()
+    some = index["codepoint"].drop_duplicates().iloc[::6]
+    monkeypatch.setattr(emoji_build, "named_emoji", lambda: table[table["codepoint"].isin(some)])
+    learnt = {picture.tobytes() for picture in corpus_module.training_corpus(tmp_path).pixels}
+    for pool in ("shots", "validation", "test"):
+        rows = index[(index["pool"] == pool) & index["codepoint"].isin(some)]
+        drawn = [corpus_module.small(picture).tobytes() for picture in emoji.render(rows)]
+        assert drawn
+        assert not learnt & set(drawn)
+
+
+def test_a_missing_style_package_is_named(tmp_path):
+    with pytest.raises(UserError, match="npm pack @iconify-json/noto"):
+        corpus_module._package_folder(tmp_path, "noto")

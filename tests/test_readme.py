@@ -1,0 +1,35 @@
+"""README.md keeps its word: its method passes the checks, its commands exist, its pictures and links are there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from adu_bench.cli.main import COMMANDS
+from adu_bench.conformance import run_checks
+from adu_bench.registry import Catalogue
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_method_in_twenty_lines_passes_all_checks(tmp_path):
+    (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    (tmp_path / "blur.py").write_text(code)
+    (choice,) = Catalogue([tmp_path]).select(["blur"])
+    assert {name: reason for name, reason in run_checks(choice) if reason} == {}
+
+
+def test_every_command_is_in_the_table_and_no_other():
+    named = set(re.findall(r"^\| `adu-bench (\w+)", TEXT, re.MULTILINE))
+    assert named == set(COMMANDS)
+
+
+def test_local_links_lead_somewhere():
+    for target in re.findall(r"\]\(([^)#]+)\)", TEXT):
+        if "://" not in target:
+            assert (ROOT / target).exists(), target
+
+
+def test_nothing_was_left_open():
+    assert not re.findall(r"@[A-Z]+@", TEXT)
