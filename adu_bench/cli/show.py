@@ -11,6 +11,7 @@ from adu_bench.core.errors import unknown
 def options(parser: Any) -> None:
     """Add the command's options."""
     parser.add_argument("name", type=str, metavar="NAME", help="a method or a suite")
+    parser.add_argument("--figure", type=str, default="", metavar="FILE", help="write a picture of the suite's data")
     from_option(parser)
 
 
@@ -23,7 +24,7 @@ def run(options: Any) -> int:
     if name in catalogue.presets:
         _method(*catalogue.presets[name])
     elif name in suite_names() or name.endswith((".yaml", ".yml")):
-        _suite(name)
+        _suite(name, options.figure)
     else:
         raise unknown("method or suite", name, [*catalogue.presets, *suite_names()])
     return 0
@@ -41,12 +42,18 @@ def _method(preset: Any, entry: Any) -> None:
         print(f"  {name}: {field.kind} = {value!r}  {field.help}")
 
 
-def _suite(name: str) -> None:
+def _suite(name: str, figure: str) -> None:
     from adu_bench.data.index import task_rows
     from adu_bench.data.sources import open_source
     from adu_bench.suites import load_suite
 
     suite = load_suite(name)
+    if figure:
+        from adu_bench.report.datafig import data_figure
+
+        data_figure(suite).savefig(figure, dpi=150)
+        print(f"wrote {figure}")
+        return
     source = open_source(suite.dataset)
     print(f"{suite.name}: {suite.title}")
     print(f"  data: {source.name}, hash {suite.data_hash}")

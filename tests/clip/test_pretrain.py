@@ -57,7 +57,7 @@ def test_training_resumes_where_it_stopped(tmp_path, monkeypatch):
     def weights(folder: str, stops: list[int]) -> dict[str, torch.Tensor]:
         (tmp_path / folder).mkdir()
         for stop in stops:
-            options = argparse.Namespace(out=tmp_path / folder, styles=None, minutes=1.0, steps=4, seed=1)
+            options = argparse.Namespace(out=tmp_path / folder, styles=None, steps=4, seed=1)
             torch.manual_seed(1)
             trainer = Trainer(small_corpus(), small_corpus(8), options)
             if stop < 4:
