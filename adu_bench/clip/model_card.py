@@ -1,6 +1,6 @@
-"""Write the shipped model's card from its training record and its weights: ``python -m adu_bench.clip.model_card FILE``.
+"""Write the shipped model's card from its training record and its weights.
 
-A maintainer's tool; it reads the test pool, once, when the weights are final.
+A maintainer's tool (``python -m adu_bench.clip.model_card FILE``); it reads the test pool, once, when the weights are final.
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ from adu_bench.data.emoji import HANDS
 
 TEMPLATE = """# Model card: emoji-clip
 
-A small CLIP for drawings: ViT with class token ({size} pixels, patches of {patch}, width {width}, {layers} blocks) and a
-text transformer ({text_layers} blocks, width {text_width}, {context} tokens), {parameters:,} parameters, stored in half
-precision. SHA-256 of the weights: `{sha}`.
+A small CLIP for drawings: ViT with class token ({size} pixels, patches of {patch}, width {width}, {layers}
+blocks) and a text transformer ({text_layers} blocks, width {text_width}, {context} tokens), {parameters:,}
+parameters, stored in half precision. SHA-256 of the weights: `{sha}`.
 
-It exists so that real unlearning methods have a real model on any machine. It recognises drawings of the classes below and
-is of no use for anything else.
+It exists so that real unlearning methods have a real model on any machine. It recognises drawings of the
+classes below and is of no use for anything else.
 
 ## Zero-shot accuracy
 
-Template "a picture of a {{}}."; test pictures (by emoji and hand) were never seen in training, pre-training pictures were.
+Template "a picture of a {{}}."; test pictures (by emoji and hand) were never seen in training, pre-training
+pictures were.
 
 | domain | seen (pre-training pool) | validation | unseen (test) | gap |
 |---|---:|---:|---:|---:|
@@ -44,22 +45,22 @@ The 15 classes of the emoji suites; chance is 6.7 %. Toy suite (6 shapes), test:
 `python -m adu_bench.clip.pretrain --styles DIR --out DIR --seed {seed}`: {steps:,} steps of {batch} pictures,
 {minutes:.0f} minutes on two shared CPU cores; {pictures:,} pictures (corpus digest `{corpus}`). Multi-positive
 contrastive loss over captions that name the class or the picture; AdamW; four stages (see `STAGES` in
-`adu_bench/clip/pretrain.py`); changes of hand (geometry, colour, greyscale, inversion, imitations of line drawings and
-glyphs, holes); exponential average of the weights. {final}Settings were chosen on the validation pool; the test pool was
-read when the weights were final. The stages were decided while the training ran and are written down as they were run;
-a run on other hardware reproduces the procedure, not the bits.
+`adu_bench/clip/pretrain.py`); changes of hand (geometry, colour, greyscale, inversion, imitations of line
+drawings and glyphs, holes); exponential average of the weights. {final}Settings were chosen on the validation
+pool; the test pool was read when the weights were final. The stages were decided while the training ran and are
+written down as they were run; a run on other hardware reproduces the procedure, not the bits.
 
-Training pictures: the pre-training pools of the emoji and toy sets, all other emoji in the four styles, and these styles
-(npm packages `@iconify-json/NAME`), used for training only: {styles}. Licences: OpenMoji CC BY-SA 4.0, Twemoji CC BY 4.0,
-Noto Emoji Apache-2.0 and SIL OFL 1.1, EmojiOne CC BY 4.0 (v1: CC BY-SA 4.0), Fluent Emoji MIT, Firefox OS Emoji
-Apache-2.0, Streamline CC BY 4.0. The colour Noto sets count as the hand of the `glyph` domain: what is held out there is
-held out in them.
+Training pictures: the pre-training pools of the emoji and toy sets, all other emoji in the four styles, and
+these styles (npm packages `@iconify-json/NAME`), used for training only: {styles}. Licences: OpenMoji CC BY-SA
+4.0, Twemoji CC BY 4.0, Noto Emoji Apache-2.0 and SIL OFL 1.1, EmojiOne CC BY 4.0 (v1: CC BY-SA 4.0), Fluent
+Emoji MIT, Firefox OS Emoji Apache-2.0, Streamline CC BY 4.0. The colour Noto sets count as the hand of the
+`glyph` domain: what is held out there is held out in them.
 
 ## Limits
 
-Clothing, food, drink and fruit are the hardest classes, above all as line drawings, where colour does not help. The
-vocabulary is CLIP's, cut to the merges that emoji names and the class names of common domain-generalisation data sets
-use; any other word still tokenises, by bytes, but means little to the model.
+Clothing, food, drink and fruit are the hardest classes, above all as line drawings, where colour does not help.
+The vocabulary is CLIP's, cut to the merges that emoji names and the class names of common domain-generalisation
+data sets use; any other word still tokenises, by bytes, but means little to the model.
 """
 
 
