@@ -1,12 +1,13 @@
 """Write the shipped model's card from its training record and its weights.
 
-A maintainer's tool (``python -m adu_bench.clip.model_card FILE``); it reads the test pool, once, when the weights are final.
+A maintainer's tool (``python -m adu_bench.clip.model_card FILE``).  It reads the test pool, when the weights are final.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -46,13 +47,14 @@ The 15 classes of the emoji suites; chance is 6.7 %. Toy suite (6 shapes), test:
 {minutes:.0f} minutes on two shared CPU cores; {pictures:,} pictures (corpus digest `{corpus}`). Multi-positive
 contrastive loss over captions that name the class or the picture; AdamW; four stages (see `STAGES` in
 `adu_bench/clip/pretrain.py`); changes of hand (geometry, colour, greyscale, inversion, imitations of line
-drawings and glyphs, holes); exponential average of the weights. {final}Settings were chosen on the validation
+drawings and glyphs, holes); exponential average of the weights. Settings were chosen on the validation
 pool; the test pool was read when the weights were final. The stages were decided while the training ran and are
 written down as they were run; a run on other hardware reproduces the procedure, not the bits.
 
 Training pictures: the pre-training pools of the emoji and toy sets, all other emoji in the four styles, and
-these styles (npm packages `@iconify-json/NAME`), used for training only: {styles}. Licences: OpenMoji CC BY-SA
-4.0, Twemoji CC BY 4.0, Noto Emoji Apache-2.0 and SIL OFL 1.1, EmojiOne CC BY 4.0 (v1: CC BY-SA 4.0), Fluent
+these styles (npm packages `@iconify-json/NAME`), used for training only:
+{styles}.
+Licences: OpenMoji CC BY-SA 4.0, Twemoji CC BY 4.0, Noto Emoji Apache-2.0 and SIL OFL 1.1, EmojiOne CC BY 4.0 (v1: CC BY-SA 4.0), Fluent
 Emoji MIT, Firefox OS Emoji Apache-2.0, Streamline CC BY 4.0. The colour Noto sets count as the hand of the
 `glyph` domain: what is held out there is held out in them.
 
@@ -95,8 +97,7 @@ def card(training: dict) -> str:
         minutes=training["log"][-1]["seconds"] / 60,
         pictures=training["pictures"],
         corpus=training["corpus"],
-        final=training.get("final", ""),
-        styles=", ".join(f"`{name}`" for name in STYLE_PACKAGES),
+        styles="\n".join(textwrap.wrap(", ".join(f"`{name}`" for name in STYLE_PACKAGES), 112, break_on_hyphens=False)),
     )
 
 
