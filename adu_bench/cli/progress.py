@@ -54,7 +54,7 @@ def _bars(console: Any, total: int) -> Iterator[Listener]:
     )
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # the brackets of "adu[gamma=10]" are no markup
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

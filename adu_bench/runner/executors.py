@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -35,6 +38,8 @@ class _Worker:
     run: PlannedRun | None = None
     since: float | None = None
     """When the run began; None while the process is still loading its libraries."""
+    gone: bool = False
+    """The process closed its end of the pipe, and everything that it had sent was read."""
 
     @property
     def seconds(self) -> float:
@@ -106,9 +111,26 @@ def _start(store: Store, device: str, threads: int, force: bool) -> _Worker:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=work, args=(theirs, store, device, threads, force), daemon=True)
-    process.start()
+    with _interrupts_ignored():
+        process.start()
     theirs.close()
     return _Worker(process, ours)
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Let a child be born deaf to Ctrl-C, which a terminal sends to it too: only the parent ends workers.
+
+    Otherwise a worker that is still starting would print a traceback.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _next(worker: _Worker, waiting: list[PlannedRun], since: float | None) -> None:
@@ -125,7 +147,8 @@ def _listen(workers: list[_Worker], waiting: list[PlannedRun], outcome: Outcome,
         try:
             event: Event = worker.pipe.recv()
         except (EOFError, ConnectionError):
-            continue  # The process died; `_broken` finds it.
+            worker.gone = True
+            continue
         if event.kind == "ready":
             worker.since = time.monotonic()
             continue
@@ -151,7 +174,8 @@ def _broken(worker: _Worker, timeout: float | None) -> tuple[str, str] | None:
         return None
     if timeout is not None and worker.seconds > timeout:
         return "timeout", f"It took longer than {timeout:g} s (--timeout)."
-    if not worker.process.is_alive() and not worker.pipe.poll():
+    if worker.gone:
+        worker.process.join(5)
         return "died", f"The worker process ended with code {worker.process.exitcode}, often for lack of memory."
     return None
 
