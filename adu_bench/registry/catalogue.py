@@ -6,15 +6,15 @@ import importlib.util
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adu_bench.core.errors import UserError, unknown
 from adu_bench.core.hashing import digest, source_digest
 from adu_bench.core.specs import MethodSpec, Value
-from adu_bench.registry.manifest import GROUPS, MethodEntry, PresetEntry, read_methods
-from adu_bench.registry.overrides import format_value, parse_value, split_choices, split_overrides
+from adu_bench.registry.manifest import GROUPS, Field, MethodEntry, PresetEntry, read_methods
+from adu_bench.registry.overrides import fits, format_value, parse_value, split_choices, split_overrides
 from adu_bench.registry.shared import shared_digest
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Choice:
         Raises
         ------
         UserError
-            If the suite sets a field that the method does not have.
+            If the suite sets a field that the method does not have, or to a value of another type.
         """
         fields = {name: field.default for name, field in self.entry.fields.items()}
         fields |= {name: value for name, value in budget.items() if name in fields}
@@ -75,7 +75,7 @@ class Choice:
             if name not in fields:
                 raise unknown(f"field of {self.entry.name}", name, fields)
         fields |= chosen
-        typed = {name: _typed(self.entry.fields[name].kind, value) for name, value in fields.items()}
+        typed = {name: _typed(self.entry.fields[name], value) for name, value in fields.items()}
         return MethodSpec(
             name=self.entry.name,
             source_hash=source_digest([self.entry.source]),
@@ -101,7 +101,11 @@ class Catalogue:
     def __init__(self, extra: Sequence[Path] = ()) -> None:
         self.presets: dict[str, tuple[PresetEntry, MethodEntry]] = {}
         self.broken: list[Broken] = []
-        for path in [*_shipped(), *_plugins(), *_files(extra)]:
+        for path in _shipped():
+            self._add(path)
+        for point in entry_points(group=ENTRY_POINTS):
+            self._add_plugin(point)
+        for path in _files(extra):
             self._add(path)
 
     def select(self, texts: Sequence[str]) -> list[Choice]:
@@ -139,6 +143,17 @@ class Catalogue:
         typed = {field: parse_value(name, entry.fields, field, text) for field, text in sorted(overrides.items())}
         inside = ",".join(f"{field}={format_value(value)}" for field, value in typed.items())
         return Choice(f"{name}[{inside}]" if inside else name, preset, entry, typed)
+
+    def _add_plugin(self, point: EntryPoint) -> None:
+        """Add an installed method; whatever is wrong with it must not stop the others."""
+        path = _module_path(point.module)
+        if path is None:
+            self.broken.append(Broken(point.name, Path(point.module), f"there is no module {point.module}"))
+            return
+        try:
+            self._add(path)
+        except UserError as error:
+            self.broken.append(Broken(point.name, path, f"{error.what} {error.why}".rstrip(".")))
 
     def _add(self, path: Path) -> None:
         try:
@@ -192,11 +207,17 @@ def load_class(path: Path, class_name: str, source_hash: str) -> type[Method]:
     return getattr(sys.modules[name], class_name)
 
 
-def _typed(kind: str, value: Any) -> Value:
+def _typed(field: Field, value: Any) -> Value:
     """Make equal settings equal in the key: a float field holds 10.0 whether somebody wrote 10 or 10.0."""
-    if kind == "float" and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    return tuple(value) if isinstance(value, list) else value
+    if isinstance(value, list):
+        value = tuple(value)
+    if not fits(field.kind, value):
+        raise UserError(
+            f"{value!r} is no value for the field '{field.name}'.",
+            f"It is a {field.kind}; its default is {field.default!r}.",
+            "Correct the suite's budget or settings, or the method's file.",
+        )
+    return float(value) if field.kind == "float" else value
 
 
 def _shipped() -> list[Path]:
@@ -205,13 +226,20 @@ def _shipped() -> list[Path]:
     return [path for folder in folders for path in _python_files(Path(folder))]
 
 
-def _plugins() -> list[Path]:
-    paths = []
-    for point in entry_points(group=ENTRY_POINTS):
-        spec = importlib.util.find_spec(point.module)
-        if spec is not None and spec.origin is not None:
-            paths.append(Path(spec.origin))
-    return paths
+def _module_path(module: str) -> Path | None:
+    """Find a module's file without importing the packages that it is in, as `find_spec` would for a dotted name."""
+    top, *inner = module.split(".")
+    spec = importlib.util.find_spec(top)
+    if spec is None:
+        return None
+    if not inner:
+        return Path(spec.origin) if spec.origin else None
+    for folder in spec.submodule_search_locations or []:
+        base = Path(folder, *inner)
+        for path in (base.with_name(f"{base.name}.py"), base / "__init__.py"):
+            if path.is_file():
+                return path
+    return None
 
 
 def _files(folders: Sequence[Path]) -> list[Path]:

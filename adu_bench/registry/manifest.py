@@ -53,7 +53,7 @@ class MethodEntry:
     ranges
         What tuning may try: ``(low, high)`` on a logarithmic scale, or a list of values, by field.
     imports
-        The names that the file takes from ``adu_bench.api``.
+        The names that the file takes from ``adu_bench.api``, and modules of the project that it imports directly.
     source
         The file's text.
     """
@@ -79,14 +79,7 @@ def read_methods(path: Path) -> list[MethodEntry]:
     """
     source = path.read_text(encoding="utf-8")
     tree = ast.parse(source, filename=str(path))
-    imports = tuple(
-        sorted(
-            alias.name
-            for node in ast.walk(tree)
-            if isinstance(node, ast.ImportFrom) and node.module == "adu_bench.api"
-            for alias in node.names
-        )
-    )
+    imports = tuple(sorted(_shared_names(tree)))
     found = []
     for node in tree.body:
         if isinstance(node, ast.ClassDef):
@@ -96,8 +89,21 @@ def read_methods(path: Path) -> list[MethodEntry]:
     return found
 
 
+def _shared_names(tree: ast.Module) -> set[str]:
+    """Return names taken from ``adu_bench.api``, and the project's modules that are imported as such."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names if alias.name.startswith("adu_bench.")}
+        elif isinstance(node, ast.ImportFrom) and node.module == "adu_bench.api":
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith("adu_bench."):
+            names |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
 def _method(node: ast.ClassDef, card: ast.expr, path: Path, imports: tuple[str, ...], source: str) -> MethodEntry:
-    values = _call(card, "Card", node.name)
+    values = _call(card, "Card", node.name, ("name", "group"))
     fields = {field.name: field for field in _fields(node)}
     summary = (ast.get_docstring(node) or "").strip().splitlines()
     if not summary:
@@ -117,12 +123,21 @@ def _method(node: ast.ClassDef, card: ast.expr, path: Path, imports: tuple[str, 
 def _ranges(node: ast.ClassDef, fields: dict[str, Field]) -> dict[str, Any]:
     value = _assigned(node, "ranges")
     ranges = _literal(value, f"ranges of {node.name}") if value is not None else {}
+    if not isinstance(ranges, dict):
+        raise ValueError(f"ranges of {node.name} is not a mapping from fields to ranges")
     for name, range_ in ranges.items():
         if name not in fields:
             raise ValueError(f"ranges of {node.name} names {name}, which is no field")
-        if isinstance(range_, tuple) and not (len(range_) == 2 and 0 < range_[0] < range_[1]):
+        if not isinstance(range_, tuple | list):
+            raise ValueError(f"the range of {name} is neither (low, high) nor a list of values")
+        if isinstance(range_, tuple) and not _is_interval(range_):
             raise ValueError(f"the range of {name} is not (low, high) with 0 < low < high")
     return ranges
+
+
+def _is_interval(range_: tuple[Any, ...]) -> bool:
+    numbers = all(isinstance(bound, int | float) for bound in range_)
+    return numbers and len(range_) == 2 and 0 < range_[0] < range_[1]
 
 
 def _fields(node: ast.ClassDef) -> list[Field]:
@@ -156,7 +171,7 @@ def _preset_calls(node: ast.ClassDef) -> list[ast.expr]:
 
 
 def _preset(call: ast.expr, owner: str) -> PresetEntry:
-    values = _call(call, "Preset", owner)
+    values = _call(call, "Preset", owner, ("name", "group", "summary"))
     return PresetEntry(values.pop("name"), values.pop("group"), values.pop("summary"), values)
 
 
@@ -170,7 +185,7 @@ def _assigned(node: ast.ClassDef, name: str) -> ast.expr | None:
     return None
 
 
-def _call(node: ast.expr, kind: str, owner: str) -> dict[str, Any]:
+def _call(node: ast.expr, kind: str, owner: str, texts: tuple[str, ...]) -> dict[str, Any]:
     if not isinstance(node, ast.Call) or ast.unparse(node.func).rpartition(".")[2] != kind:
         raise ValueError(f"{owner} needs {kind}(...) with literal values")
     values = {"name": _literal(node.args[0], f"the name of a {kind}")} if node.args else {}
@@ -178,7 +193,7 @@ def _call(node: ast.expr, kind: str, owner: str) -> dict[str, Any]:
         if keyword.arg is None:
             raise ValueError(f"{kind}(...) of {owner} unpacks a mapping; write its values out")
         values[keyword.arg] = _literal(keyword.value, f"{keyword.arg} of {owner}")
-    for needed in ("name", "group"):
+    for needed in texts:
         if not isinstance(values.get(needed), str):
             raise ValueError(f"{kind}(...) of {owner} has no {needed}")
     return values
@@ -187,5 +202,5 @@ def _call(node: ast.expr, kind: str, owner: str) -> dict[str, Any]:
 def _literal(node: ast.expr, what: str) -> Any:
     try:
         return ast.literal_eval(node)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise ValueError(f"{what} is not a literal value, line {node.lineno}") from error

@@ -110,10 +110,41 @@ def _convert(kind: str, text: str) -> Value:
                 return choice
         raise ValueError(text)
     if kind.startswith("tuple["):
-        value = ast.literal_eval(text)
-        if isinstance(value, tuple):
-            return value
+        return _tuple(kind, text)
     raise ValueError(text)
+
+
+def _tuple(kind: str, text: str) -> tuple[Value, ...]:
+    try:
+        value = ast.literal_eval(text)
+    except SyntaxError as error:
+        raise ValueError(text) from error
+    if not fits(kind, value):
+        raise ValueError(text)
+    return value
+
+
+def fits(kind: str, value: Value) -> bool:
+    """Return whether a value may be stored in a field of a type; whole numbers fit ``float``.
+
+    A type that this program does not know (a union, say) takes anything.
+    """
+    if kind.startswith("Literal["):
+        choices = ast.literal_eval(kind.removeprefix("Literal"))
+        return value in choices
+    if kind.startswith("tuple["):
+        return isinstance(value, tuple) and _items_fit(kind, value)
+    if kind in ("int", "float"):
+        return isinstance(value, int if kind == "int" else int | float) and not isinstance(value, bool)
+    return isinstance(value, {"bool": bool, "str": str}.get(kind, object))
+
+
+def _items_fit(kind: str, values: tuple[Value, ...]) -> bool:
+    inside = ast.parse(kind, mode="eval").body.slice  # type: ignore[attr-defined]
+    kinds = [ast.unparse(item) for item in (inside.elts if isinstance(inside, ast.Tuple) else [inside])]
+    if kinds[-1] == "...":
+        kinds = kinds[:1] * len(values)
+    return len(kinds) == len(values) and all(map(fits, kinds, values))
 
 
 def _malformed(text: str) -> UserError:

@@ -16,13 +16,28 @@ ALWAYS = ("adu_bench.data.sampler", "adu_bench.data.cache")
 
 
 def shared_digest(names: Iterable[str]) -> str:
-    """Digest the modules that define these names of ``adu_bench.api``, with all training code that they import."""
+    """Digest the training code that a method uses.
+
+    Parameters
+    ----------
+    names
+        Names of ``adu_bench.api``, which stand for the modules that define them, and full names of modules. The code
+        that these import counts too.
+
+    Returns
+    -------
+    str
+        A digest of the modules' texts.
+    """
     homes = _homes()
-    waiting = [homes[name] for name in names if name in homes] + ["adu_bench.training.problem"]
+    waiting = [homes.get(name, name) for name in names] + ["adu_bench.training.problem"]
+    if "adu_bench.api" in waiting:
+        # The module as a whole was imported, and any of its names may be used.
+        waiting += homes.values()
     found: set[str] = set(ALWAYS)
     while waiting:
         module = waiting.pop()
-        if module not in found and module.startswith(ROOTS):
+        if module not in found and module.startswith(ROOTS) and _path(module).is_file():
             found.add(module)
             waiting.extend(_imports(module))
     return source_digest(_source(module) for module in sorted(found))
@@ -47,6 +62,10 @@ def _imports(module: str) -> tuple[str, ...]:
 
 @cache
 def _source(module: str) -> str:
+    return _path(module).read_text(encoding="utf-8")
+
+
+def _path(module: str) -> Path:
     # The package's folder is known without importing the module, which would import torch.
     root = Path(str(find_spec("adu_bench").submodule_search_locations[0]))  # type: ignore[union-attr, index]
-    return root.joinpath(*module.split(".")[1:]).with_suffix(".py").read_text(encoding="utf-8")
+    return root.joinpath(*module.split(".")[1:]).with_suffix(".py")

@@ -29,8 +29,12 @@ class Document:
             If the file cannot be read or is not a YAML mapping.
         """
         try:
-            node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))
+            text = path.read_text(encoding="utf-8")
+            node, values = yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
+        except UnicodeDecodeError as error:
+            raise UserError(
+                f"'{path}' is no suite.", "It is not text in UTF-8.", "See `adu-bench show emoji-mini`."
+            ) from error
         except OSError as error:
             raise UserError(f"'{path}' cannot be read.", f"{error.strerror}.", "Check the path.") from error
         except yaml.YAMLError as error:
@@ -74,7 +78,8 @@ class Document:
     def take_list(self, key: str, kind: type, default: list | None = None) -> list:
         """Return a non-empty list whose items are of one kind; errors as in `take`."""
         values = self.take(key, list, _MISSING if default is None else default)
-        if not values or not all(isinstance(value, kind) for value in values):
+        # Python counts true and false among the whole numbers; a suite does not.
+        if not values or not all(isinstance(value, kind) and not isinstance(value, bool) for value in values):
             raise self.problem(key, f"it must be a list of {kind.__name__}", f"For example {key}: [1, 2, 3].")
         return values
 

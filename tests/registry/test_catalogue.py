@@ -86,6 +86,8 @@ def test_values_come_from_default_budget_preset_settings_and_user_in_this_order(
         ("mine[kind=c]", "no value"),
         ("mine[on=maybe]", "no value"),
         ("mine[sizes=3]", "no value"),
+        ("mine[sizes=(3]", "no value"),
+        ("mine[sizes=(3,'x')]", "no value"),
         ("mine[rate]", "not a choice of methods"),
         ("mine[rate=1", "not a choice of methods"),
         ("mine]", "not a choice of methods"),
@@ -105,6 +107,10 @@ def test_bad_choices_are_refused(folder, text, complaint):
         (METHOD.replace('group="other"', 'group="best"'), "not one of"),
         (METHOD.replace("rate=0.5", "rote=0.5"), "no field of Mine"),
         (METHOD.replace('    """Do nothing."""\n', ""), "no docstring"),
+        (METHOD.replace(' summary="Do less.",', ""), "Preset(...) of Mine has no summary"),
+        (METHOD.replace("on: bool", "ranges = 3\n    on: bool"), "not a mapping"),
+        (METHOD.replace("on: bool", 'ranges = {"rate": 3}\n    on: bool'), "neither"),
+        (METHOD.replace("on: bool", 'ranges = {"rate": ("a", "b")}\n    on: bool'), "0 < low < high"),
     ],
 )
 def test_broken_files_are_listed_with_the_reason_and_others_work(folder, text, reason):
@@ -146,6 +152,69 @@ def test_the_shared_hash_covers_what_a_method_uses_and_no_more():
     common = shared_digest(["Card", "Method", "Problem", "Classifier"])
     assert shared_digest(["Card", "Method", "Problem", "Classifier"]) == common
     assert shared_digest(["Card", "Method", "Problem", "Classifier", "domain_mmd2"]) != common
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import adu_bench.training.mmd",
+        "from adu_bench.training import mmd",
+        "from adu_bench.training.mmd import domain_mmd2",
+        "from adu_bench import api",
+        "import adu_bench.api as api",
+    ],
+)
+def test_the_shared_hash_covers_modules_that_are_imported_directly(folder, line):
+    def shared() -> str:
+        return choose(folder, "mine").resolve({}, {}).shared_hash
+
+    before = shared()
+    (folder / "mine.py").write_text(f"{METHOD}\n{line}\n")
+    assert shared() != before
+
+
+def test_a_budget_of_another_type_is_refused(folder):
+    with pytest.raises(UserError, match="'many' is no value for the field 'rate'"):
+        choose(folder, "mine").resolve({"rate": "many"}, {})
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Install a package whose entry point names a module of it."""
+
+    def installed(name: str, module: str, text: str) -> None:
+        site = tmp_path / "site"
+        package, info = site / "plugin_pack", site / "plugin_pack-1.dist-info"
+        package.mkdir(parents=True)
+        info.mkdir()
+        (package / "__init__.py").write_text("raise RuntimeError('imported')\n")
+        (package / "mine.py").write_text(text)
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: plugin-pack\nVersion: 1\n")
+        (info / "entry_points.txt").write_text(f"[adu_bench.methods]\n{name} = {module}\n")
+        monkeypatch.syspath_prepend(str(site))
+
+    return installed
+
+
+def test_an_installed_method_is_found_without_importing_its_package(install):
+    install("mine", "plugin_pack.mine", METHOD)
+    assert "mine-too" in Catalogue().presets
+
+
+@pytest.mark.parametrize(
+    ("module", "text", "reason"),
+    [
+        ("plugin_pack.gone", METHOD, "no module plugin_pack.gone"),
+        ("no_such_pack.mine", METHOD, "no module no_such_pack.mine"),
+        ("plugin_pack.mine", METHOD.replace('"mine"', '"adu"'), "Two methods are called 'adu'"),
+        ("plugin_pack.mine", "def f(:\n", "invalid syntax"),
+    ],
+)
+def test_a_broken_plugin_stops_nothing(install, module, text, reason):
+    install("mine", module, text)
+    catalogue = Catalogue()
+    assert [reason in broken.reason for broken in catalogue.broken] == [True]
+    assert "baseline" in catalogue.presets
 
 
 def test_planning_never_imports_torch():

@@ -75,6 +75,7 @@ def test_class_sets(write, tmp_path):
         (("[circle, star]", "[circle, starr]"), r"'starr' is no class of the data set. Did you mean star"),
         (("[circle, star]", "[circle, circle]"), r"two different names"),
         (("seeds: [1]", "seed: [1]"), r"no 'seeds'"),
+        (("seeds: [1]", "seeds: [yes]"), r"line 7: 'seeds' is wrong"),
         (
             ("methods: [paper]", "methods: [paper]\nshoots: 3"),
             r"line 11: 'shoots' is wrong. There is no such entry. Did you mean shots",
@@ -88,6 +89,12 @@ def test_class_sets(write, tmp_path):
 def test_malformed_suites_are_refused_with_the_line(write, change, complaint):
     with pytest.raises(UserError, match=complaint):
         load_suite(write(GOOD.replace(*change)))
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path):
+    (tmp_path / "mine.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match="not text"):
+        load_suite(str(tmp_path / "mine.yaml"))
 
 
 def test_unknown_suites_are_refused():
