@@ -25,6 +25,8 @@ from adu_bench.suites import Suite
 from adu_bench.training.problem import Problem
 
 METHODS = ("baseline", "adu")
+EPOCHS = 6
+"""Half of a run on the emoji suites, so that what is done once a run weighs about as much as it does there."""
 
 
 def measure(suite: Suite, device: str, rounds: int, report: Callable[[str], None]) -> dict[str, float]:
@@ -33,7 +35,7 @@ def measure(suite: Suite, device: str, rounds: int, report: Callable[[str], None
     Returns
     -------
     dict
-        ``train_ratio.METHOD``: bare time over the harness's time for one epoch of a method; ``eval_ratio``: the same
+        ``train_ratio.METHOD``: bare time over the harness's time for a short training by a method; ``eval_ratio``: the same
         for predicting the test pool; ``train_images_per_second.METHOD`` and ``eval_images_per_second``.
     """
     data = TaskData(suite.tasks()[0], load_shared_backbone(suite.backbone, device))
@@ -51,9 +53,9 @@ def measure(suite: Suite, device: str, rounds: int, report: Callable[[str], None
 
 
 def _training(name: str, suite: Suite, data: TaskData) -> tuple[Callable[[], None], Callable[[], None], int]:
-    """Return one epoch by a method, the bare equivalent, and the images in each."""
+    """Return a short training by a method, the bare equivalent, and the images in each."""
     choice = Catalogue().select([name])[0]
-    resolved = choice.resolve({**suite.budget, "epochs": 2}, {})
+    resolved = choice.resolve({**suite.budget, "epochs": EPOCHS}, {})
     method = load_class(choice.entry.path, choice.entry.class_name, resolved.source_hash)(**dict(resolved.fields))
     spec = RunSpec(data.task, data.backbone.spec, resolved, suite.training, 1)
 
@@ -62,7 +64,7 @@ def _training(name: str, suite: Suite, data: TaskData) -> tuple[Callable[[], Non
 
     ready = problem()
     size = min(ready.training.batch, len(ready.train))
-    steps = 2 * (len(ready.train) // size)
+    steps = EPOCHS * (len(ready.train) // size)
     classifier = ready.classifier()
     depth = min(getattr(method, "prompt_depth", 1), classifier.image_depth)
     classifier.add("prompts", VisualPrompts(method.prompt_length, depth, classifier.image_width))  # type: ignore[attr-defined]

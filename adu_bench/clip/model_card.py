@@ -54,9 +54,9 @@ written down as they were run; a run on other hardware reproduces the procedure,
 Training pictures: the pre-training pools of the emoji and toy sets, all other emoji in the four styles, and
 these styles (npm packages `@iconify-json/NAME`), used for training only:
 {styles}.
-Licences: OpenMoji CC BY-SA 4.0, Twemoji CC BY 4.0, Noto Emoji Apache-2.0 and SIL OFL 1.1, EmojiOne CC BY 4.0 (v1: CC BY-SA 4.0), Fluent
-Emoji MIT, Firefox OS Emoji Apache-2.0, Streamline CC BY 4.0. The colour Noto sets count as the hand of the
-`glyph` domain: what is held out there is held out in them.
+Licences: OpenMoji CC BY-SA 4.0, Twemoji CC BY 4.0, Noto Emoji Apache-2.0 and SIL OFL 1.1, EmojiOne CC BY 4.0
+(v1: CC BY-SA 4.0), Fluent Emoji MIT, Firefox OS Emoji Apache-2.0, Streamline CC BY 4.0. The colour Noto sets
+count as the hand of the `glyph` domain: what is held out there is held out in them.
 
 ## Limits
 

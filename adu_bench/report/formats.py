@@ -18,7 +18,7 @@ COLUMNS = (
     ("mean of H", "h_mean"),
     ("95 % interval", "interval"),
     ("H of means", "h_of_means"),
-    ("forgetting", "normalised_forgetting"),
+    ("forgot", "normalised_forgetting"),
     ("probe", "domain_probe"),
     ("parameters", "parameters"),
     ("s", "seconds"),
@@ -28,7 +28,7 @@ COLUMNS = (
 _LEGEND = (
     "Mem: accuracy on retain domains; For: error rate on forget domains; H: their harmonic mean, all in per cent. "
     "Mean of H averages H over seeds, then tasks; H of means is the harmonic mean of the two columns before it. "
-    "Forgetting: the share of zero-shot skill over chance that is gone on forget domains. Probe: accuracy of a linear "
+    "Forgot: the share of zero-shot skill over chance that is gone on forget domains. Probe: accuracy of a linear "
     "domain probe on the features. Reference rows are bounds and controls, and have no rank."
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from adu_bench.report.board import Board
@@ -35,7 +36,7 @@ def print_board(board: Board, console: Console) -> None:
         section = kind
         texts = dict(cells_of(row))
         cells = [f"[bold]{texts[name]}[/]" if (row.method, name) in bold else texts[name] for _, name in columns]
-        table.add_row(place(row), row.method, *cells, style=None if row.rank else "dim")
+        table.add_row(place(row), escape(row.method), *cells, style=None if row.rank else "dim")
     console.print(table)
     for row in board.rows:
         if row.reason:
