@@ -35,8 +35,8 @@ def measure(suite: Suite, device: str, rounds: int, report: Callable[[str], None
     Returns
     -------
     dict
-        ``train_ratio.METHOD``: bare time over the harness's time for a short training by a method; ``eval_ratio``: the same
-        for predicting the test pool; ``train_images_per_second.METHOD`` and ``eval_images_per_second``.
+        ``train_ratio.METHOD``: bare time over the harness's time for a short training by a method; ``eval_ratio``: the
+        same for predicting the test pool; ``train_images_per_second.METHOD`` and ``eval_images_per_second``.
     """
     data = TaskData(suite.tasks()[0], load_shared_backbone(suite.backbone, device))
     found: dict[str, float] = {}
