@@ -96,10 +96,12 @@ def seeds_of(text: str, suite: Suite) -> Sequence[int] | None:
         numbers = [int(part) for part in parts]
     except ValueError:
         numbers = []
-    if not numbers or min(numbers) < ("," not in text) or len(set(numbers)) != len(numbers):
+    listed = "," in text
+    least = 0 if listed else 1
+    if not numbers or min(numbers) < least or len(set(numbers)) != len(numbers):
         raise UserError(
             f"'{text}' is no choice of seeds.",
             "Seeds are a count, or different whole numbers with commas.",
             f"For example --seeds 3 or --seeds 1,5 ('{suite.name}' uses {','.join(map(str, suite.seeds))}).",
         )
-    return numbers if "," in text else list(range(1, numbers[0] + 1))
+    return numbers if listed else list(range(1, numbers[0] + 1))
