@@ -148,10 +148,15 @@ def test_a_run_that_takes_too_long_is_ended(misbehaving):
     assert "longer than 2 s" in done.stderr
 
 
+def hear_ctrl_c() -> None:
+    """Undo an ignored SIGINT, which a shell hands to everything that it starts in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(folder: Path, *arguments: str) -> subprocess.Popen:
     return subprocess.Popen(
         [*COMMAND, "run", "--suite", "toy", "--limit", "1", "--from", "methods", *arguments],
-        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hear_ctrl_c,
     )  # fmt: skip
 
 
