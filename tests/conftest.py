@@ -91,7 +91,7 @@ def tiny_backbone():
 
     from adu_bench.clip.backbone import Backbone
     from adu_bench.clip.emoji_clip import tokenizer
-    from adu_bench.data.cache import Recipe
+    from adu_bench.data.recipe import Recipe
 
     torch.manual_seed(0)
     tokens = tokenizer()

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from adu_bench.clip.identity import SHIPPED, BackboneName, backbone_spec, parse_backbone
 from adu_bench.core.errors import UserError
 from adu_bench.core.specs import BackboneSpec
-from adu_bench.data.cache import Recipe
+from adu_bench.data.recipe import Recipe
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from PIL import Image
 from adu_bench.clip.emoji_clip import VOCABULARY
 from adu_bench.core.errors import UserError
 from adu_bench.data import emoji, emoji_build, toy
-from adu_bench.data.cache import Recipe
+from adu_bench.data.recipe import Recipe
 
 SIZE = 48
 STYLE_PACKAGES = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,44 +14,7 @@ from PIL import Image
 from adu_bench.core.errors import UserError
 from adu_bench.core.hashing import digest
 from adu_bench.core.paths import cache_dir
-
-FILTERS = {
-    "bicubic": Image.Resampling.BICUBIC,
-    "bilinear": Image.Resampling.BILINEAR,
-    "nearest": Image.Resampling.NEAREST,
-}
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How pictures become a backbone's input.
-
-    Parameters
-    ----------
-    size
-        Side of the square result in pixels.
-    interpolation
-        ``bicubic``, ``bilinear`` or ``nearest``.
-    resize_mode
-        ``shortest`` (shortest side to ``size``, then centre crop) or ``squash``, as open_clip names them.
-    """
-
-    size: int
-    interpolation: str
-    resize_mode: str
-
-    def apply(self, picture: Image.Image) -> np.ndarray:
-        """Resize one picture to uint8, (size, size, 3)."""
-        picture = picture.convert("RGB")
-        resample = FILTERS[self.interpolation]
-        if self.resize_mode == "squash":
-            return np.asarray(picture.resize((self.size, self.size), resample))
-        scale = self.size / min(picture.size)
-        width, height = (max(self.size, round(side * scale)) for side in picture.size)
-        left, top = (width - self.size) // 2, (height - self.size) // 2
-        if picture.size != (width, height):
-            picture = picture.resize((width, height), resample)
-        return np.asarray(picture.crop((left, top, left + self.size, top + self.size)))
+from adu_bench.data.recipe import Recipe
 
 
 def prepared(pixels: np.ndarray, identity: str, recipe: Recipe) -> np.ndarray:

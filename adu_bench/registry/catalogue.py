@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 ENTRY_POINTS = "adu_bench.methods"
 DEFAULT_GROUPS = ("paper", "reference", "other")
 """What ``all`` means: ablations run only when they are named."""
+DECLARATIONS = ("card", "presets", "ranges")
+"""What a method says about itself; it may be corrected without making results stale."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,9 @@ class Choice:
     def resolve(self, budget: Mapping[str, Value], settings: Mapping[str, Mapping[str, Value]]) -> MethodSpec:
         """Fill in every field: default, then the suite's budget, the preset, the suite's settings, the user.
 
+        An ablation differs from its method in what it names only, so it also takes what the suite sets for the
+        method, below its own fields.
+
         Parameters
         ----------
         budget
@@ -70,7 +75,8 @@ class Choice:
         """
         fields = {name: field.default for name, field in self.entry.fields.items()}
         fields |= {name: value for name, value in budget.items() if name in fields}
-        chosen = {**self.preset.fields, **settings.get(self.preset.name, {}), **self.overrides}
+        whole = settings.get(self.entry.name, {}) if self.preset.group == "ablation" else {}
+        chosen = {**whole, **self.preset.fields, **settings.get(self.preset.name, {}), **self.overrides}
         for name in chosen:
             if name not in fields:
                 raise unknown(f"field of {self.entry.name}", name, fields)
@@ -78,7 +84,7 @@ class Choice:
         typed = {name: _typed(self.entry.fields[name], value) for name, value in fields.items()}
         return MethodSpec(
             name=self.entry.name,
-            source_hash=source_digest([self.entry.source]),
+            source_hash=source_digest([self.entry.source], DECLARATIONS),
             shared_hash=shared_digest(self.entry.imports),
             fields=tuple(sorted(typed.items())),
         )
@@ -182,7 +188,7 @@ def load_class(path: Path, class_name: str, source_hash: str) -> type[Method]:
     UserError
         If the file does not import, or changed since the run was planned.
     """
-    if source_digest([path.read_text(encoding="utf-8")]) != source_hash:
+    if source_digest([path.read_text(encoding="utf-8")], DECLARATIONS) != source_hash:
         raise UserError(
             f"The method file '{path}' changed after the run was planned.",
             "Its hash is part of the run's key.",

@@ -11,7 +11,7 @@ from pathlib import Path
 from adu_bench.core.hashing import source_digest
 
 ROOTS = ("adu_bench.training.", "adu_bench.clip.")
-ALWAYS = ("adu_bench.data.sampler", "adu_bench.data.cache")
+ALWAYS = ("adu_bench.data.sampler", "adu_bench.data.recipe")
 """The few-shot draw and the resizing of pictures change the numbers of every method."""
 
 

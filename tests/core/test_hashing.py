@@ -27,6 +27,14 @@ def test_statements_count(other):
     assert source_digest([other]) != source_digest([CODE])
 
 
+def test_named_declarations_of_classes_do_not_count():
+    code = 'class A:\n    card = "{}"\n    """Help."""\n    x = 1\n'
+    same, other = code.format("one"), code.format("two")
+    assert source_digest([same], ("card",)) == source_digest([other], ("card",))
+    assert source_digest([same]) != source_digest([other])
+    assert source_digest([same], ("card",)) != source_digest([same.replace("x = 1", "x = 2")], ("card",))
+
+
 def test_a_hash_sign_inside_a_string_is_no_comment():
     assert source_digest(['x = "a#b"\n']) != source_digest(['x = "a#c"\n'])
 

@@ -10,8 +10,9 @@ from PIL import Image
 from adu_bench.core.errors import UserError
 from adu_bench.core.paths import cache_dir
 from adu_bench.core.specs import Task
-from adu_bench.data.cache import Recipe, cached
+from adu_bench.data.cache import cached
 from adu_bench.data.index import data_hash, task_rows
+from adu_bench.data.recipe import Recipe
 from adu_bench.data.sampler import draw_shots
 from adu_bench.data.sources import open_source
 
