@@ -14,6 +14,7 @@ from adu_bench.training.losses import domain_ce, memorize, neg_entropy, uniform_
 from adu_bench.training.method import Card, Method, Preset
 from adu_bench.training.mmd import domain_mmd2, mmd2
 from adu_bench.training.problem import Batch, Problem
+from adu_bench.training.selection import harmonic_h
 
 __all__ = [
     "Backbone",
@@ -39,6 +40,7 @@ __all__ = [
     "domain_ce",
     "domain_mmd2",
     "fit",
+    "harmonic_h",
     "memorize",
     "mmd2",
     "neg_entropy",

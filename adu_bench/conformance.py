@@ -28,7 +28,7 @@ from adu_bench.training.problem import Problem
 
 BACKBONE = "emoji-clip"
 CLASSES, SHOTS = 3, 2
-QUICK = {"epochs": 1}
+QUICK = {"epochs": 1, "iterations": 2}
 """Fields that are set for speed where a method has them."""
 
 

@@ -1,0 +1,135 @@
+"""Black-Box Forgetting (Kuwana et al. 2024): evolve text contexts with CMA-ES, without a gradient of the model."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from cmaes import CMA
+from torch import Tensor
+
+from adu_bench.api import Card, Classifier, Method, Problem, TextPrompts, harmonic_h, memorize, uniform_ce
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bbf(Method):
+    """Search text contexts by CMA-ES over latent vectors that share a part; only the model's logits are read."""
+
+    card = Card(
+        name="bbf",
+        group="paper",
+        title="Black-Box Forgetting",
+        authors="Kuwana et al.",
+        year=2024,
+        paper="arXiv:2411.00409",
+        licence="MIT",
+        notes=(
+            "Domains take the place of classes in the mask of forgotten images; the rest follows the released code: "
+            "one CMA-ES for the shared latent, one for each context's own, a random projection scaled by the spread "
+            "of the token embeddings, the mean token embedding as origin, the class name behind the contexts, the "
+            "candidate with the best H on the validation images. The few-shot images are not augmented. Contexts are "
+            "the same for every image, so a domain can be forgotten only as far as class texts can do it. The small "
+            "suites cut the budget (iterations, latent sizes); the run's fields say so."
+        ),
+    )
+
+    ranges = {"sigma": (0.1, 10.0)}
+
+    iterations: int = 800
+    """Generations of the search."""
+    population: int = 20
+    """Candidates a generation."""
+    contexts: int = 16
+    """Context tokens in front of the class name."""
+    shared: int = 400
+    """Latent dimensions that all contexts share, at least 2."""
+    unique: int = 100
+    """Latent dimensions of each context, at least 2."""
+    sigma: float = 1.0
+    """Initial step size of the search; 0 returns the start."""
+
+    @torch.no_grad()
+    def unlearn(self, problem: Problem) -> Classifier:
+        """Search for contexts that memorize retain domains and answer uniformly on forget domains."""
+        model = problem.classifier()
+        prompts = model.add("contexts", BareContexts(self.contexts, 1, model.text_width))
+        embeddings = model.text_tower.token_embedding.weight
+        origin, spread = embeddings.mean(dim=0).cpu(), embeddings.std().cpu()
+        project = spread * torch.randn(self.shared + self.unique, model.text_width, generator=problem.rng)
+        train, validation = problem.train, problem.validation
+        images = torch.cat([train.frozen, validation.frozen])
+
+        def contexts(shared: np.ndarray, unique: np.ndarray) -> Tensor:
+            latent = np.concatenate([np.broadcast_to(shared, (self.contexts, self.shared)), unique], axis=1)
+            return origin + torch.from_numpy(self.sigma * latent).float() @ project
+
+        def judge(candidate: Tensor) -> tuple[float, float]:
+            """Return the loss on the few-shot images and H on the validation images."""
+            prompts.tokens[0] = candidate
+            # Only in training mode are the class texts encoded anew at every call.
+            logits, held_out = model.train().logits(None, frozen=images).split([len(train), len(validation)])
+            loss = memorize(logits, train.labels, train.forget) + uniform_ce(logits, train.forget)
+            return float(loss), harmonic_h(held_out, validation.labels, validation.forget)
+
+        search = LatentContextSearch(self, int(torch.randint(2**31, (), generator=problem.rng)))
+        best = contexts(np.zeros(self.shared), np.zeros((self.contexts, self.unique)))
+        best_h = judge(best)[1]
+        for iteration in range(1, self.iterations + 1):
+            asked = search.ask()
+            candidates = [contexts(shared, unique) for shared, unique in asked]
+            judged = [judge(candidate) for candidate in candidates]
+            search.tell(asked, [loss for loss, _ in judged])
+            for candidate, (_, h) in zip(candidates, judged, strict=True):
+                if h > best_h:
+                    best, best_h = candidate, h
+            least = min(loss for loss, _ in judged)
+            problem.log(iteration=iteration, loss=least, best_validation_h=best_h)
+            problem.report(iteration / self.iterations, f"iteration {iteration}/{self.iterations}, loss {least:.3f}")
+        prompts.tokens[0] = best
+        return model.eval()
+
+
+class BareContexts(TextPrompts):
+    """Context tokens in front of the bare class name ("... {class}."), in place of the task's template."""
+
+    def attach(self, classifier: Classifier) -> None:
+        """Remember whose class names they are."""
+        # A plain attribute: nn.Module would take the classifier for a child of its own part.
+        object.__setattr__(self, "_classifier", classifier)
+
+    def text_tokens(self, tokens: Tensor) -> Tensor:
+        """Return the token ids (C, L) of the class names behind room for the contexts."""
+        names = [f"{name}." for name in self._classifier.classes]
+        return super().text_tokens(self._classifier.backbone.tokenizer(names).to(tokens.device))
+
+
+class LatentContextSearch:
+    """Latent context sharing: a CMA-ES for what contexts share and one for each context's own, told the same losses.
+
+    Parameters
+    ----------
+    sizes
+        Names population, contexts, shared and unique.
+    seed
+        Seed of the whole search.
+    """
+
+    def __init__(self, sizes: Bbf, seed: int) -> None:
+        self.population = sizes.population
+        seeds = np.random.SeedSequence(seed).generate_state(sizes.contexts + 1)
+        lengths = [sizes.shared] + [sizes.unique] * sizes.contexts
+        # The step size is a factor on the latents: with an origin of zero it is the same search.
+        self.searches = [
+            CMA(mean=np.zeros(length), sigma=1.0, population_size=sizes.population, seed=int(one))
+            for length, one in zip(lengths, seeds, strict=True)
+        ]
+
+    def ask(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return a generation of candidates: the shared latent (shared,), and the contexts' own (contexts, unique)."""
+        drawn = [[search.ask() for search in self.searches] for _ in range(self.population)]
+        return [(shared, np.stack(unique)) for shared, *unique in drawn]
+
+    def tell(self, asked: list[tuple[np.ndarray, np.ndarray]], losses: list[float]) -> None:
+        """Pass each candidate's loss to the searches that its latents came from."""
+        for number, search in enumerate(self.searches):
+            latents = [shared if number == 0 else unique[number - 1] for shared, unique in asked]
+            search.tell(list(zip(latents, losses, strict=True)))
