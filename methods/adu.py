@@ -62,7 +62,7 @@ class Adu(Method):
         Preset("adu-mmd-only", group="ablation", summary="Disentangling by MMD alone.", gamma=0.0),
     )
 
-    ranges = {"lr": (1e-3, 1e-1), "gamma": (0.3, 30.0), "lam": (0.3, 30.0)}
+    ranges = {"lr": (3e-3, 3e-1), "gamma": (0.3, 30.0), "lam": (0.3, 30.0)}
 
     epochs: int = 50
     """Passes over the few-shot images."""

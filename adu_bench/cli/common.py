@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adu_bench.core.errors import UserError
+from adu_bench.core.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from adu_bench.registry import Catalogue
@@ -44,6 +45,9 @@ def plan_options(parser: Any) -> None:
     )
     parser.add_argument("--backbone", type=str, default="", metavar="NAME", help="emoji-clip, MODEL:TAG or MODEL:FILE")
     parser.add_argument("--limit", type=int, default=0, metavar="N", help="only the first N tasks")
+    parser.add_argument(
+        "--settings", type=str, default="", metavar="FILE", help="fields by preset that tune wrote, over the suite's"
+    )
     from_option(parser)
 
 
@@ -66,19 +70,54 @@ def plan_of(options: Any, runs: Path, *, force: bool = False) -> Plan:
     from adu_bench.store import Store
     from adu_bench.suites import load_suite
 
-    suite = load_suite(options.suite)
+    suite, catalogue = load_suite(options.suite), catalogue_of(options)
+    suite = with_settings(suite, options.settings, catalogue)
     chosen = [options.methods] if options.methods else list(suite.methods)
     if options.limit < 0:
         raise UserError(f"--limit {options.limit} is below zero.", "It counts tasks.", "Give 1 or more.")
     return plan(
         suite,
-        catalogue_of(options).select(chosen),
+        catalogue.select(chosen),
         Store(runs),
         seeds=seeds_of(options.seeds, suite),
         backbone=options.backbone or None,
         limit=options.limit or None,
         force=force,
     )
+
+
+def with_settings(suite: Suite, path: str, catalogue: Catalogue) -> Suite:
+    """Return the suite with the settings of a YAML file over its own.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be read, or it or the suite names a preset that no method has.
+    """
+    import yaml
+
+    given: Any = {}
+    if path:
+        try:
+            given = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise UserError(
+                f"The settings '{path}' cannot be read.",
+                f"{type(error).__name__}.",
+                "Name the settings.yaml that adu-bench tune wrote.",
+            ) from error
+        if not isinstance(given, dict) or not all(isinstance(fields, dict) for fields in given.values()):
+            raise UserError(
+                f"The settings '{path}' are malformed.",
+                "They map presets to fields.",
+                "For example: adu: {lr: 0.05}",
+            )
+    settings = {**suite.settings, **given}
+    broken = {broken.name for broken in catalogue.broken}
+    for name in settings:
+        if name not in catalogue.presets and name not in broken:
+            raise unknown("preset in the settings", str(name), catalogue.presets)
+    return replace(suite, settings=settings)
 
 
 def seeds_of(text: str, suite: Suite) -> Sequence[int] | None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 ENTRY_POINTS = "adu_bench.methods"
 DEFAULT_GROUPS = ("paper", "reference", "other")
 """What ``all`` means: ablations run only when they are named."""
+Budget = Mapping[str, "Value | Mapping[str, Value]"]
 DECLARATIONS = ("card", "presets", "ranges")
 """What a method says about itself; it may be corrected without making results stale."""
 
@@ -55,7 +56,7 @@ class Choice:
     entry: MethodEntry
     overrides: Mapping[str, Value]
 
-    def resolve(self, budget: Mapping[str, Value], settings: Mapping[str, Mapping[str, Value]]) -> MethodSpec:
+    def resolve(self, budget: Budget, settings: Mapping[str, Mapping[str, Value]]) -> MethodSpec:
         """Fill in every field: default, then the suite's budget, the preset, the suite's settings, the user.
 
         An ablation differs from its method in what it names only, so it also takes what the suite sets for the
@@ -64,7 +65,7 @@ class Choice:
         Parameters
         ----------
         budget
-            Values for all methods that have such a field.
+            Values for all methods that have such a field; under a method's name, a mapping for that method alone.
         settings
             Values by preset.
 
@@ -74,9 +75,16 @@ class Choice:
             If the suite sets a field that the method does not have, or to a value of another type.
         """
         fields = {name: field.default for name, field in self.entry.fields.items()}
-        fields |= {name: value for name, value in budget.items() if name in fields}
+        own = budget.get(self.entry.name, {})
+        if not isinstance(own, Mapping):
+            raise UserError(
+                f"The suite's budget for '{self.entry.name}' is {own!r}.",
+                "Under a method's name stands a mapping of its fields.",
+                f"Write {self.entry.name}: {{field: value}}.",
+            )
+        fields |= {name: value for name, value in budget.items() if name in fields and not isinstance(value, Mapping)}
         whole = settings.get(self.entry.name, {}) if self.preset.group == "ablation" else {}
-        chosen = {**whole, **self.preset.fields, **settings.get(self.preset.name, {}), **self.overrides}
+        chosen = {**own, **whole, **self.preset.fields, **settings.get(self.preset.name, {}), **self.overrides}
         for name in chosen:
             if name not in fields:
                 raise unknown(f"field of {self.entry.name}", name, fields)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
+import yaml
 
 from adu_bench.core.errors import RunFailed, UserError
 from adu_bench.core.seeds import derive
@@ -22,6 +24,7 @@ from adu_bench.suites import Suite
 
 TASKS = 2
 """Tuning uses the suite's first tasks, spread over them."""
+_SCORES = ("h", "mem", "for")
 
 
 def trials(choice: Choice, number: int) -> list[dict[str, Value]]:
@@ -54,7 +57,14 @@ def _draw(range_: Any, rng: np.random.Generator) -> Value:
 
 
 def tune(
-    suite: Suite, choice: Choice, number: int, out: Path, device: str, report: Callable[[str], None]
+    suite: Suite,
+    choice: Choice,
+    number: int,
+    out: Path,
+    device: str,
+    report: Callable[[str], None],
+    *,
+    audit: bool = False,
 ) -> list[dict[str, Any]]:
     """Run the trials that are not finished, and return all of them, best first.
 
@@ -72,28 +82,66 @@ def tune(
         ``cpu`` or ``cuda``.
     report
         Called with a line a finished trial.
+    audit
+        Also score each trial on the test images and write that to ``<suite>/<method>.test.jsonl``.  The order of the
+        trials never depends on it: it shows afterwards how far the validation images can be trusted.
 
     Returns
     -------
     list of dict
         ``fields``, ``h`` (mean over tasks of H on the validation pool; 0 if a run failed), ``mem``, ``for``, ``key``.
     """
-    path = out / suite.name / f"{choice.label}.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    finished = {record["key"]: record for record in map(json.loads, lines)}
+    logs = {"validation": out / suite.name / f"{choice.label}.jsonl"}
+    if audit:
+        logs["test"] = out / suite.name / f"{choice.label}.test.jsonl"
+    finished = {pool: _read_log(path) for pool, path in logs.items()}
     backbone = load_shared_backbone(suite.backbone, device)
     found = []
     for trial, fields in enumerate(trials(choice, number), start=1):
         specs = _specs(suite, choice, fields, backbone.spec)
-        record = finished.get(specs[0].key)
-        if record is None:
-            record = {"key": specs[0].key, "fields": fields, **_evaluate(choice, specs, suite.backbone, device)}
-            with path.open("a", encoding="utf-8") as log:
-                print(json.dumps(record), file=log)
+        key = specs[0].key
+        missing = [pool for pool in logs if key not in finished[pool]]
+        for pool, scores in _evaluate(choice, specs, suite.backbone, device, missing).items() if missing else ():
+            finished[pool][key] = {"key": key, "fields": fields, **scores}
+            with logs[pool].open("a", encoding="utf-8") as log:
+                print(json.dumps(finished[pool][key]), file=log)
+        record = finished["validation"][key]
         report(f"[{trial}/{number}] {choice.label} {_written(record['fields'])}: H {100 * record['h']:.1f}")
         found.append(record)
     return sorted(found, key=lambda record: -record["h"])
+
+
+def agreement(folder: Path) -> pd.DataFrame:
+    """Return H on validation and test images of every audited trial below a folder.
+
+    Returns
+    -------
+    DataFrame
+        One row a trial: ``method``, ``key``, ``validation``, ``test`` (H, fractions).
+    """
+    rows = []
+    for path in sorted(folder.glob("*.test.jsonl")):
+        label = path.name.removesuffix(".test.jsonl")
+        chosen, audited = _read_log(folder / f"{label}.jsonl"), _read_log(path)
+        rows += [
+            {"method": label, "key": key, "validation": chosen[key]["h"], "test": audited[key]["h"]}
+            for key in chosen
+            if key in audited
+        ]
+    return pd.DataFrame(rows, columns=["method", "key", "validation", "test"])
+
+
+def write_settings(path: Path, best: Mapping[str, Mapping[str, Value]]) -> None:
+    """Write the chosen fields by preset as YAML, which ``--settings`` reads; other presets in the file stay."""
+    before = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump({**before, **{name: dict(fields) for name, fields in best.items()}}), "utf-8")
+
+
+def _read_log(path: Path) -> dict[str, dict[str, Any]]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return {record["key"]: record for record in map(json.loads, lines)}
 
 
 def _specs(suite: Suite, choice: Choice, fields: Mapping[str, Value], backbone: Any) -> list[RunSpec]:
@@ -103,8 +151,10 @@ def _specs(suite: Suite, choice: Choice, fields: Mapping[str, Value], backbone: 
     return [RunSpec(task, backbone, method, suite.training, suite.seeds[0]) for task in chosen]
 
 
-def _evaluate(choice: Choice, specs: list[RunSpec], backbone: str, device: str) -> dict[str, Any]:
-    found: list[dict[str, float]] = []
+def _evaluate(
+    choice: Choice, specs: list[RunSpec], backbone: str, device: str, pools: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    found: dict[str, list[dict[str, float]]] = {pool: [] for pool in pools}
     for spec in specs:
         data = TaskData(spec.task, load_shared_backbone(backbone, device))
         cls = load_class(choice.entry.path, choice.entry.class_name, spec.method.source_hash)
@@ -112,12 +162,16 @@ def _evaluate(choice: Choice, specs: list[RunSpec], backbone: str, device: str) 
         torch.manual_seed(derive(spec.seed, "method"))
         try:
             classifier = cls(**dict(spec.method.fields)).unlearn(problem).eval()
-            frame, _ = predict(classifier, data.images("validation"), EVALUATION_BATCH[device])
+            for pool in pools:
+                frame, _ = predict(classifier, data.images(pool), EVALUATION_BATCH[device])
+                measures = measure(frame, len(spec.task.classes))
+                found[pool].append({name: measures[name][0] for name in _SCORES})
         except RunFailed as error:
-            return {"h": 0.0, "mem": 0.0, "for": 0.0, "failed": str(error)}
-        measures = measure(frame, len(spec.task.classes))
-        found.append({name: measures[name][0] for name in ("h", "mem", "for")})
-    return {name: round(float(np.mean([one[name] for one in found])), 6) for name in ("h", "mem", "for")}
+            return {pool: {**dict.fromkeys(_SCORES, 0.0), "failed": str(error)} for pool in pools}
+    return {
+        pool: {name: round(float(np.mean([one[name] for one in scores])), 6) for name in _SCORES}
+        for pool, scores in found.items()
+    }
 
 
 def _written(fields: Mapping[str, Value]) -> str:

@@ -49,7 +49,7 @@ class Suite:
     methods
         Default methods or groups.
     budget
-        Values for all methods that have a field of that name.
+        Values for all methods that have a field of that name; under a method's name, a mapping for that method alone.
     settings
         Values for one preset each, chosen on the validation pool.
     """
@@ -66,7 +66,7 @@ class Suite:
     backbone: str
     training: TrainingSpec
     methods: tuple[str, ...]
-    budget: Mapping[str, Value]
+    budget: Mapping[str, Value | Mapping[str, Value]]
     settings: Mapping[str, Mapping[str, Value]]
 
     @cached_property
