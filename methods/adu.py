@@ -60,6 +60,29 @@ class Adu(Method):
         Preset("adu-no-instapg", group="ablation", summary="Disentangling loss without InstaPG.", instapg=False),
         Preset("adu-ce-only", group="ablation", summary="Disentangling by domain cross-entropy alone.", lam=0.0),
         Preset("adu-mmd-only", group="ablation", summary="Disentangling by MMD alone.", gamma=0.0),
+        Preset(
+            "adu-neg-entropy",
+            group="ablation",
+            summary="The released code's forget loss.",
+            forget_loss="neg_entropy",
+        ),
+        Preset(
+            "adu-mmd-logits",
+            group="ablation",
+            summary="MMD on the domain classifier's outputs.",
+            mmd_space="domain_logits",
+        ),
+        Preset("adu-fixed-bandwidth", group="ablation", summary="MMD with fixed kernel widths.", bandwidth="fixed"),
+        Preset("adu-pair-sum", group="ablation", summary="MMD summed over pairs of domains.", pair_reduce="sum"),
+        Preset(
+            "adu-plain-instapg",
+            group="ablation",
+            summary="InstaPG as the paper draws it: one norm, no feed-forward layer.",
+            instapg_norms=False,
+            instapg_ffn=False,
+        ),
+        Preset("adu-text-prompts", group="ablation", summary="Learned text context as well.", text_prompts=8),
+        Preset("adu-balanced", group="ablation", summary="As many images of each domain a batch.", balanced=True),
     )
 
     ranges = {"lr": (3e-3, 3e-1), "gamma": (0.3, 30.0), "lam": (0.3, 30.0)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,9 @@ def plan_options(parser: Any) -> None:
     parser.add_argument(
         "--settings", type=str, default="", metavar="FILE", help="fields by preset that tune wrote, over the suite's"
     )
+    parser.add_argument(
+        "--study", type=str, default="", metavar="NAME", help="a sweep that the suite declares, instead of --methods"
+    )
     from_option(parser)
 
 
@@ -66,7 +70,7 @@ def catalogue_of(options: Any) -> Catalogue:
 
 def plan_of(options: Any, runs: Path, *, force: bool = False) -> Plan:
     """Return the plan that the options describe."""
-    from adu_bench.runner.plan import plan
+    from adu_bench.runner.plan import plan, plan_study
     from adu_bench.store import Store
     from adu_bench.suites import load_suite
 
@@ -75,9 +79,15 @@ def plan_of(options: Any, runs: Path, *, force: bool = False) -> Plan:
     chosen = [options.methods] if options.methods else list(suite.methods)
     if options.limit < 0:
         raise UserError(f"--limit {options.limit} is below zero.", "It counts tasks.", "Give 1 or more.")
-    return plan(
-        suite,
-        catalogue.select(chosen),
+    if options.study and options.methods:
+        raise UserError(
+            "--study and --methods exclude each other.", "A study names its methods.", "Leave one of them out."
+        )
+    if options.study:
+        planned = partial(plan_study, suite, options.study, catalogue)
+    else:
+        planned = partial(plan, suite, catalogue.select(chosen))
+    return planned(
         Store(runs),
         seeds=seeds_of(options.seeds, suite),
         backbone=options.backbone or None,

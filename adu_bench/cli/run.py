@@ -94,9 +94,12 @@ def _print_board(plan: Any, out: Path) -> None:
     from rich.console import Console
 
     from adu_bench.report.board import make_board
-    from adu_bench.report.terminal import print_board
+    from adu_bench.report.curves import curves
+    from adu_bench.report.terminal import print_board, print_curves
     from adu_bench.store import Store
 
     runs = Store(out).runs([run.spec.key for run in plan.runs])
-    if runs:
+    if runs and plan.points:
+        print_curves(curves(plan, runs), Console())
+    elif runs:
         print_board(make_board(plan, runs), Console())

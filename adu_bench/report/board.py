@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,9 @@ from adu_bench.runner.plan import Plan, PlannedRun
 
 SHOWN = ("mem", "for", "h", "normalised_forgetting", "worst_retain", "domain_probe", "trainable_parameters", "seconds")
 """Measures that are averaged for a board: seeds first, then tasks."""
+
+BASELINE = "baseline"
+"""What ablations are compared with, beside their own method."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,9 @@ class Board:
         See `Row`.
     frame
         All measures of all runs that count, see `adu_bench.metrics.frame.score`.
+    part
+        The board of the tasks on which methods with a smaller block ran, together with what they are compared with;
+        None where every method has the whole block.
     """
 
     suite: str
@@ -87,6 +93,7 @@ class Board:
     seeds: tuple[int, ...]
     rows: tuple[Row, ...]
     frame: pd.DataFrame
+    part: Board | None = None
 
 
 def make_board(plan: Plan, found: Iterable[Scorable]) -> Board:
@@ -104,15 +111,55 @@ def make_board(plan: Plan, found: Iterable[Scorable]) -> Board:
     """
     found = list(found)
     wanted = {run.spec.key: run for run in plan.runs}
-    counted = {run.key: run for run in found if run.key in wanted}
-    frame = score(counted.values(), plan.suite.name)
+    frame = score([run for run in found if run.key in wanted], plan.suite.name)
     frame["method"] = frame["key"].map(lambda key: wanted[key].label)
     stale = [run for run in found if run.key not in wanted]
-    labels = list(dict.fromkeys(run.label for run in plan.runs))
-    rows = [_row(label, [run for run in plan.runs if run.label == label], frame, stale) for label in labels]
-    tasks = tuple(dict.fromkeys(run.spec.task.name for run in plan.runs))
-    seeds = tuple(dict.fromkeys(run.spec.seed for run in plan.runs))
-    return Board(plan.suite.name, plan.suite.title, tasks, seeds, _ranked(rows), frame)
+    tasks = {label: _tasks(plan, label) for label in dict.fromkeys(run.label for run in plan.runs)}
+    whole = set().union(*tasks.values())
+    small = [label for label, own in tasks.items() if own != whole]
+    board = _board(plan, [label for label in tasks if label not in small], whole, frame, stale)
+    if not small:
+        return board
+    block = set().union(*(tasks[label] for label in small))
+    methods = {run.spec.method.name for run in plan.runs if run.label in small} | {BASELINE}
+    compared = [label for label in tasks if label in methods]
+    return replace(board, part=_board(plan, [*compared, *small], block, frame, stale))
+
+
+def by_size(board: Board) -> pd.DataFrame:
+    """Average a board's methods by the number of forget domains, as the paper's main table does.
+
+    Returns
+    -------
+    DataFrame
+        One row a method and number, methods as on the board: method, forget, mem, for, h_mean, h_of_means (fractions,
+        seeds first, then tasks), tasks.
+    """
+    wide = board.frame.pivot(index="key", columns="metric", values="value")[["mem", "for", "h"]]
+    wide = wide.join(board.frame.groupby("key")[["method", "forget", "task"]].first())
+    by_task = wide.groupby(["method", "forget", "task"]).mean().reset_index()
+    found = by_task.groupby(["method", "forget"]).agg(
+        mem=("mem", "mean"), **{"for": ("for", "mean")}, h_mean=("h", "mean"), tasks=("task", "nunique")
+    )
+    found["h_of_means"] = [harmonic(mem, for_) for mem, for_ in zip(found["mem"], found["for"], strict=True)]
+    order = [(row.method, size) for row in board.rows for size in sorted(set(wide["forget"]))]
+    return found.reindex([pair for pair in order if pair in found.index]).reset_index()
+
+
+def _tasks(plan: Plan, label: str) -> set[str]:
+    return {run.spec.task.name for run in plan.runs if run.label == label}
+
+
+def _board(
+    plan: Plan, labels: Sequence[str], within: set[str], frame: pd.DataFrame, stale: Sequence[Scorable]
+) -> Board:
+    """Make the board of some methods within some tasks."""
+    runs = [run for run in plan.runs if run.label in labels and run.spec.task.name in within]
+    own = frame[frame["method"].isin(labels) & frame["task"].isin(within)]
+    rows = [_row(label, [run for run in runs if run.label == label], own, stale) for label in labels]
+    tasks = tuple(dict.fromkeys(run.spec.task.name for run in runs))
+    seeds = tuple(dict.fromkeys(run.spec.seed for run in runs))
+    return Board(plan.suite.name, plan.suite.title, tasks, seeds, _ranked(rows), own)
 
 
 def differences(spec: RunSpec, wanted: RunSpec) -> list[str]:

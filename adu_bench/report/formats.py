@@ -8,7 +8,7 @@ import io
 import json
 from typing import Any
 
-from adu_bench.report.board import Board, Row
+from adu_bench.report.board import Board, Row, by_size
 
 FORMATS = ("md", "csv", "json", "tex", "html")
 
@@ -64,8 +64,8 @@ def comma_separated(board: Board) -> str:
     return text.getvalue()
 
 
-def markdown(board: Board) -> str:
-    """Return the board as a Markdown table with a legend."""
+def markdown(board: Board, legend: bool = True) -> str:
+    """Return the board as a Markdown table, with a legend unless it stands elsewhere."""
     head = ["", "method", *(title for title, _ in COLUMNS), "tasks", "runs"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * 2 + "---:|" * (len(head) - 2)]
     bold = best(board)
@@ -73,7 +73,8 @@ def markdown(board: Board) -> str:
         cells = [f"**{cell}**" if (row.method, name) in bold else cell for name, cell in cells_of(row)]
         lines.append("| " + " | ".join([place(row), f"`{row.method}`", *cells, str(row.tasks), str(row.runs)]) + " |")
     notes = [f"- `{row.method}` is not ranked: {row.reason}." for row in board.rows if row.reason]
-    return "\n".join([*lines, "", _LEGEND, *(["", *notes] if notes else []), ""])
+    texts = [["", _LEGEND]] * legend + [["", *notes]] * bool(notes)
+    return "\n".join([*lines, *(line for text in texts for line in text), ""])
 
 
 def latex(board: Board) -> str:
@@ -92,6 +93,43 @@ def latex(board: Board) -> str:
         ]
         lines.append(" & ".join([_tex(place(row)), _tex(row.method), *cells]) + " \\\\")
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", ""])
+
+
+def sizes_comma_separated(board: Board) -> str:
+    """Return methods x number of forget domains as CSV, one row each; fractions with six decimals."""
+    return by_size(board).to_csv(index=False, float_format="%.6f", lineterminator="\n")
+
+
+def sizes_markdown(board: Board) -> str:
+    """Return methods x number of forget domains as Markdown, in the layout of the paper's main table."""
+    sizes, lines = _size_rows(board)
+    head = "| method | " + " | ".join(f"H ({size}) | Mem | For" for size in sizes) + " |"
+    body = ["| " + " | ".join([f"`{name}`", *cells]) + " |" for name, cells in lines]
+    return "\n".join([head, "|---|" + "---:|" * (3 * len(sizes)), *body, ""])
+
+
+def sizes_latex(board: Board) -> str:
+    """Return methods x number of forget domains as LaTeX (booktabs), in the layout of the paper's main table."""
+    sizes, lines = _size_rows(board)
+    spans = " & ".join(f"\\multicolumn{{3}}{{c}}{{{size} forgotten}}" for size in sizes)
+    rules = "".join(f"\\cmidrule(lr){{{2 + 3 * place}-{4 + 3 * place}}}" for place in range(len(sizes)))
+    head = ["\\begin{tabular}{l" + "rrr" * len(sizes) + "}", "\\toprule", f" & {spans} \\\\", rules]
+    names = "Method & " + " & ".join(["H & Mem & For"] * len(sizes)) + " \\\\"
+    body = [" & ".join([_tex(name), *map(_tex, cells)]) + " \\\\" for name, cells in lines]
+    return "\n".join([*head, names, "\\midrule", *body, "\\bottomrule", "\\end{tabular}", ""])
+
+
+def _size_rows(board: Board) -> tuple[list[int], list[tuple[str, list[str]]]]:
+    """Return the numbers of forget domains, and each method's cells: mean of H, Mem and For a number."""
+    table = by_size(board)
+    sizes = sorted(set(table["forget"]))
+    cells = {
+        (row["method"], row["forget"]): [f"{100 * row[name]:.1f}" for name in ("h_mean", "mem", "for")]
+        for row in table.to_dict("records")
+    }
+    methods = dict.fromkeys(table["method"])
+    empty = ["", "", ""]
+    return sizes, [(name, [c for size in sizes for c in cells.get((name, size), empty)]) for name in methods]
 
 
 def web_page(board: Board) -> str:

@@ -8,11 +8,24 @@ from pathlib import Path
 from adu_bench.core.errors import UserError
 from adu_bench.registry import Catalogue
 from adu_bench.report.board import Board, make_board
-from adu_bench.report.formats import comma_separated, latex, markdown
+from adu_bench.report.formats import (
+    comma_separated,
+    latex,
+    markdown,
+    sizes_comma_separated,
+    sizes_latex,
+    sizes_markdown,
+)
 from adu_bench.report.rows import methods_of, read_rows
 from adu_bench.runner.plan import plan
 from adu_bench.store import Store
 from adu_bench.suites import load_suite
+
+Renderer = tuple[str, Callable[[Board], str]]
+BOARD_FILES: Sequence[Renderer] = (("board.csv", comma_separated), ("board.tex", latex))
+SIZE_FILES: Sequence[Renderer] = (("by_size.csv", sizes_comma_separated), ("by_size.tex", sizes_latex))
+READING = "READING.md"
+"""What people read out of a board: written by hand, kept beside the rows, and shown below the tables."""
 
 
 def committed_board(folder: Path, suite: str, catalogue: Catalogue) -> Board:
@@ -40,13 +53,14 @@ def pages(folder: Path, catalogue: Catalogue) -> dict[Path, str]:
     suites = sorted(path.name for path in folder.iterdir() if path.is_dir() and any(path.glob("*.json")))
     boards = {suite: committed_board(folder, suite, catalogue) for suite in suites}
     found = {folder / "README.md": _contents(boards)}
-    renderers: Sequence[tuple[str, Callable[[Board], str]]] = (
-        ("README.md", _page),
-        ("board.csv", comma_separated),
-        ("board.tex", latex),
-    )
     for suite, board in boards.items():
-        found |= {folder / suite / name: make(board) for name, make in renderers}
+        place = folder / suite
+        found[place / "README.md"] = _page(board, _reading(place))
+        found |= {place / name: make(board) for name, make in BOARD_FILES}
+        if len(_sizes(board)) > 1:
+            found |= {place / name: make(board) for name, make in SIZE_FILES}
+        if board.part is not None:
+            found |= {place / name.replace("board", "ablation"): make(board.part) for name, make in BOARD_FILES}
     return found
 
 
@@ -75,11 +89,34 @@ def _contents(boards: dict[str, Board]) -> str:
     )
 
 
-def _page(board: Board) -> str:
+def _page(board: Board, reading: str) -> str:
+    sections = [f"# {board.suite}", f"{board.title}.", _block(board), markdown(board)]
+    if len(_sizes(board)) > 1:
+        sections += [
+            "## By number of forget domains",
+            "Mean of H, Mem and For over the tasks that forget so many domains, as in the paper's main table.",
+            sizes_markdown(board),
+        ]
+    if board.part is not None:
+        sections += ["## Ablations", _block(board.part), markdown(board.part, legend=False)]
+    if reading:
+        sections += ["## Reading", reading]
+    return "\n\n".join(section.rstrip("\n") for section in sections) + "\n"
+
+
+def _block(board: Board) -> str:
     tasks = ", ".join(f"`{task}`" for task in board.tasks)
     seeds = ", ".join(str(seed) for seed in board.seeds)
     return (
-        f"# {board.suite}\n\n{board.title}.\n\n"
-        f"A complete block is {len(board.tasks)} tasks (forget {tasks}) x {len(board.seeds)} seed"
-        f"{'s' * (len(board.seeds) != 1)} ({seeds}).\n\n{markdown(board)}"
+        f"A complete block is {len(board.tasks)} tasks (forget {tasks}) x {len(board.seeds)} "
+        f"seed{'s' * (len(board.seeds) != 1)} ({seeds})."
     )
+
+
+def _sizes(board: Board) -> set[int]:
+    return set(board.frame["forget"])
+
+
+def _reading(place: Path) -> str:
+    path = place / READING
+    return path.read_text(encoding="utf-8").strip() if path.is_file() else ""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from adu_bench.clip.identity import backbone_spec
-from adu_bench.core.specs import RunSpec
-from adu_bench.registry import Choice
+from adu_bench.core.errors import unknown
+from adu_bench.core.specs import RunSpec, Value
+from adu_bench.registry import Catalogue, Choice, format_value
 from adu_bench.store import Store
 from adu_bench.suites import Suite
 
@@ -43,6 +44,26 @@ class PlannedRun:
 
 
 @dataclass(frozen=True)
+class Point:
+    """One point of a study's curve: a method at one value of the variable.
+
+    Parameters
+    ----------
+    method
+        The method's label without the variable.
+    variable, value
+        As in `adu_bench.suites.suite.Sweep`; the value is None without a variable.
+    keys
+        The runs that it averages.
+    """
+
+    method: str
+    variable: str
+    value: Value | None
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Plan:
     """All runs of a suite and some methods, in the order in which they are executed.
 
@@ -54,11 +75,14 @@ class Plan:
         Every run, finished or not.
     todo
         Those to execute.
+    points
+        What the runs are for, where they belong to a study; empty otherwise.
     """
 
     suite: Suite
     runs: tuple[PlannedRun, ...]
     todo: tuple[PlannedRun, ...]
+    points: tuple[Point, ...] = ()
 
 
 def plan(
@@ -93,6 +117,8 @@ def plan(
     for task in suite.tasks()[:limit]:
         for seed in seeds or suite.seeds:
             for choice, method in methods:
+                if task.forget not in suite.blocks.get(choice.preset.group, suite.forget):
+                    continue
                 spec = RunSpec(task=task, backbone=weights, method=method, training=suite.training, seed=seed)
                 run = PlannedRun(
                     spec, choice.label, choice.preset.group, choice.entry.path, choice.entry.class_name, name
@@ -100,3 +126,59 @@ def plan(
                 runs.setdefault(spec.key, run)
     todo = [run for key, run in runs.items() if force or not store.has(key)]
     return Plan(suite, tuple(runs.values()), tuple(todo))
+
+
+def plan_study(
+    suite: Suite,
+    study: str,
+    catalogue: Catalogue,
+    store: Store,
+    *,
+    seeds: Sequence[int] | None = None,
+    backbone: str | None = None,
+    limit: int | None = None,
+    force: bool = False,
+) -> Plan:
+    """List the runs of a study of a suite: an ordinary run each, shared with boards and other studies.
+
+    Parameters
+    ----------
+    suite, store, seeds, backbone, limit, force
+        As in `plan`.
+    study
+        A name in the suite's ``studies``.
+    catalogue
+        The known methods.
+
+    Raises
+    ------
+    UserError
+        If the suite has no such study, or a method has no such field.
+    """
+    if study not in suite.studies:
+        raise unknown(f"study of {suite.name}", study, suite.studies)
+    runs: dict[str, PlannedRun] = {}
+    points = []
+    for sweep in suite.studies[study]:
+        for choice in catalogue.select(sweep.methods):
+            for value in sweep.values or (None,):
+                varied, chosen = _varied(suite, choice, sweep.variable, value, catalogue)
+                part = plan(varied, [chosen], store, seeds=seeds, backbone=backbone, limit=limit, force=force)
+                points.append(Point(choice.label, sweep.variable, value, tuple(run.spec.key for run in part.runs)))
+                for run in part.runs:
+                    runs.setdefault(run.spec.key, run)
+    todo = [run for key, run in runs.items() if force or not store.has(key)]
+    return Plan(suite, tuple(runs.values()), tuple(todo), tuple(points))
+
+
+def _varied(
+    suite: Suite, choice: Choice, variable: str, value: Value | None, catalogue: Catalogue
+) -> tuple[Suite, Choice]:
+    """Return suite and method with the variable at a value."""
+    if not variable or value is None:
+        return suite, choice
+    if variable == "shots":
+        assert isinstance(value, int)
+        return replace(suite, shots=value), choice
+    (chosen,) = catalogue.select([f"{choice.label}[{variable}={format_value(value)}]"])
+    return suite, chosen

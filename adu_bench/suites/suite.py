@@ -21,6 +21,25 @@ PRECISIONS = ("fp32", "bf16", "fp16")
 
 
 @dataclass(frozen=True)
+class Sweep:
+    """One curve, or a comparison: some methods with one field, or the number of shots, taking several values.
+
+    Parameters
+    ----------
+    methods
+        Methods or groups.
+    variable
+        A field of the methods, ``shots``, or empty where the methods themselves are compared.
+    values
+        What the variable takes; empty without a variable.
+    """
+
+    methods: tuple[str, ...]
+    variable: str
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True)
 class Suite:
     """A named set of tasks and how they are run.
 
@@ -52,6 +71,10 @@ class Suite:
         Values for all methods that have a field of that name; under a method's name, a mapping for that method alone.
     settings
         Values for one preset each, chosen on the validation pool.
+    blocks
+        Forget sets of a complete block for groups of methods that run on fewer tasks than the suite has.
+    studies
+        Named sweeps, see `Sweep`.
     """
 
     name: str
@@ -68,6 +91,8 @@ class Suite:
     methods: tuple[str, ...]
     budget: Mapping[str, Value | Mapping[str, Value]]
     settings: Mapping[str, Mapping[str, Value]]
+    blocks: Mapping[str, tuple[tuple[str, ...], ...]]
+    studies: Mapping[str, tuple[Sweep, ...]]
 
     @cached_property
     def data_hash(self) -> str:
@@ -115,7 +140,7 @@ def _read(document: Document, name: str) -> Suite:
         template=_template(document),
         domains=domains,
         classes=_classes(document, source.classes),
-        forget=_forget(document, domains),
+        forget=_forget(document, "forget", document.take("forget", (dict, list)), domains),
         shots=_at_least(document, "shots", 1),
         seeds=tuple(document.take_list("seeds", int)),
         backbone=document.take("backbone", str),
@@ -123,6 +148,8 @@ def _read(document: Document, name: str) -> Suite:
         methods=tuple(document.take_list("methods", str)),
         budget=document.take("budget", dict, {}),
         settings=document.take("settings", dict, {}),
+        blocks=_blocks(document, domains),
+        studies=_studies(document),
     )
     document.finish()
     return suite
@@ -177,14 +204,13 @@ def _classes(document: Document, known: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _forget(document: Document, domains: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+def _forget(document: Document, key: str, given: Any, domains: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
     """Read the forget sets: ``{sizes: [1, 2]}`` for all subsets of these sizes, or a list of lists of domains."""
-    given = document.take("forget", (dict, list))
     if isinstance(given, dict):
         sizes = given.get("sizes")
         if set(given) != {"sizes"} or not isinstance(sizes, list) or not all(isinstance(size, int) for size in sizes):
             raise document.problem(
-                "forget", "it must be {sizes: [1, ...]} or a list of lists of domains", "Write forget: {sizes: [1]}."
+                key, "it must be {sizes: [1, ...]} or a list of lists of domains", "For example {sizes: [1]}."
             )
         subsets = [subset for size in sizes for subset in combinations(domains, size)]
     else:
@@ -193,17 +219,47 @@ def _forget(document: Document, domains: tuple[str, ...]) -> tuple[tuple[str, ..
         for domain in subset:
             if domain not in domains:
                 raise document.problem(
-                    "forget", f"'{domain}' is no domain of the suite", f"Choose from: {', '.join(domains)}."
+                    key, f"'{domain}' is no domain of the suite", f"Choose from: {', '.join(domains)}."
                 )
         if not 0 < len(set(subset)) < len(domains):
             raise document.problem(
-                "forget",
+                key,
                 "a task must forget at least one domain and keep at least one",
                 f"Use between 1 and {len(domains) - 1} of: {', '.join(domains)}.",
             )
     if not subsets:
-        raise document.problem("forget", "it names no task", "Write forget: {sizes: [1]}.")
+        raise document.problem(key, "it names no task", "For example {sizes: [1]}.")
     return tuple(tuple(domain for domain in domains if domain in subset) for subset in subsets)
+
+
+def _blocks(document: Document, domains: tuple[str, ...]) -> dict[str, tuple[tuple[str, ...], ...]]:
+    return {
+        str(group): _forget(document, "blocks", forget, domains)
+        for group, forget in document.take("blocks", dict, {}).items()
+    }
+
+
+def _studies(document: Document) -> dict[str, tuple[Sweep, ...]]:
+    given = document.take("studies", dict, {})
+    return {str(name): tuple(_sweep(document, sweep) for sweep in sweeps) for name, sweeps in given.items()}
+
+
+def _sweep(document: Document, given: Any) -> Sweep:
+    """Read ``{methods: [...], VARIABLE: [values]}``; the variable may be left out."""
+    wrong = document.problem(
+        "studies",
+        "a study is a list of sweeps with methods and at most one variable",
+        "For example shots: [{methods: [paper], shots: [1, 4]}].",
+    )
+    if not isinstance(given, dict) or not isinstance(given.get("methods"), list) or len(given) > 2:
+        raise wrong
+    variables = [name for name in given if name != "methods"]
+    values = given[variables[0]] if variables else []
+    if not isinstance(values, list) or (variables and not values):
+        raise wrong
+    if variables == ["shots"] and not all(isinstance(value, int) and value > 0 for value in values):
+        raise wrong
+    return Sweep(tuple(map(str, given["methods"])), str(variables[0]) if variables else "", tuple(values))
 
 
 def _at_least(document: Document, key: str, least: int) -> int:
