@@ -73,6 +73,32 @@ def test_other_formats(finished, kind):
     assert "zero-shot" in call("leaderboard", *QUICK, "--runs", "runs", "--format", kind, cwd=finished[0]).stdout
 
 
+def test_a_study_prints_its_curves(tmp_path):
+    quick = ["--suite", "toy", "--limit", "1", "--study", "shots"]
+    done = call("run", *quick, cwd=tmp_path)
+    assert "toy: 4 runs" in done.stdout
+    curves = done.stdout.partition("Per cent")[2]
+    assert curves.count("lp-plus-plus") == curves.count("domain-gate") == curves.count("shots") / 2 == 2
+    assert "0 to do" in call("run", *quick, cwd=tmp_path).stdout
+
+
+def test_tuning_resumes_and_run_takes_what_it_wrote(tmp_path):
+    command = ["tune", "lp-plus-plus", "--suite", "toy", "--trials", "2", "--audit"]
+    done = call(*command, cwd=tmp_path)
+    assert "[2/2] lp-plus-plus" in done.stdout
+    assert "Spearman" in done.stdout
+    folder = tmp_path / "tuning" / "toy"
+    logs = {path.name: path.read_text() for path in folder.iterdir()}
+    assert set(logs) == {"lp-plus-plus.jsonl", "lp-plus-plus.test.jsonl", "settings.yaml"}
+    call(*command, cwd=tmp_path)
+    assert logs == {path.name: path.read_text() for path in folder.iterdir()}
+    trials = [json.loads(line) for line in logs["lp-plus-plus.jsonl"].splitlines()]
+    best = max(trials, key=lambda trial: trial["h"])
+    shown = call("run", "--suite", "toy", "--methods", "lp-plus-plus", "--limit", "1", "--dry",
+                 "--settings", "tuning/toy/settings.yaml", cwd=tmp_path).stdout  # fmt: skip
+    assert best["key"] in shown
+
+
 def test_dry_runs_write_nothing(tmp_path):
     done = call("run", *QUICK, "--dry", cwd=tmp_path)
     assert "forget filled, seed 1" in done.stdout
@@ -247,6 +273,16 @@ def test_bad_input_gets_three_sentences_and_exit_two(arguments, complaint, tmp_p
     assert len(done.stderr.strip().splitlines()) == 3
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [("- adu\n", "malformed"), ("adu: 3\n", "malformed"), ("{", "cannot be read"), ("addu: {lr: 1.0}\n", "adu")],
+)
+def test_bad_settings_are_refused(text, complaint, tmp_path):
+    (tmp_path / "s.yaml").write_text(text)
+    done = call("run", "--dry", "--settings", "s.yaml", cwd=tmp_path, status=2)
+    assert complaint in done.stderr
 
 
 def test_debug_shows_the_traceback(tmp_path):

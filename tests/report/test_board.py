@@ -14,12 +14,13 @@ from adu_bench.core.errors import UserError
 from adu_bench.metrics.frame import score
 from adu_bench.metrics.measures import harmonic
 from adu_bench.registry import Catalogue
-from adu_bench.report.board import interval, make_board
+from adu_bench.report.board import by_size, interval, make_board
+from adu_bench.report.curves import curves
 from adu_bench.report.formats import FORMATS, render
 from adu_bench.report.pages import stale_pages, write_pages
 from adu_bench.report.rows import read_rows, write_row
 from adu_bench.report.terminal import print_board
-from adu_bench.runner.plan import Plan, PlannedRun, plan
+from adu_bench.runner.plan import Plan, PlannedRun, Point, plan
 from adu_bench.store import Store
 from adu_bench.suites import load_suite
 from tests.conftest import make_spec, random_predictions, write_run
@@ -174,3 +175,57 @@ def test_stale_pages_are_found(tmp_path):
     page = tmp_path / "rows" / "toy" / "README.md"
     page.write_text(page.read_text().replace("collapse", "best"))
     assert stale_pages(tmp_path / "rows", catalogue) == [page]
+
+
+def test_what_people_read_out_of_a_board_is_part_of_its_page(tmp_path):
+    suite, catalogue = load_suite("toy"), Catalogue()
+    wanted = plan(suite, catalogue.select(["collapse"]), Store(tmp_path / "runs"))
+    for run in wanted.runs:
+        write_run(tmp_path / "runs", run.spec, run.label, random_predictions(forget=run.spec.task.forget, classes=6))
+    store = Store(tmp_path / "runs")
+    write_row(tmp_path / "rows", "toy", wanted.runs, [store.load(run.spec.key) for run in wanted.runs], {})
+    (tmp_path / "rows" / "toy" / "READING.md").write_text("Everything collapsed.\n")
+    write_pages(tmp_path / "rows", catalogue)
+    assert "## Reading\n\nEverything collapsed." in (tmp_path / "rows" / "toy" / "README.md").read_text()
+
+
+def test_methods_with_a_smaller_block_stand_apart_with_what_they_are_compared_with(tmp_path):
+    whole, baseline, other = planned("some"), planned("baseline"), planned("other")
+    small = [replace(run, label="some-less", group="ablation") for run in planned("some", drop=1.0)[:4]]
+    for block in (whole, baseline, other, small):
+        write_block(tmp_path, block)
+    board = make_board(made_up_plan(whole, baseline, other, small), Store(tmp_path).runs())
+    assert {row.method for row in board.rows} == {"some", "baseline", "other"}
+    assert len(board.tasks) == 3
+    part = board.part
+    assert {row.method for row in part.rows} == {"some", "baseline", "some-less"}
+    assert (len(part.tasks), {row.runs for row in part.rows}) == (2, {4})
+    own = part.frame.query("metric == 'h' and method == 'some'")
+    row = next(row for row in part.rows if row.method == "some")
+    assert row.h_mean == pytest.approx(own.groupby("task")["value"].mean().mean())
+
+
+def test_numbers_of_forget_domains_are_averaged_apart(tmp_path):
+    pairs = [replace(run.spec, task=replace(run.spec.task, forget=("a", "b"))) for run in planned("one")[:1]]
+    runs = [*planned("one"), replace(planned("one")[0], spec=pairs[0])]
+    write_block(tmp_path, runs)
+    board = make_board(made_up_plan(runs), Store(tmp_path).runs())
+    table = by_size(board)
+    assert table[["method", "forget", "tasks"]].to_numpy().tolist() == [["one", 1, 3], ["one", 2, 1]]
+    wide = board.frame.pivot(index=["task", "seed"], columns="metric", values="value")
+    assert table["mem"][1] == pytest.approx(wide.loc["a+b", "mem"].mean())
+    for kind in ("mem", "for", "h_mean", "h_of_means"):
+        assert table[kind].between(0, 1).all()
+
+
+def test_a_study_averages_its_points_and_says_what_is_missing(tmp_path):
+    low, high = planned("one"), planned("one", size=2.0)
+    write_block(tmp_path, [*low, *high[:3]])
+    points = tuple(
+        Point("one", "size", value, tuple(run.spec.key for run in block)) for value, block in ((1.0, low), (2.0, high))
+    )
+    table = curves(replace(made_up_plan(low, high), points=points), Store(tmp_path).runs())
+    assert table[["value", "runs", "planned"]].to_numpy().tolist() == [[1.0, 6, 6], [2.0, 3, 6]]
+    frame = score([run for run in Store(tmp_path).runs() if run.key in points[0].keys], "toy")
+    by_task = frame[frame["metric"] == "h"].groupby("task")["value"].mean()
+    assert table["h_mean"][0] == pytest.approx(by_task.mean())

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from adu_bench.core.errors import UserError
+from adu_bench.registry import Catalogue
+from adu_bench.runner.plan import plan, plan_study
+from adu_bench.store import Store
+from adu_bench.suites import load_suite
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def catalogue():
+    return Catalogue()
+
+
+def test_ablations_run_on_their_block_only(catalogue, store):
+    made = plan(load_suite("emoji"), catalogue.select(["adu", "adu-no-ddl"]), store)
+    tasks = {
+        label: {run.spec.task.forget for run in made.runs if run.label == label} for label in ("adu", "adu-no-ddl")
+    }
+    assert len(tasks["adu"]) == 14
+    assert tasks["adu-no-ddl"] == {forget for forget in tasks["adu"] if len(forget) == 1}
+
+
+def test_ablations_take_what_the_suite_sets_for_their_method(catalogue, store):
+    suite = replace(load_suite("toy"), settings={"adu": {"lr": 0.5, "gamma": 7.0, "lam": 3.0}})
+    made = plan(suite, catalogue.select(["adu-ce-only", "adu-released"]), store)
+    fields = {run.label: dict(run.spec.method.fields) for run in made.runs}
+    assert [fields["adu-ce-only"][name] for name in ("lr", "gamma", "lam")] == [0.5, 7.0, 0.0]
+    # A preset of the paper is a method of its own and tuned by itself.
+    assert [fields["adu-released"][name] for name in ("lr", "gamma", "lam")] == [2.5e-3, 30.0, 0.5]
+
+
+def test_a_budget_for_one_method_leaves_others_alone(catalogue, store):
+    suite = replace(load_suite("toy"), budget={"iterations": 9, "bbf": {"iterations": 5}})
+    fields = {
+        run.label: dict(run.spec.method.fields)
+        for run in plan(suite, catalogue.select(["bbf", "lp-plus-plus"]), store).runs
+    }
+    assert (fields["bbf"]["iterations"], fields["lp-plus-plus"]["iterations"]) == (5, 9)
+
+
+@pytest.mark.parametrize("study", ["ablation", "shots", "gamma-lambda", "depth", "layers"])
+def test_the_papers_studies_are_planned(study, catalogue, store):
+    suite = load_suite("emoji-mini")
+    made = plan_study(suite, study, catalogue, store)
+    assert len(made.points) == len({(point.method, point.variable, point.value) for point in made.points})
+    assert {key for point in made.points for key in point.keys} == {run.spec.key for run in made.runs}
+    assert all(len(point.keys) == len(suite.forget) * len(suite.seeds) for point in made.points)
+
+
+def test_a_study_shares_runs_with_the_board(catalogue, store):
+    suite = load_suite("emoji-mini")
+    board = {run.spec.key for run in plan(suite, catalogue.select(["adu"]), store).runs}
+    shots = plan_study(suite, "shots", catalogue, store)
+    at_suite = next(point for point in shots.points if (point.method, point.value) == ("adu", suite.shots))
+    assert set(at_suite.keys) == board
+
+
+def test_the_variable_is_what_varies(catalogue, store):
+    made = plan_study(load_suite("emoji-mini"), "layers", catalogue, store)
+    by_key = {run.spec.key: dict(run.spec.method.fields) for run in made.runs}
+    for point in made.points:
+        assert {by_key[key]["instapg_block"] for key in point.keys} == {point.value}
+
+
+def test_an_unknown_study_names_those_there_are(catalogue, store):
+    with pytest.raises(UserError, match="layers"):
+        plan_study(load_suite("emoji-mini"), "layer", catalogue, store)
