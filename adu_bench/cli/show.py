@@ -65,6 +65,11 @@ def _suite(name: str, figure: str) -> None:
     print(f"  methods: {', '.join(suite.methods)}; budget: {dict(suite.budget)}")
     for preset, fields in suite.settings.items():
         print(f"  chosen on the validation pool for {preset}: {dict(fields)}")
+    for group, forget in suite.blocks.items():
+        print(f"  methods of the group {group} run on {len(forget)} of its {len(suite.forget)} tasks")
+    for study, sweeps in suite.studies.items():
+        varied = ", ".join(f"{sweep.variable} of {', '.join(sweep.methods)}" for sweep in sweeps if sweep.variable)
+        print(f"  study {study}: {varied or ', '.join(name for sweep in sweeps for name in sweep.methods)}")
     rows = task_rows(source.index, suite.domains, suite.classes)
     counts = rows.groupby(["domain", "pool"]).size().unstack(fill_value=0)
     for domain in suite.domains:
