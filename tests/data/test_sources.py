@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -122,7 +124,16 @@ def test_shots_do_not_depend_on_the_forget_set_and_do_on_the_seed():
     assert (first != draw_shots(rows, task_of(rows, 4, "filled"), 2)).any()
 
 
-def test_a_pair_without_pictures_is_named():
+def test_a_pair_without_pictures_is_left_out():
     index = index_with({("a", "x"): 2, ("a", "y"): 2, ("b", "x"): 2})
-    with pytest.raises(UserError, match="no training picture of 'y' in the domain 'b'"):
-        draw_shots(index, task_of(index, 1), 1)
+    drawn = index.loc[draw_shots(index, task_of(index, 3), 1)]
+    assert drawn.groupby(["domain", "label"]).size().to_dict() == {("a", "x"): 3, ("a", "y"): 3, ("b", "x"): 3}
+
+
+@pytest.mark.parametrize(
+    ("change", "missing"), [({"classes": ("x", "z")}, "class 'z'"), ({"domains": ("a", "c")}, "'c'")]
+)
+def test_a_class_or_domain_without_pictures_is_named(change, missing):
+    index = index_with({("a", "x"): 2, ("b", "x"): 2})
+    with pytest.raises(UserError, match=f"no training picture of the .*{missing}"):
+        draw_shots(index, replace(task_of(index, 1), **change), 1)
