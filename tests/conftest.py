@@ -90,7 +90,7 @@ def tiny_backbone():
     import torch
 
     from adu_bench.clip.backbone import Backbone
-    from adu_bench.clip.emoji_clip import tokenizer
+    from adu_bench.clip.folder_model import tokenizer
     from adu_bench.data.recipe import Recipe
 
     torch.manual_seed(0)

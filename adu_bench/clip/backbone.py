@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from adu_bench.clip.identity import SHIPPED, BackboneName, backbone_spec, parse_backbone
+from adu_bench.clip.identity import BackboneName, backbone_spec, parse_backbone
 from adu_bench.core.errors import UserError
 from adu_bench.core.specs import BackboneSpec
 from adu_bench.data.recipe import Recipe
@@ -80,8 +80,8 @@ def load_backbone(name: str, device: torch.device | str = "cpu") -> Backbone:
     Parameters
     ----------
     name
-        ``emoji-clip`` (shipped), ``MODEL:TAG`` (open_clip's pretrained weights) or ``MODEL:FILE`` (.safetensors,
-        or .pt read with ``weights_only=True``).
+        ``emoji-clip`` (shipped), ``MODEL:TAG`` (open_clip's pretrained weights), ``MODEL:FILE`` (.safetensors, or .pt
+        read with ``weights_only=True``) or a folder with a model's configuration and weights.
     device
         Where to put the weights.
 
@@ -92,10 +92,10 @@ def load_backbone(name: str, device: torch.device | str = "cpu") -> Backbone:
     """
     parsed = parse_backbone(name)
     spec = backbone_spec(name)
-    if parsed.model == SHIPPED:
-        from adu_bench.clip.emoji_clip import build
+    if parsed.folder is not None:
+        from adu_bench.clip.folder_model import build
 
-        model, tokenizer = build()
+        model, tokenizer = build(parsed.folder)
     else:
         model, tokenizer = _open_clip_model(parsed)
     return _frozen(spec, model, tokenizer, torch.device(device))
@@ -141,7 +141,14 @@ def _open_clip_model(parsed: BackboneName) -> tuple[nn.Module, Callable[[list[st
                 f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}.",
                 "Check that the file belongs to this model and is complete; download it again if in doubt.",
             ) from error
-    return model, open_clip.get_tokenizer(parsed.model)
+    try:
+        return model, open_clip.get_tokenizer(parsed.model)
+    except Exception as error:
+        raise UserError(
+            f"The tokenizer of '{parsed.model}' could not be made.",
+            f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}.",
+            "SigLIP and some others take theirs from the hub: pip install transformers, and fetch it on a network.",
+        ) from error
 
 
 def _check_model_name(parsed: BackboneName) -> None:

@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from adu_bench.clip.emoji_clip import VOCABULARY
 from adu_bench.core.errors import UserError
 from adu_bench.data import emoji, emoji_build, toy
 from adu_bench.data.recipe import Recipe
@@ -113,7 +112,7 @@ def pool_corpus(pool: str, classes: Sequence[str] | None = None) -> Corpus:
     return _collect(parts)
 
 
-def write_vocabulary(texts: list[str]) -> None:
+def write_vocabulary(texts: list[str], path: Path) -> None:
     """Write the byte-pair merges that ``texts`` use, in CLIP's order, so that they tokenise as with the full list."""
     from open_clip.tokenizer import SimpleTokenizer
 
@@ -123,7 +122,7 @@ def write_vocabulary(texts: list[str]) -> None:
         for word in full.pat.findall(text.lower()):
             used |= _merges(full, "".join(full.byte_encoder[byte] for byte in word.encode()))
     lines = ["#version: 0.2", *(" ".join(pair) for pair in sorted(used, key=full.bpe_ranks.__getitem__)), ""]
-    VOCABULARY.write_bytes(gzip.compress("\n".join(lines).encode(), mtime=0))
+    path.write_bytes(gzip.compress("\n".join(lines).encode(), mtime=0))
 
 
 def _merges(full, word: str) -> set[tuple[str, str]]:

@@ -7,35 +7,40 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adu_bench.core.errors import UserError
-from adu_bench.core.hashing import file_sha256
+from adu_bench.core.hashing import digest, file_sha256
 from adu_bench.core.paths import RESOURCES, cache_dir
 from adu_bench.core.specs import BackboneSpec
 
 SHIPPED = "emoji-clip"
-SHIPPED_WEIGHTS = RESOURCES / "emoji_clip" / "weights.safetensors"
+SHIPPED_FOLDER = RESOURCES / "emoji_clip"
+CONFIG, WEIGHTS = "config.json", "weights.safetensors"
+SHIPPED_WEIGHTS = SHIPPED_FOLDER / WEIGHTS
 WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 
 
 @dataclass(frozen=True)
 class BackboneName:
-    """A backbone as the user names it: ``emoji-clip``, ``MODEL:TAG`` or ``MODEL:FILE``.
+    """A backbone as the user names it: ``emoji-clip``, ``MODEL:TAG``, ``MODEL:FILE`` or a folder.
 
     Parameters
     ----------
     model
-        Model name of open_clip, or ``emoji-clip``.
+        Model name of open_clip, ``emoji-clip``, or the name of the folder.
     pretrained
-        Tag of open_clip's pretrained weights, a path of a local weights file, or empty for the shipped model.
+        Tag of open_clip's pretrained weights, or a path of a local weights file; empty for a model in a folder.
+    folder
+        Where the model's own configuration and weights are; None for open_clip's models.
     """
 
     model: str
     pretrained: str
+    folder: Path | None = None
 
     @property
     def local_file(self) -> Path | None:
         """The local weights file that the name points at, if it does."""
-        if self.model == SHIPPED:
-            return SHIPPED_WEIGHTS
+        if self.folder is not None:
+            return self.folder / WEIGHTS
         return Path(self.pretrained).expanduser() if self.pretrained.endswith(WEIGHT_SUFFIXES) else None
 
 
@@ -49,12 +54,16 @@ def parse_backbone(name: str) -> BackboneName:
         OpenAI's weights were trained.
     """
     if name == SHIPPED:
-        return BackboneName(SHIPPED, "")
+        return BackboneName(SHIPPED, "", SHIPPED_FOLDER)
+    folder = Path(name).expanduser()
+    if (folder / CONFIG).is_file():
+        return BackboneName(folder.resolve().name, "", folder)
     model, _, pretrained = name.partition(":")
     if not model or not pretrained:
         raise UserError(
             f"'{name}' is not a backbone.",
-            "A backbone is 'emoji-clip', 'MODEL:TAG' or 'MODEL:FILE' with a model name of open_clip.",
+            "A backbone is 'emoji-clip', 'MODEL:TAG' or 'MODEL:FILE' with a model name of open_clip, or a folder with "
+            f"{CONFIG} and {WEIGHTS}.",
             "For example: --backbone ViT-B-16-quickgelu:openai",
         )
     if pretrained == "openai" and not model.endswith("-quickgelu") and model.startswith("ViT"):
@@ -95,13 +104,17 @@ def backbone_spec(name: str) -> BackboneSpec:
             f"The backbone '{name}' names it.",
             "Give the path of an existing .safetensors or .pt file, or --backbone emoji-clip for the shipped model.",
         )
-    return BackboneSpec(name=_portable(parsed), weights_hash=memory.file_hash(path))
+    weights = memory.file_hash(path)
+    if parsed.folder not in (None, SHIPPED_FOLDER):
+        # The folder says how pictures are prepared, which changes the features as other weights would.
+        weights = digest([weights, file_sha256(parsed.folder / CONFIG)])
+    return BackboneSpec(name=_portable(parsed), weights_hash=weights)
 
 
 def _portable(parsed: BackboneName) -> str:
     """Name a backbone without this machine's folders: two users with the same file get the same key."""
-    if parsed.model == SHIPPED:
-        return SHIPPED
+    if parsed.folder is not None:
+        return parsed.model
     path = parsed.local_file
     return f"{parsed.model}:{path.name if path else parsed.pretrained}"
 

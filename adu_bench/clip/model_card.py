@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from adu_bench.clip import emoji_clip
+from adu_bench.clip import folder_model
 from adu_bench.clip.corpus import STYLE_PACKAGES, Corpus, pool_corpus
-from adu_bench.clip.identity import SHIPPED_WEIGHTS
+from adu_bench.clip.identity import SHIPPED_FOLDER, SHIPPED_WEIGHTS
 from adu_bench.clip.pretrain import accuracies
 from adu_bench.core.hashing import file_sha256
 from adu_bench.data import toy
@@ -68,12 +68,12 @@ data sets use; any other word still tokenises, by bytes, but means little to the
 
 def card(training: dict) -> str:
     """Return the card's text for the shipped weights and a record that `pretrain` wrote."""
-    model, tokenizer = emoji_clip.build()
+    model, tokenizer = folder_model.build()
     classes = _suite_classes()
     pools = {"seen": "pretrain", "validation": "validation", "test": "test"}
     found = {name: accuracies(model, tokenizer, pool_corpus(pool, classes)) for name, pool in pools.items()}
     means = {name: float(np.mean([values[domain] for domain in HANDS])) for name, values in found.items()}
-    settings = emoji_clip.config()
+    settings = folder_model.config()
     vision, text = settings["vision_cfg"], settings["text_cfg"]
     return TEMPLATE.format(
         size=vision["image_size"],
@@ -117,4 +117,4 @@ def _labels(corpus: Corpus) -> list[str]:
 
 if __name__ == "__main__":
     record = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    (emoji_clip.FOLDER / "card.md").write_text(card(record), encoding="utf-8")
+    (SHIPPED_FOLDER / "card.md").write_text(card(record), encoding="utf-8")

@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from adu_bench.clip import emoji_clip
+from adu_bench.clip import folder_model
 from adu_bench.clip.corpus import Corpus, fingerprint, pool_corpus, training_corpus
 from adu_bench.clip.pretrain_augment import augment
 
@@ -107,8 +107,8 @@ class Trainer:
         self.corpus, self.validation = corpus, validation
         self.pixels = torch.from_numpy(corpus.pixels).permute(0, 3, 1, 2).contiguous()
         self.classed = np.flatnonzero([bool(label) for label in corpus.labels])
-        self.model: Any = emoji_clip.untrained()
-        self.tokenizer = emoji_clip.tokenizer()
+        self.model: Any = folder_model.untrained()
+        self.tokenizer = folder_model.tokenizer()
         self.average = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         decay = [p for p in self.model.parameters() if p.ndim > 1]
         rest = [p for p in self.model.parameters() if p.ndim <= 1]

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from open_clip.tokenizer import SimpleTokenizer
 
-from adu_bench.clip import emoji_clip
+from adu_bench.clip import folder_model
 from adu_bench.clip.backbone import load_backbone
 from adu_bench.clip.corpus import pool_corpus
 from adu_bench.clip.identity import SHIPPED_WEIGHTS, backbone_spec
@@ -20,7 +20,7 @@ from adu_bench.suites import load_suite
 
 def test_the_shipped_model_recognises_pictures_it_never_saw():
     """The promise of the model card: .70 on average, .55 in the worst domain, on the test pool."""
-    model, tokens = emoji_clip.build()
+    model, tokens = folder_model.build()
     found = accuracies(model, tokens, pool_corpus("test", load_suite("emoji").classes))
     emoji = [found[domain] for domain in HANDS]
     assert np.mean(emoji) >= 0.70, found
@@ -43,7 +43,7 @@ def test_the_backbone_is_frozen_and_agrees_with_its_configuration():
 
 @pytest.mark.parametrize("suite", ["emoji", "toy"])
 def test_names_in_use_tokenise_as_with_the_full_vocabulary(suite):
-    small, full = emoji_clip.tokenizer(), SimpleTokenizer()
+    small, full = folder_model.tokenizer(), SimpleTokenizer()
     texts = [f"a picture of a {name}." for name in load_suite(suite).classes]
     for text in texts:
         assert [small.decoder[token] for token in small.encode(text)] == [
@@ -54,13 +54,13 @@ def test_names_in_use_tokenise_as_with_the_full_vocabulary(suite):
 @settings(max_examples=50, deadline=None)
 @given(st.text(min_size=1, max_size=12))
 def test_any_class_name_tokenises(name):
-    tokens = emoji_clip.tokenizer()([f"a picture of a {name}."])
+    tokens = folder_model.tokenizer()([f"a picture of a {name}."])
     assert tokens.shape == (1, 32)
-    assert (tokens == emoji_clip.tokenizer().eot_token_id).any()
+    assert (tokens == folder_model.tokenizer().eot_token_id).any()
 
 
 def test_damaged_weights_are_refused(tmp_path):
     path = tmp_path / "weights.safetensors"
     path.write_bytes(SHIPPED_WEIGHTS.read_bytes()[:-100])
     with pytest.raises(UserError, match="could not be read"):
-        emoji_clip.build(path)
+        folder_model.build(weights=path)
