@@ -80,8 +80,9 @@ def load_backbone(name: str, device: torch.device | str = "cpu") -> Backbone:
     Parameters
     ----------
     name
-        ``emoji-clip`` (shipped), ``MODEL:TAG`` (open_clip's pretrained weights), ``MODEL:FILE`` (.safetensors, or .pt
-        read with ``weights_only=True``) or a folder with a model's configuration and weights.
+        ``emoji-clip`` (shipped), ``MODEL:TAG`` (open_clip's pretrained weights), ``MODEL:TAG=FILE`` (the same from a
+        local file: .safetensors, or .pt read with ``weights_only=True``), ``MODEL:FILE`` (other weights of the same
+        kind), or a folder with a model's configuration and weights.
     device
         Where to put the weights.
 
@@ -126,14 +127,12 @@ def _open_clip_model(parsed: BackboneName) -> tuple[nn.Module, Callable[[list[st
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message=".*QuickGELU mismatch.*")
         try:
-            model = open_clip.create_model(
-                parsed.model, pretrained=str(path), force_preprocess_cfg=_tag_preprocess(parsed)
-            )
+            model = open_clip.create_model(parsed.model, pretrained=str(path), force_preprocess_cfg=_preprocess(parsed))
         except UserWarning as error:
             raise UserError(
-                f"'{parsed.model}:{parsed.pretrained}' would compute wrong features.",
+                f"'{parsed.portable}' would compute wrong features.",
                 "The weights were trained with QuickGELU, and this model name uses GELU.",
-                f"Use --backbone {parsed.model}-quickgelu:{parsed.pretrained}",
+                f"Use the model name {parsed.model}-quickgelu.",
             ) from error
         except Exception as error:
             raise UserError(
@@ -158,19 +157,36 @@ def _check_model_name(parsed: BackboneName) -> None:
 
     if parsed.model not in open_clip.list_models():
         raise unknown("open_clip model", parsed.model, open_clip.list_models())
-    if parsed.local_file is None and parsed.pretrained not in open_clip.list_pretrained_tags_by_model(parsed.model):
-        raise unknown(
-            f"set of weights for {parsed.model}",
-            parsed.pretrained,
-            open_clip.list_pretrained_tags_by_model(parsed.model),
-        )
+    tags = open_clip.list_pretrained_tags_by_model(parsed.model)
+    if (parsed.tag or parsed.file is None) and parsed.tag not in tags:
+        raise unknown(f"set of weights for {parsed.model}", parsed.tag, tags)
 
 
-def _tag_preprocess(parsed: BackboneName) -> dict[str, object]:
-    """Image statistics of the named weights; loading from a path alone would fall back to defaults."""
+def _preprocess(parsed: BackboneName) -> dict[str, Any]:
+    """Return image statistics and resizing as the named weights want them, which a weights file does not say.
+
+    Raises
+    ------
+    UserError
+        If only a file is named, and open_clip's weights for this model were trained with different ones.
+    """
     import open_clip
 
-    settings = open_clip.get_pretrained_cfg(parsed.model, parsed.pretrained) if parsed.local_file is None else {}
+    tags = open_clip.list_pretrained_tags_by_model(parsed.model)
+    known = {tag: _image_settings(open_clip.get_pretrained_cfg(parsed.model, tag)) for tag in tags}
+    if parsed.tag:
+        return known[parsed.tag]
+    different = [settings for place, settings in enumerate(known.values()) if settings not in [*known.values()][:place]]
+    if len(different) > 1:
+        raise UserError(
+            f"It is not known how '{parsed.portable}' wants its pictures.",
+            f"open_clip's weights for {parsed.model} were trained with {len(different)} different preprocessings.",
+            f"Name the tag that the file belongs to: --backbone {parsed.model}:{tags[0]}={parsed.file}",
+        )
+    return different[0] if different else {}
+
+
+def _image_settings(settings: dict[str, Any]) -> dict[str, Any]:
     return {name: settings[name] for name in ("mean", "std", "interpolation", "resize_mode") if settings.get(name)}
 
 
@@ -185,15 +201,16 @@ def locate_pretrained(parsed: BackboneName) -> Path:
     import open_clip
 
     _check_model_name(parsed)
-    settings = open_clip.get_pretrained_cfg(parsed.model, parsed.pretrained)
+    settings = open_clip.get_pretrained_cfg(parsed.model, parsed.tag)
     try:
         return Path(open_clip.download_pretrained(settings))
     except Exception as error:
-        repository = str(settings.get("hf_hub", "")).strip("/")
-        command = f"hf download {repository}" if repository else "see open_clip's list of pretrained models"
+        repository, _, file = str(settings.get("hf_hub", "")).rpartition("/")
+        file = file or "open_clip_model.safetensors"
+        command = f"hf download {repository} {file} --local-dir weights" if repository else f"fetch {settings['url']}"
         raise UserError(
-            f"The weights of '{parsed.model}:{parsed.pretrained}' are not on this machine.",
+            f"The weights of '{parsed.portable}' are not on this machine.",
             f"Fetching them failed ({type(error).__name__}).",
-            f"On a machine with a network: {command}; then copy the file here and use "
-            f"--backbone {parsed.model}:FILE.safetensors",
+            f"On a machine with a network: {command}; then bring the file here: "
+            f"--backbone {parsed.portable}=weights/{file}",
         ) from error

@@ -20,28 +20,36 @@ WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 
 @dataclass(frozen=True)
 class BackboneName:
-    """A backbone as the user names it: ``emoji-clip``, ``MODEL:TAG``, ``MODEL:FILE`` or a folder.
+    """A backbone as the user names it: ``emoji-clip``, ``MODEL:TAG``, ``MODEL:TAG=FILE``, ``MODEL:FILE`` or a folder.
 
     Parameters
     ----------
     model
         Model name of open_clip, ``emoji-clip``, or the name of the folder.
-    pretrained
-        Tag of open_clip's pretrained weights, or a path of a local weights file; empty for a model in a folder.
+    tag
+        Tag of open_clip's pretrained weights, which also says how pictures are prepared; empty without one.
+    file
+        A local weights file, in place of the hub's; None to look the tag up there.
     folder
         Where the model's own configuration and weights are; None for open_clip's models.
     """
 
     model: str
-    pretrained: str
+    tag: str = ""
+    file: Path | None = None
     folder: Path | None = None
 
     @property
     def local_file(self) -> Path | None:
         """The local weights file that the name points at, if it does."""
+        return self.folder / WEIGHTS if self.folder is not None else self.file
+
+    @property
+    def portable(self) -> str:
+        """The name without this machine's folders: two users with the same file get the same key."""
         if self.folder is not None:
-            return self.folder / WEIGHTS
-        return Path(self.pretrained).expanduser() if self.pretrained.endswith(WEIGHT_SUFFIXES) else None
+            return self.model
+        return f"{self.model}:{self.tag or (self.file.name if self.file else '')}"
 
 
 def parse_backbone(name: str) -> BackboneName:
@@ -54,25 +62,28 @@ def parse_backbone(name: str) -> BackboneName:
         OpenAI's weights were trained.
     """
     if name == SHIPPED:
-        return BackboneName(SHIPPED, "", SHIPPED_FOLDER)
+        return BackboneName(SHIPPED, folder=SHIPPED_FOLDER)
     folder = Path(name).expanduser()
     if (folder / CONFIG).is_file():
-        return BackboneName(folder.resolve().name, "", folder)
+        return BackboneName(folder.resolve().name, folder=folder)
     model, _, pretrained = name.partition(":")
     if not model or not pretrained:
         raise UserError(
             f"'{name}' is not a backbone.",
-            "A backbone is 'emoji-clip', 'MODEL:TAG' or 'MODEL:FILE' with a model name of open_clip, or a folder with "
-            f"{CONFIG} and {WEIGHTS}.",
+            "A backbone is 'emoji-clip', 'MODEL:TAG', 'MODEL:TAG=FILE' or 'MODEL:FILE' with a model name of open_clip, "
+            f"or a folder with {CONFIG} and {WEIGHTS}.",
             "For example: --backbone ViT-B-16-quickgelu:openai",
         )
-    if pretrained == "openai" and not model.endswith("-quickgelu") and model.startswith("ViT"):
+    tag, _, file = pretrained.partition("=")
+    if not file and pretrained.endswith(WEIGHT_SUFFIXES):
+        tag, file = "", pretrained
+    if tag == "openai" and not model.endswith("-quickgelu") and model.startswith("ViT"):
         raise UserError(
             f"'{name}' would compute wrong features.",
             "OpenAI's weights were trained with QuickGELU, and this model name uses GELU.",
-            f"Use --backbone {model}-quickgelu:openai",
+            f"Use --backbone {model}-quickgelu:{pretrained}",
         )
-    return BackboneName(model, pretrained)
+    return BackboneName(model, tag, Path(file).expanduser() if file else None)
 
 
 def backbone_spec(name: str) -> BackboneSpec:
@@ -108,15 +119,7 @@ def backbone_spec(name: str) -> BackboneSpec:
     if parsed.folder not in (None, SHIPPED_FOLDER):
         # The folder says how pictures are prepared, which changes the features as other weights would.
         weights = digest([weights, file_sha256(parsed.folder / CONFIG)])
-    return BackboneSpec(name=_portable(parsed), weights_hash=weights)
-
-
-def _portable(parsed: BackboneName) -> str:
-    """Name a backbone without this machine's folders: two users with the same file get the same key."""
-    if parsed.folder is not None:
-        return parsed.model
-    path = parsed.local_file
-    return f"{parsed.model}:{path.name if path else parsed.pretrained}"
+    return BackboneSpec(name=parsed.portable, weights_hash=weights)
 
 
 class _Memory:
