@@ -44,7 +44,13 @@ def plan_options(parser: Any) -> None:
     parser.add_argument(
         "--seeds", type=str, default="", metavar="N|LIST", help="number of seeds, or a list such as 1,5"
     )
-    parser.add_argument("--backbone", type=str, default="", metavar="NAME", help="emoji-clip, MODEL:TAG or MODEL:FILE")
+    parser.add_argument(
+        "--backbone",
+        type=str,
+        default="",
+        metavar="NAME",
+        help="emoji-clip, MODEL:TAG, MODEL:TAG=FILE, MODEL:FILE or a folder",
+    )
     parser.add_argument("--limit", type=int, default=0, metavar="N", help="only the first N tasks")
     parser.add_argument(
         "--settings", type=str, default="", metavar="FILE", help="fields by preset that tune wrote, over the suite's"

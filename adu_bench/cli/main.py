@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from jsonargparse import ArgumentParser
 
 from adu_bench import __version__
-from adu_bench.cli import bench, check, doctor, leaderboard, listing, run, score, show, status, tune
+from adu_bench.cli import bench, check, doctor, leaderboard, listing, pretrain, run, score, show, status, tune
 from adu_bench.core.errors import UserError
 
 COMMANDS = {
@@ -20,6 +20,7 @@ COMMANDS = {
     "score": score,
     "leaderboard": leaderboard,
     "tune": tune,
+    "pretrain": pretrain,
     "check": check,
     "bench": bench,
     "doctor": doctor,

@@ -11,11 +11,12 @@ import textwrap
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from adu_bench.clip import folder_model
 from adu_bench.clip.corpus import STYLE_PACKAGES, Corpus, pool_corpus
 from adu_bench.clip.identity import SHIPPED_FOLDER, SHIPPED_WEIGHTS
-from adu_bench.clip.pretrain import accuracies
+from adu_bench.clip.pretrain import EMOJI, accuracies
 from adu_bench.core.hashing import file_sha256
 from adu_bench.data import toy
 from adu_bench.data.emoji import HANDS
@@ -45,7 +46,7 @@ The 15 classes of the emoji suites; chance is 6.7 %. Toy suite (6 shapes), test:
 
 `python -m adu_bench.clip.pretrain --styles DIR --out DIR --seed {seed}`: {steps:,} steps of {batch} pictures,
 {minutes:.0f} minutes on two shared CPU cores; {pictures:,} pictures (corpus digest `{corpus}`). Multi-positive
-contrastive loss over captions that name the class or the picture; AdamW; four stages (see `STAGES` in
+contrastive loss over captions that name the class or the picture; AdamW; four stages (see `EMOJI` in
 `adu_bench/clip/pretrain.py`); changes of hand (geometry, colour, greyscale, inversion, imitations of line
 drawings and glyphs, holes); exponential average of the weights. Settings were chosen on the validation
 pool; the test pool was read when the weights were final. The stages were decided while the training ran and are
@@ -71,9 +72,13 @@ def card(training: dict) -> str:
     model, tokenizer = folder_model.build()
     classes = _suite_classes()
     pools = {"seen": "pretrain", "validation": "validation", "test": "test"}
-    found = {name: accuracies(model, tokenizer, pool_corpus(pool, classes)) for name, pool in pools.items()}
-    means = {name: float(np.mean([values[domain] for domain in HANDS])) for name, values in found.items()}
     settings = folder_model.config()
+    normalise = [torch.tensor(settings["preprocess_cfg"][name]).view(3, 1, 1) for name in ("mean", "std")]
+    found = {
+        name: accuracies(model, tokenizer, pool_corpus(pool, classes), EMOJI.templates[0], normalise)
+        for name, pool in pools.items()
+    }
+    means = {name: float(np.mean([values[domain] for domain in HANDS])) for name, values in found.items()}
     vision, text = settings["vision_cfg"], settings["text_cfg"]
     return TEMPLATE.format(
         size=vision["image_size"],

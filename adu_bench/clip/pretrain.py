@@ -1,9 +1,11 @@
-"""Train the shipped small CLIP: ``python -m adu_bench.clip.pretrain --styles DIR --out DIR``.
+"""Contrastive pre-training of a small CLIP, resumable: the engine that the shipped model and users' own come from.
 
-Contrastive learning over captions that may occur several times in a batch: an image's positives are all copies of
-its caption, so two clocks are not pushed apart (the multi-positive form of CLIP's loss).  Captions of classed pictures
-name the class or the picture.  The run is seeded, writes a checkpoint every few
-minutes and resumes from it; the validation pool guides, the test pool is read once at the end.
+An image's positives are all copies of its caption in the batch, so two pictures of one thing are not pushed apart (the
+multi-positive form of CLIP's loss).  A run is seeded, writes a checkpoint every few minutes and resumes from it; the
+validation pictures only show how far it is.
+
+``python -m adu_bench.clip.pretrain --styles DIR --out DIR`` trains the shipped ``emoji-clip``; ``adu-bench pretrain``
+trains one for a suite's pictures.
 """
 
 from __future__ import annotations
@@ -11,8 +13,11 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import shutil
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +30,11 @@ from torch.nn import functional as F
 
 from adu_bench.clip import folder_model
 from adu_bench.clip.corpus import Corpus, fingerprint, pool_corpus, training_corpus
-from adu_bench.clip.pretrain_augment import augment
+from adu_bench.clip.identity import CONFIG, SHIPPED_FOLDER, WEIGHTS
+from adu_bench.clip.pretrain_augment import augment, moved
+from adu_bench.core.errors import UserError
 
-TEMPLATES = ("a picture of a {}.", "{}", "a drawing of a {}.", "a picture of {}.")
-TEMPLATE = TEMPLATES[0]
+RECORD = "training.json"
 EVERY = 250
 """Steps between two checkpoints and validations."""
 
@@ -73,78 +79,129 @@ class Stage:
     dropped: float = 0.0
 
 
-STAGES = (
-    Stage(3250, 1.5e-3, 300, 8000, 0.35, 0.60, 1.00),
-    Stage(4250, 1.5e-3, 300, 8000, 0.65, 0.75, 0.60),
-    Stage(10500, 1.5e-3, 300, 10500, 0.80, 0.85, 0.45),
-    Stage(13500, 7e-4, 10500, 13500, 0.75, 0.80, 1.00, 0.25),
-)
-"""Learn broadly, then the classes, then, with patches left out and strong changes of hand, what generalises.
+@dataclass(frozen=True)
+class Course:
+    """What a model learns, and how.
 
-The stages were added one after the other while the validation pool showed what was missing: first skill on seen
-pictures, then a gap between seen and unseen ones.
+    Parameters
+    ----------
+    stages
+        In order; the last one ends the training.
+    templates
+        Captions with one ``{}``; the first is used most, and for measuring zero-shot accuracy.
+    geometry
+        Moves the pictures of a batch, (N, 3, S, S) floating in 0..1; see `augment`.
+    start
+        Folder of a model whose weights are the start; None for random ones in the shape of the shipped model.
+    """
+
+    stages: tuple[Stage, ...]
+    templates: tuple[str, ...]
+    geometry: Callable[[Tensor, torch.Generator], Tensor]
+    start: Path | None = None
+
+
+EMOJI = Course(
+    stages=(
+        Stage(3250, 1.5e-3, 300, 8000, 0.35, 0.60, 1.00),
+        Stage(4250, 1.5e-3, 300, 8000, 0.65, 0.75, 0.60),
+        Stage(10500, 1.5e-3, 300, 10500, 0.80, 0.85, 0.45),
+        Stage(13500, 7e-4, 10500, 13500, 0.75, 0.80, 1.00, 0.25),
+    ),
+    templates=("a picture of a {}.", "{}", "a drawing of a {}.", "a picture of {}."),
+    geometry=moved,
+)
+"""The shipped model's: learn broadly, then the classes, then, with patches left out and strong changes of hand, what
+generalises.  The stages were added one after the other while the validation pool showed what was missing: first skill
+on seen pictures, then a gap between seen and unseen ones.
 """
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Train, write ``weights.safetensors`` (averaged, half precision) and ``training.json`` into the output folder."""
+    """Train the shipped model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--styles", type=Path, required=True, help="folder with the unpacked style packages")
     parser.add_argument("--out", type=Path, required=True, help="where checkpoints and weights go")
-    parser.add_argument("--steps", type=int, default=STAGES[-1].until, help="stop after so many steps")
+    parser.add_argument("--steps", type=int, default=EMOJI.stages[-1].until, help="stop after so many steps")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(arguments)
-    options.out.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(options.seed)
-    Trainer(_cached_corpus(options), pool_corpus("validation"), options).run()
+    corpus = _cached_corpus(options)
+    Trainer(EMOJI, corpus, pool_corpus("validation"), options.out, options.seed).run(options.steps, print)
 
 
 class Trainer:
-    """One resumable pre-training run."""
+    """One resumable pre-training run.
 
-    def __init__(self, corpus: Corpus, validation: Corpus, options: argparse.Namespace) -> None:
-        self.options, self.settings = options, Settings()
+    It leaves a model folder: ``config.json``, weights (averaged, half precision), vocabulary, and ``training.json``
+    with what was done.
+
+    Parameters
+    ----------
+    course
+        What is learnt.
+    corpus, validation
+        Pictures to learn from, and others to watch it; both in the size that the model takes.
+    out
+        Folder of the model and of the checkpoint.
+    seed
+        Of the weights and all draws.
+
+    Raises
+    ------
+    UserError
+        If the folder holds a training of other pictures, or with other settings.
+    """
+
+    def __init__(self, course: Course, corpus: Corpus, validation: Corpus, out: Path, seed: int) -> None:
+        self.course, self.out, self.seed, self.settings = course, out, seed, Settings()
         self.corpus, self.validation = corpus, validation
         self.pixels = torch.from_numpy(corpus.pixels).permute(0, 3, 1, 2).contiguous()
         self.classed = np.flatnonzero([bool(label) for label in corpus.labels])
-        self.model: Any = folder_model.untrained()
-        self.tokenizer = folder_model.tokenizer()
+        torch.manual_seed(seed)
+        start = course.start
+        self.model: Any = folder_model.build(start)[0].train() if start else folder_model.untrained()
+        self.model.requires_grad_(True)
+        self.tokenizer = folder_model.tokenizer(start or SHIPPED_FOLDER)
+        preprocess = folder_model.config(start or SHIPPED_FOLDER)["preprocess_cfg"]
+        self.mean, self.std = (torch.tensor(preprocess[name]).view(3, 1, 1) for name in ("mean", "std"))
         self.average = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         decay = [p for p in self.model.parameters() if p.ndim > 1]
         rest = [p for p in self.model.parameters() if p.ndim <= 1]
         groups = [{"params": decay, "weight_decay": self.settings.weight_decay}, {"params": rest, "weight_decay": 0.0}]
-        self.optimiser = torch.optim.AdamW(groups, lr=STAGES[0].peak, betas=(0.9, 0.98))
-        self.step, self.steps, self.seconds = 0, options.steps, 0.0
+        self.optimiser = torch.optim.AdamW(groups, lr=course.stages[0].peak, betas=(0.9, 0.98))
+        self.step, self.seconds = 0, 0.0
         self.log: list[dict[str, float]] = []
+        out.mkdir(parents=True, exist_ok=True)
         self._resume()
 
-    def run(self) -> None:
-        """Train to the last step."""
+    def run(self, steps: int, report: Callable[[str], None]) -> None:
+        """Train up to a step, and report a line of JSON at every checkpoint."""
         self.model.train()
         start = time.perf_counter() - self.seconds
-        while self.step < self.steps:
+        while self.step < steps:
             loss = self._train_step()
             self.step += 1
-            if self.step % EVERY == 0 or self.step == self.steps:
+            if self.step % EVERY == 0 or self.step == steps:
                 self.seconds = time.perf_counter() - start
-                self._report(loss)
+                self._measure(loss)
                 self._save()
+                report(json.dumps(self.log[-1]))
 
     def _train_step(self) -> float:
-        rng = np.random.default_rng([self.options.seed, self.step])
-        torch_rng = torch.Generator().manual_seed(self.options.seed * 1_000_003 + self.step)
-        torch.manual_seed(self.options.seed * 1_000_003 + self.step)
-        stage = next((stage for stage in STAGES if self.step < stage.until), STAGES[-1])
+        rng = np.random.default_rng([self.seed, self.step])
+        torch_rng = torch.Generator().manual_seed(self.seed * 1_000_003 + self.step)
+        torch.manual_seed(self.seed * 1_000_003 + self.step)
+        stage = next((stage for stage in self.course.stages if self.step < stage.until), self.course.stages[-1])
         self.model.visual.patch_dropout = PatchDropout(stage.dropped) if stage.dropped else torch.nn.Identity()
         half = int(stage.classed * self.settings.batch)
         rows = np.concatenate(
             [rng.choice(self.classed, half), rng.integers(len(self.pixels), size=self.settings.batch - half)]
         )
         texts, targets = self._captions(rows, stage.captions, rng)
-        images = augment(self.pixels[torch.from_numpy(rows)], stage.strength, torch_rng)
+        images = augment(self.pixels[torch.from_numpy(rows)], stage.strength, torch_rng, self.course.geometry)
         for group in self.optimiser.param_groups:
             group["lr"] = self._rate(stage)
-        image = self.model.encode_image((images - 0.8) / 0.3)
+        image = self.model.encode_image((images - self.mean) / self.std)
         text = _encode_text(self.model, self.tokenizer(texts))
         scale = self.model.logit_scale.exp().clamp_max(60)
         logits = scale * F.normalize(image, dim=-1) @ F.normalize(text, dim=-1).T
@@ -159,7 +216,8 @@ class Trainer:
     def _captions(self, rows: np.ndarray, share: float, rng: np.random.Generator) -> tuple[list[str], np.ndarray]:
         places: dict[str, int] = {}
         targets = np.empty(len(rows), np.int64)
-        template = TEMPLATES[int(rng.integers(len(TEMPLATES)))] if rng.random() < 0.5 else TEMPLATE
+        templates = self.course.templates
+        template = templates[int(rng.integers(len(templates)))] if rng.random() < 0.5 else templates[0]
         for place, row in enumerate(rows):
             label, name = self.corpus.labels[row], self.corpus.names[row]
             text = template.format(label if label and rng.random() < share else name)
@@ -179,58 +237,71 @@ class Trainer:
             if value.is_floating_point():
                 self.average[name].lerp_(value, 1 - decay)
 
-    def _report(self, loss: float) -> None:
+    def _measure(self, loss: float) -> None:
         current = {name: value.clone() for name, value in self.model.state_dict().items()}
         self.model.load_state_dict(self.average)
-        held = accuracies(self.model, self.tokenizer, self.validation)
+        held = self._accuracies(self.validation)
         rows = self.classed[:: max(1, len(self.classed) // 800)]
         seen = Corpus(
             self.corpus.pixels[rows],
             *([getattr(self.corpus, field)[r] for r in rows] for field in ("names", "labels", "styles")),
         )
         row = {"step": self.step, "seconds": round(self.seconds), "loss": round(loss, 4), **held}
-        row["seen"] = round(float(np.mean(list(accuracies(self.model, self.tokenizer, seen).values()))), 4)
+        row["seen"] = round(float(np.mean(list(self._accuracies(seen).values()))), 4)
         self.log.append(row)
-        print(json.dumps(row), flush=True)
         self.model.load_state_dict(current)
         self.model.train()
+
+    def _accuracies(self, corpus: Corpus) -> dict[str, float]:
+        normalise = (self.mean, self.std)
+        return accuracies(self.model, self.tokenizer, corpus, self.course.templates[0], normalise)
 
     def _save(self) -> None:
         half = {
             name: value.to(torch.float16).contiguous() for name, value in self.average.items() if name != "attn_mask"
         }
-        save_file(half, self.options.out / "weights.safetensors")
+        save_file(half, self.out / WEIGHTS)
+        for name in (CONFIG, folder_model.VOCABULARY):
+            shutil.copyfile((self.course.start or SHIPPED_FOLDER) / name, self.out / name)
         state = {
             "model": self.model.state_dict(),
             "average": self.average,
             "optimiser": self.optimiser.state_dict(),
-            "progress": [self.step, self.steps, self.seconds],
+            "progress": [self.step, self.seconds],
         }
-        temporary = self.options.out / "checkpoint.tmp"
+        temporary = self.out / "checkpoint.tmp"
         torch.save(state, temporary)
-        temporary.replace(self.options.out / "checkpoint.pt")
-        summary = {
-            "settings": vars(self.settings),
-            "stages": [vars(stage) for stage in STAGES],
-            "seed": self.options.seed,
-            "steps": self.steps,
-            "pictures": len(self.corpus.names),
+        temporary.replace(self.out / "checkpoint.pt")
+        summary = {**self._identity, "steps": self.step, "pictures": len(self.corpus.names), "log": self.log}
+        (self.out / RECORD).write_text(json.dumps(summary, indent=1))
+
+    @cached_property
+    def _identity(self) -> dict[str, Any]:
+        return {
+            "settings": asdict(self.settings),
+            "stages": [asdict(stage) for stage in self.course.stages],
+            "seed": self.seed,
             "corpus": fingerprint(self.corpus),
-            "log": self.log,
         }
-        (self.options.out / "training.json").write_text(json.dumps(summary, indent=1))
 
     def _resume(self) -> None:
-        path = self.options.out / "checkpoint.pt"
+        path = self.out / "checkpoint.pt"
         if not path.is_file():
             return
+        record = json.loads((self.out / RECORD).read_text())
+        differing = [name for name, value in self._identity.items() if record.get(name) != value]
+        if differing:
+            raise UserError(
+                f"The folder '{self.out}' holds another training.",
+                f"It differs in: {', '.join(differing)}.",
+                "Choose another folder with --out, or delete this one.",
+            )
         state = torch.load(path, weights_only=True)
         self.model.load_state_dict(state["model"])
         self.average = state["average"]
         self.optimiser.load_state_dict(state["optimiser"])
-        self.step, _, self.seconds = state["progress"]
-        self.log = json.loads((self.options.out / "training.json").read_text())["log"]
-        print(f"resumed at step {self.step} of {self.steps}", flush=True)
+        self.step, self.seconds = state["progress"]
+        self.log = record["log"]
 
 
 def _encode_text(model: Any, tokens: Tensor) -> Tensor:
@@ -254,18 +325,37 @@ def _contrastive(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def accuracies(model: Any, tokenizer, corpus: Corpus) -> dict[str, float]:
-    """Return zero-shot accuracy by style, each over the classes that occur in that style's data set."""
+def accuracies(
+    model: Any,
+    tokenizer: Callable[[list[str]], Tensor],
+    corpus: Corpus,
+    template: str,
+    normalise: tuple[Tensor, Tensor],
+) -> dict[str, float]:
+    """Return zero-shot accuracy by style, each over the classes that occur in that style's data set.
+
+    Parameters
+    ----------
+    model, tokenizer
+        An open_clip model, which is left in eval mode, and its tokenizer.
+    corpus
+        Pictures with labels.
+    template
+        Text with one ``{}`` for the class name.
+    normalise
+        Channel means and standard deviations, (3, 1, 1).
+    """
     model.eval()
+    mean, std = normalise
     styles, labels = np.array(corpus.styles), np.array(corpus.labels)
     images = torch.from_numpy(corpus.pixels).permute(0, 3, 1, 2).float() / 255
-    features = torch.cat([F.normalize(model.encode_image((part - 0.8) / 0.3), dim=-1) for part in images.split(256)])
+    features = torch.cat([F.normalize(model.encode_image((part - mean) / std), dim=-1) for part in images.split(256)])
     toy_styles = {"filled", "outline", "hatched", "inverted"}
     found = {}
     for style in dict.fromkeys(corpus.styles):
         same_set = np.array([(other in toy_styles) == (style in toy_styles) for other in styles])
         classes = sorted(set(labels[same_set]))
-        text = F.normalize(model.encode_text(tokenizer([TEMPLATE.format(name) for name in classes])), dim=-1)
+        text = F.normalize(model.encode_text(tokenizer([template.format(name) for name in classes])), dim=-1)
         rows = np.flatnonzero(styles == style)
         predicted = (features[rows] @ text.T).argmax(dim=1).numpy()
         found[style] = round(float(np.mean(np.array(classes)[predicted] == labels[rows])), 4)
@@ -274,6 +364,7 @@ def accuracies(model: Any, tokenizer, corpus: Corpus) -> dict[str, float]:
 
 def _cached_corpus(options: argparse.Namespace) -> Corpus:
     path = options.out / "corpus.npz"
+    options.out.mkdir(parents=True, exist_ok=True)
     if path.is_file():
         saved = np.load(path)
         return Corpus(saved["pixels"], *(saved[field].tolist() for field in ("names", "labels", "styles")))

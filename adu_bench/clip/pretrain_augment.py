@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 
-def augment(pictures: Tensor, strength: float, rng: torch.Generator) -> Tensor:
+def augment(
+    pictures: Tensor, strength: float, rng: torch.Generator, geometry: Callable[[Tensor, torch.Generator], Tensor]
+) -> Tensor:
     """Draw a batch anew.
 
     Parameters
     ----------
     pictures
-        (N, 3, S, S), uint8, on white.
+        (N, 3, S, S), uint8.
     strength
         Factor on how often each change other than geometry happens.
     rng
         CPU generator.
+    geometry
+        Moves the pictures: `moved` for drawings on white, something else for pictures that fill their frame.
 
     Returns
     -------
     Tensor
         (N, 3, S, S), float32 in 0..1.
     """
-    images = _moved(pictures.float() / 255, rng)
+    images = geometry(pictures, rng)
     for share, change in (
         (0.5, _other_colours),
         (0.25, _grey),
@@ -51,7 +57,9 @@ def _uniform(count: int, low: float, high: float, rng: torch.Generator) -> Tenso
     return low + (high - low) * torch.rand(count, 1, 1, 1, generator=rng)
 
 
-def _moved(images: Tensor, rng: torch.Generator) -> Tensor:
+def moved(pictures: Tensor, rng: torch.Generator) -> Tensor:
+    """Turn, shear, scale, shift and mirror drawings on white: uint8 (N, 3, S, S) to float32 in 0..1."""
+    images = pictures.float() / 255
     count = len(images)
     turn, shear, grow, left, top, mirror, stretch = torch.rand(7, count, generator=rng) * 2 - 1
     angle, scale = turn * 0.3, torch.exp(-0.05 + grow * 0.3)

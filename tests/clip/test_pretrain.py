@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import argparse
-
 import numpy as np
 import pytest
 import torch
@@ -9,19 +7,19 @@ from safetensors.torch import load_file
 
 from adu_bench.clip import corpus as corpus_module
 from adu_bench.clip.corpus import Corpus
-from adu_bench.clip.pretrain import Trainer, _contrastive, _encode_text
-from adu_bench.clip.pretrain_augment import augment
+from adu_bench.clip.pretrain import EMOJI, Trainer, _contrastive, _encode_text
+from adu_bench.clip.pretrain_augment import augment, moved
 from adu_bench.core.errors import UserError
 from adu_bench.data import emoji, emoji_build
 
 
 def test_augmented_pictures_keep_shape_and_range():
     pictures = torch.randint(0, 256, (64, 3, 48, 48), dtype=torch.uint8)
-    made = augment(pictures, 1.0, torch.Generator().manual_seed(1))
+    made = augment(pictures, 1.0, torch.Generator().manual_seed(1), moved)
     assert made.shape == pictures.shape
     assert made.min() >= 0
     assert made.max() <= 1
-    again = augment(pictures, 1.0, torch.Generator().manual_seed(1))
+    again = augment(pictures, 1.0, torch.Generator().manual_seed(1), moved)
     assert torch.equal(made, again)
 
 
@@ -55,17 +53,14 @@ def test_training_resumes_where_it_stopped(tmp_path, monkeypatch):
     monkeypatch.setattr("adu_bench.clip.pretrain.EVERY", 2)
 
     def weights(folder: str, stops: list[int]) -> dict[str, torch.Tensor]:
-        (tmp_path / folder).mkdir()
         for stop in stops:
-            options = argparse.Namespace(out=tmp_path / folder, styles=None, steps=4, seed=1)
-            torch.manual_seed(1)
-            trainer = Trainer(small_corpus(), small_corpus(8), options)
+            trainer = Trainer(EMOJI, small_corpus(), small_corpus(8), tmp_path / folder, 1)
             if stop < 4:
                 monkeypatch.setattr(trainer, "_save", _stop_after(trainer._save))
                 with pytest.raises(KeyboardInterrupt):
-                    trainer.run()
+                    trainer.run(4, print)
             else:
-                trainer.run()
+                trainer.run(4, print)
         return load_file(tmp_path / folder / "weights.safetensors")
 
     whole, parts = weights("whole", [4]), weights("parts", [2, 4])

@@ -1,0 +1,91 @@
+"""A small CLIP of one's own: taken on from the shipped model with the training pictures of a suite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from adu_bench.clip import folder_model
+from adu_bench.clip.corpus import Corpus
+from adu_bench.clip.identity import SHIPPED_FOLDER
+from adu_bench.clip.pretrain import Course, Stage, Trainer
+from adu_bench.data.index import task_rows
+from adu_bench.data.recipe import Recipe
+from adu_bench.data.sources import open_source
+from adu_bench.suites import Suite
+from adu_bench.training.augment import crop_and_flip
+
+STEPS = 2500
+"""Steps of a batch of 128: 25 minutes or less on two cores."""
+LEAST_CROP = 0.3
+"""Smallest share of the area that a random crop keeps."""
+
+
+def pretrain(suite: Suite, out: Path, steps: int, seed: int, report: Callable[[str], None]) -> Path:
+    """Train a model on a suite's pool ``shots`` and write it as a folder that ``--backbone`` takes.
+
+    No test picture is read; the validation pictures only show how far the training is.  The few-shot pictures of the
+    suite's tasks are among what the model has seen, as they may be with any CLIP.
+
+    Parameters
+    ----------
+    suite
+        Its pictures, classes, domains and template.
+    out
+        Folder of the model; an unfinished training there goes on.
+    steps
+        Length of the training.
+    seed
+        Of the draws.
+    report
+        Called with a line of JSON at every checkpoint: step, seconds, loss, validation accuracy by domain.
+
+    Returns
+    -------
+    Path
+        ``out``.
+
+    Raises
+    ------
+    UserError
+        If the suite's pictures cannot be had, or the folder holds a training of other pictures or with other settings.
+    """
+    trainer = Trainer(course(suite.template, steps), pool(suite, "shots"), pool(suite, "validation"), out, seed)
+    trainer.run(steps, report)
+    return out
+
+
+def course(template: str, steps: int) -> Course:
+    """Return what takes the shipped model on to other pictures; captions name the class, or class and domain.
+
+    Parameters
+    ----------
+    template
+        Text with one ``{}`` for the class name, as the suite's.
+    steps
+        Length of the training.
+    """
+    stage = Stage(until=steps, peak=1e-3, start=0, horizon=steps, classed=1.0, captions=0.6, strength=0.3, dropped=0.25)
+    return Course((stage,), (template, "{}"), _crop, SHIPPED_FOLDER)
+
+
+def pool(suite: Suite, name: str) -> Corpus:
+    """Return the pictures of one pool of a suite, in the shipped model's size, with class and domain as caption."""
+    source = open_source(suite.dataset)
+    rows = task_rows(source.index, suite.domains, suite.classes)
+    rows = rows[rows["pool"] == name]
+    settings = folder_model.config()["preprocess_cfg"]
+    recipe = Recipe(settings["size"], settings["interpolation"], settings["resize_mode"])
+    pixels = np.stack([recipe.apply(Image.fromarray(source.pixels[row])) for row in rows.index])
+    labels, domains = rows["label"].tolist(), rows["domain"].tolist()
+    names = [f"{label}, {domain.replace('_', ' ')}" for label, domain in zip(labels, domains, strict=True)]
+    return Corpus(pixels, names, labels, domains)
+
+
+def _crop(pictures: Tensor, rng: torch.Generator) -> Tensor:
+    return crop_and_flip(pictures, LEAST_CROP, rng)
