@@ -15,7 +15,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -330,7 +330,7 @@ def accuracies(
     tokenizer: Callable[[list[str]], Tensor],
     corpus: Corpus,
     template: str,
-    normalise: tuple[Tensor, Tensor],
+    normalise: Sequence[Tensor],
 ) -> dict[str, float]:
     """Return zero-shot accuracy by style, each over the classes that occur in that style's data set.
 
