@@ -61,6 +61,15 @@ def _check(options: Any) -> None:
         raise UserError(
             f"There is no device '{options.device}'.", "A device is auto, cpu or cuda.", "Leave --device out."
         )
+    if options.device == "cuda":
+        import torch  # only a user who asks for a GPU pays for this
+
+        if not torch.cuda.is_available():
+            raise UserError(
+                "There is no CUDA device here.",
+                f"torch {torch.__version__} sees none; a driver or a CUDA build of torch may be missing.",
+                "Leave --device out to use what there is.",
+            )
     if options.jobs < 1:
         raise UserError(
             f"--jobs {options.jobs} is too few.", "At least one worker is needed.", "Give --jobs 1 or more."

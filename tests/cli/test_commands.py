@@ -285,6 +285,13 @@ def test_bad_settings_are_refused(text, complaint, tmp_path):
     assert complaint in done.stderr
 
 
+def test_a_missing_gpu_is_noticed_before_anything_runs(tmp_path):
+    # With no device visible, whatever the machine has.
+    done = call("run", "--device", "cuda", cwd=tmp_path, status=2, CUDA_VISIBLE_DEVICES="")
+    assert "no CUDA device" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_debug_shows_the_traceback(tmp_path):
     done = subprocess.run(
         [*COMMAND, "show", "adoo", "--debug"], cwd=tmp_path, capture_output=True, text=True, check=False
