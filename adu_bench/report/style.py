@@ -1,0 +1,201 @@
+"""The one look of every figure and page: a fixed colour and marker for each method, fonts, widths, and how to save."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adu_bench.core.hashing import digest
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+ONE_COLUMN, TWO_COLUMNS = 3.4, 6.9
+"""Print widths in inches: a column, and the text of a page with two of them."""
+DPI = 300
+"""Of pictures in pixels; what is drawn in lines is stored as lines."""
+INK, QUIET, FAINT = "#1a1a1a", "#6b6b6b", "#d9d9d9"
+"""Text and axes; what stands back; grids and guides."""
+SEQUENTIAL, DIVERGING = "cividis", "PuOr"
+"""Colour maps for amounts and for signed differences; both keep their order for colour-blind eyes and in grey."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a method is drawn everywhere.
+
+    Parameters
+    ----------
+    colour
+        Hexadecimal, ``#rrggbb``.
+    marker
+        A marker of matplotlib.
+    filled
+        Whether the marker is filled: ranked methods are, references and variants are hollow.
+    """
+
+    colour: str
+    marker: str
+    filled: bool = True
+
+    def points(self) -> dict[str, Any]:
+        """Return keywords for ``Axes.plot`` and ``Axes.errorbar``."""
+        return {
+            "color": self.colour,
+            "marker": self.marker,
+            "markerfacecolor": self.colour if self.filled else "white",
+            "markeredgecolor": self.colour,
+        }
+
+
+# Okabe and Ito's colours, which colour-blind eyes tell apart, for the methods of the paper; greys for references.
+_SHIPPED = {
+    "adu": Look("#d55e00", "o"),
+    "adu-released": Look("#e69f00", "s"),
+    "baseline": Look("#0072b2", "^"),
+    "clipfit": Look("#009e73", "v"),
+    "bbf": Look("#cc79a7", "D"),
+    "lp-plus-plus": Look("#56b4e9", "P"),
+    "zero-shot": Look("#1a1a1a", "X", filled=False),
+    "prompt-tuning": Look("#4d4d4d", "^", filled=False),
+    "gate-prompt-tuning": Look("#4d4d4d", "h", filled=False),
+    "domain-gate": Look("#737373", "s", filled=False),
+    "derange-gate": Look("#737373", "D", filled=False),
+    "collapse": Look("#8c8c8c", "v", filled=False),
+    "coin": Look("#8c8c8c", "o", filled=False),
+}
+_MARKERS = ("o", "s", "^", "v", "D", "P", "X", "h", "<", ">", "p", "d")
+_GREYS = ("#4d4d4d", "#737373", "#8c8c8c")
+# Paul Tol's muted colours, which no shipped method has.
+_OTHERS = ("#332288", "#117733", "#882255", "#999933", "#aa4499", "#44aa99", "#cc6677", "#6699cc")
+
+DOMAIN_LOOKS = tuple(
+    Look(colour, marker)
+    for colour, marker in zip(
+        ("#332288", "#44aa99", "#cc6677", "#999933", "#882255", "#6699cc", "#117733", "#aa4499"),
+        ("o", "s", "^", "D", "v", "P", "X", "h"),
+        strict=True,
+    )
+)
+"""Domains in a suite's order; no shipped method has one of these colours."""
+
+
+def look(label: str, group: str = "") -> Look:
+    """Return the look of a method, which depends on its label and group alone.
+
+    Shipped methods have colours of their own.  A variant (``adu[gamma=3.0]``, or an ablation such as ``adu-no-ddl``)
+    has its method's colour and a hollow marker of its own; other references are grey; any other method has a colour
+    and marker drawn by its name.
+
+    Parameters
+    ----------
+    label
+        The method's label, with overrides if it has any.
+    group
+        The method's group, where it is known.
+    """
+    if label in _SHIPPED:
+        return _SHIPPED[label]
+    number = int(digest(label), 16)
+    marker = _MARKERS[number % len(_MARKERS)]
+    base = label.partition("[")[0]
+    owner = base if base != label else _owner(base, group)
+    if owner:
+        return Look(look(owner, group).colour, marker, filled=False)
+    colours = _GREYS if group == "reference" else _OTHERS
+    return Look(colours[number // len(_MARKERS) % len(colours)], marker, filled=group != "reference")
+
+
+def _owner(name: str, group: str) -> str:
+    """Return the shipped method that an ablation belongs to: the longest whose name it starts with."""
+    if group != "ablation":
+        return ""
+    return max((known for known in _SHIPPED if name.startswith(f"{known}-")), key=len, default="")
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Make matplotlib draw in the shared style inside a ``with`` block, whatever the user's own settings are."""
+    import matplotlib
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        for name, value in _settings().items():
+            matplotlib.rcParams[name] = value  # type: ignore[literal-required, index]
+        yield
+
+
+def save(figure: Figure, stem: Path, formats: Sequence[str] = ("pdf", "png")) -> list[Path]:
+    """Write a figure, byte for byte the same from the same data: no date, no random identifiers.
+
+    Parameters
+    ----------
+    figure
+        What to write; it must have been drawn within `style`, and be saved there.
+    stem
+        Path without ending.
+    formats
+        ``pdf``, ``png`` or ``svg``.
+
+    Returns
+    -------
+    list of Path
+        What was written.
+    """
+    nothing: dict[str, dict[str, Any]] = {
+        "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+        "png": {"Software": None},
+        "svg": {"Date": None, "Creator": None},
+    }
+    written = []
+    for kind in formats:
+        path = stem.with_name(f"{stem.name}.{kind}")
+        figure.savefig(path, format=kind, dpi=DPI, metadata=nothing[kind])
+        written.append(path)
+    return written
+
+
+def _settings() -> dict[str, Any]:
+    return {
+        # The font comes with matplotlib, so it is the same everywhere.
+        "font.family": "DejaVu Sans",
+        "font.size": 7.5,
+        "axes.titlesize": 8,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "axes.labelsize": 7.5,
+        "xtick.labelsize": 7,
+        "ytick.labelsize": 7,
+        "legend.fontsize": 7,
+        "legend.frameon": False,
+        "legend.handlelength": 1.2,
+        "text.color": INK,
+        "axes.labelcolor": INK,
+        "axes.edgecolor": QUIET,
+        "xtick.color": QUIET,
+        "ytick.color": QUIET,
+        "xtick.labelcolor": INK,
+        "ytick.labelcolor": INK,
+        "axes.linewidth": 0.6,
+        "xtick.major.width": 0.6,
+        "ytick.major.width": 0.6,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": False,
+        "axes.axisbelow": True,
+        "grid.color": FAINT,
+        "grid.linewidth": 0.5,
+        "lines.linewidth": 1.2,
+        "lines.markersize": 4.5,
+        "lines.markeredgewidth": 1.0,
+        "errorbar.capsize": 0,
+        "image.cmap": SEQUENTIAL,
+        "figure.dpi": 100,
+        "savefig.facecolor": "white",
+        # Editable text in PDF, as publishers ask for; fixed identifiers in SVG.
+        "pdf.fonttype": 42,
+        "svg.hashsalt": "adu-bench",
+    }
