@@ -6,15 +6,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from adu_bench.cli.boards import board_of, board_options
 from adu_bench.cli.common import catalogue_of, flag, plan_of, plan_options
-from adu_bench.core.errors import UserError, unknown
+from adu_bench.core.errors import unknown
 
 
 def options(parser: Any) -> None:
     """Add the command's options."""
     plan_options(parser)
-    parser.add_argument("--runs", type=str, default="", metavar="DIR", help="make the board from these runs")
-    parser.add_argument("--rows", type=str, default="", metavar="DIR", help="make the board from these committed rows")
+    board_options(parser)
     parser.add_argument("--format", type=str, default="", metavar="md|csv|json|tex|html", help="print in this format")
     parser.add_argument(
         "--write", type=str, default="", metavar="DIR", help="write rows from --runs, and all pages, there"
@@ -32,7 +32,7 @@ def run(options: Any) -> int:
         return _check(options)
     if options.write:
         return _write(options)
-    board = _board(options)
+    board = board_of(options)
     if options.format:
         sys.stdout.write(render(board, options.format))
     else:
@@ -42,36 +42,6 @@ def run(options: Any) -> int:
 
         print_board(board, Console())
     return 0
-
-
-def _board(options: Any) -> Any:
-    """Read what is named, else the committed rows of the suite, else the runs in ``runs``."""
-    from adu_bench.report.pages import committed_board
-    from adu_bench.report.rows import rows_dir
-
-    rows = Path(options.rows) if options.rows else rows_dir()
-    committed = any((rows / options.suite).glob("*.json"))
-    if options.rows or (committed and not options.runs and not options.methods):
-        return committed_board(rows, options.suite, catalogue_of(options))
-    return _from_runs(options, Path(options.runs or "runs"))
-
-
-def _from_runs(options: Any, folder: Path) -> Any:
-    from adu_bench.report.board import make_board
-    from adu_bench.store import Store
-
-    if not folder.is_dir():
-        raise UserError(
-            f"There is no folder '{folder}' with runs, and no committed rows for '{options.suite}'.",
-            "A board is made of results.",
-            f"adu-bench run --suite {options.suite}",
-        )
-    runs = Store(folder).runs()
-    if not options.methods:
-        known = catalogue_of(options).presets
-        labels = dict.fromkeys(run.label for run in runs if run.label.partition("[")[0] in known)
-        options.methods = ",".join(labels)
-    return make_board(plan_of(options, folder), runs)
 
 
 def _write(options: Any) -> int:

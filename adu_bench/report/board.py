@@ -85,6 +85,8 @@ class Board:
     part
         The board of the tasks on which methods with a smaller block ran, together with what they are compared with;
         None where every method has the whole block.
+    runs
+        The finished runs that count.
     """
 
     suite: str
@@ -94,6 +96,7 @@ class Board:
     rows: tuple[Row, ...]
     frame: pd.DataFrame
     part: Board | None = None
+    runs: tuple[Scorable, ...] = ()
 
 
 def make_board(plan: Plan, found: Iterable[Scorable]) -> Board:
@@ -111,13 +114,15 @@ def make_board(plan: Plan, found: Iterable[Scorable]) -> Board:
     """
     found = list(found)
     wanted = {run.spec.key: run for run in plan.runs}
-    frame = score([run for run in found if run.key in wanted], plan.suite.name)
+    counted = tuple(run for run in found if run.key in wanted)
+    frame = score(counted, plan.suite.name)
     frame["method"] = frame["key"].map(lambda key: wanted[key].label)
     stale = [run for run in found if run.key not in wanted]
     tasks = {label: _tasks(plan, label) for label in dict.fromkeys(run.label for run in plan.runs)}
     whole = set().union(*tasks.values())
     small = [label for label, own in tasks.items() if own != whole]
-    board = _board(plan, [label for label in tasks if label not in small], whole, frame, stale)
+    labels = [label for label in tasks if label not in small]
+    board = replace(_board(plan, labels, whole, frame, stale), runs=counted)
     if not small:
         return board
     block = set().union(*(tasks[label] for label in small))

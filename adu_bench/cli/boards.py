@@ -1,0 +1,54 @@
+"""Which results a board is made of: committed rows, or runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adu_bench.cli.common import catalogue_of, plan_of
+from adu_bench.core.errors import UserError
+
+if TYPE_CHECKING:
+    from adu_bench.report.board import Board
+
+
+def board_options(parser: Any) -> None:
+    """Add ``--runs`` and ``--rows``."""
+    parser.add_argument("--runs", type=str, default="", metavar="DIR", help="make the board from these runs")
+    parser.add_argument("--rows", type=str, default="", metavar="DIR", help="make the board from these committed rows")
+
+
+def board_of(options: Any) -> Board:
+    """Read what is named, else the committed rows of the suite, else the runs in ``runs``.
+
+    Raises
+    ------
+    UserError
+        If there are no results.
+    """
+    from adu_bench.report.pages import committed_board
+    from adu_bench.report.rows import rows_dir
+
+    rows = Path(options.rows) if options.rows else rows_dir()
+    committed = any((rows / options.suite).glob("*.json"))
+    if options.rows or (committed and not options.runs and not options.methods):
+        return committed_board(rows, options.suite, catalogue_of(options))
+    return _from_runs(options, Path(options.runs or "runs"))
+
+
+def _from_runs(options: Any, folder: Path) -> Board:
+    from adu_bench.report.board import make_board
+    from adu_bench.store import Store
+
+    if not folder.is_dir():
+        raise UserError(
+            f"There is no folder '{folder}' with runs, and no committed rows for '{options.suite}'.",
+            "A board is made of results.",
+            f"adu-bench run --suite {options.suite}",
+        )
+    runs = Store(folder).runs()
+    if not options.methods:
+        known = catalogue_of(options).presets
+        labels = dict.fromkeys(run.label for run in runs if run.label.partition("[")[0] in known)
+        options.methods = ",".join(labels)
+    return make_board(plan_of(options, folder), runs)
