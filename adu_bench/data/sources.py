@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
-from adu_bench.core.errors import unknown
+from adu_bench.core.errors import UserError, unknown
 from adu_bench.data import emoji, toy
 from adu_bench.data.cache import cached
+from adu_bench.data.decode import BadPicture, decode, read
 from adu_bench.data.index import data_hash
+from adu_bench.data.pictures import Pictures
+from adu_bench.data.recipe import Recipe
 
 
 @dataclass(frozen=True)
 class Source:
-    """A data set.
+    """A data set: picture files below a folder, or drawings.
 
     Parameters
     ----------
@@ -28,11 +34,14 @@ class Source:
     domains
         Domain names in the order of domain indices.
     read_index
-        Returns the index; see `adu_bench.data.index`.
+        Returns the index; see `adu_bench.data.index`.  Where pictures are files, it has a column ``path`` (below
+        ``root``, with ``/``), and ``sha256`` is that of the file's bytes.
     draw
-        Returns the master pictures of index rows, uint8, (N, H, W, 3).
+        Returns the master pictures of index rows, uint8, (N, H, W, 3); None where they are files.
     check
-        Raises a `UserError` where pictures differ from the index.
+        Raises a `UserError` where drawings differ from the index.
+    root
+        Folder of the picture files; None where they are drawn.
     """
 
     name: str
@@ -40,8 +49,9 @@ class Source:
     attribution: str
     domains: tuple[str, ...]
     read_index: Callable[[], pd.DataFrame]
-    draw: Callable[[pd.DataFrame], np.ndarray]
+    draw: Callable[[pd.DataFrame], np.ndarray] | None = None
     check: Callable[[pd.DataFrame, np.ndarray], None] | None = None
+    root: Path | None = None
 
     @cached_property
     def index(self) -> pd.DataFrame:
@@ -60,10 +70,44 @@ class Source:
 
     @cached_property
     def pixels(self) -> np.ndarray:
-        """The master pictures, uint8, (N, H, W, 3): drawn and verified once, then memory-mapped."""
+        """The drawn master pictures, uint8, (N, H, W, 3): drawn and verified once, then memory-mapped."""
         return cached(f"pictures/{self.name}-{self.identity}", self._make)
 
+    def master(self, position: int) -> Image.Image:
+        """Return a picture as it was drawn, or as it is in its file.
+
+        Raises
+        ------
+        BadPicture
+            If its file is damaged, or is no longer the one that was indexed.
+        """
+        if self.root is None:
+            return Image.fromarray(self.pixels[position])
+        data = read(self.root / self.index["path"].iat[position])
+        if hashlib.sha256(data).hexdigest() != self.index["sha256"].iat[position]:
+            raise BadPicture("not the file that was prepared")
+        return decode(data)
+
+    def pictures(self, recipe: Recipe) -> Pictures:
+        """Return the pictures as a backbone wants them.
+
+        Raises
+        ------
+        UserError
+            If the folder of the files is not there, or the cache folder cannot be used.
+        """
+        if self.root is not None and not self.root.is_dir():
+            raise UserError(
+                f"The pictures of '{self.name}' are not there.",
+                f"'{self.root}' is no folder.",
+                f"adu-bench data prepare {self.name} --from DIR",
+            )
+        names = self.index["image" if self.root is None else "path"].to_numpy(object)
+        sha256 = self.index["sha256"].to_numpy(object)
+        return Pictures(self.name, sha256, lambda position: str(names[position]), self.master, recipe)
+
     def _make(self) -> np.ndarray:
+        assert self.draw is not None
         pictures = self.draw(self.index)
         if self.check is not None:
             self.check(self.index, pictures)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -22,8 +24,10 @@ from adu_bench.clip.backbone import Backbone, load_backbone
 from adu_bench.core.hashing import digest
 from adu_bench.core.seeds import derive
 from adu_bench.core.specs import RunSpec, Task
-from adu_bench.data.cache import cached, prepared
+from adu_bench.data.decode import DECODING
 from adu_bench.data.index import task_rows
+from adu_bench.data.parallel import Progress
+from adu_bench.data.rows import Block, RowCache, keys_of
 from adu_bench.data.sampler import draw_shots
 from adu_bench.data.sources import open_source
 from adu_bench.registry import load_class
@@ -62,7 +66,8 @@ def execute(planned: PlannedRun, store: Store, device: str, report: Report = lam
     """
     spec = planned.spec
     report(0.0, "loading")
-    data = TaskData(spec.task, load_shared_backbone(planned.backbone, device))
+    data = TaskData(spec.task, load_shared_backbone(planned.backbone, device), report)
+    data.prepare(spec.seed)
     method = load_class(planned.path, planned.class_name, spec.method.source_hash)(**dict(spec.method.fields))
     with store.begin(spec.key) as folder, (folder / "train.jsonl").open("w", encoding="utf-8") as log:
         problem = data.problem(
@@ -104,7 +109,7 @@ def load_shared_backbone(name: str, device: str) -> Backbone:
 
 
 class TaskData:
-    """The pictures of one task, prepared for one backbone.
+    """The pictures of one task, prepared for one backbone as far as they are asked for.
 
     Parameters
     ----------
@@ -112,19 +117,30 @@ class TaskData:
         Domains, classes and data set.
     backbone
         Says how pictures are resized, and encodes them once for frozen features.
+    report
+        Told of pictures that are decoded or encoded.
     """
 
-    def __init__(self, task: Task, backbone: Backbone) -> None:
-        self.task, self.backbone = task, backbone
+    def __init__(self, task: Task, backbone: Backbone, report: Report = lambda share, text: None) -> None:
+        self.task, self.backbone, self.report = task, backbone, report
         source = open_source(task.dataset)
         self.rows = task_rows(source.index, task.domains, task.classes)
-        self.pixels = prepared(source.pixels, source.identity, backbone.recipe)
-        name = digest([source.identity, task.data_hash, backbone.spec.weights_hash])
-        self.frozen = cached(f"frozen/{name}", self._frozen_features)
+        self.pictures = source.pictures(backbone.recipe)
+        self.features = frozen_features(backbone)
+
+    def prepare(self, seed: int, pools: Sequence[str] = ("validation", "test")) -> None:
+        """Decode and encode what a run needs and the cache lacks, so that nothing of it is left to a timed part.
+
+        Raises
+        ------
+        UserError
+            If pictures cannot be used; it names all of them.
+        """
+        self._ensure(needed(self.rows, self.task, seed, pools))
 
     def images(self, pool: str) -> Images:
         """Return the images of one pool."""
-        return self._images(self.rows.index.to_numpy()[(self.rows["pool"] == pool).to_numpy()])
+        return self._images(_of_pool(self.rows, pool))
 
     def problem(self, spec: RunSpec, record: Callable[[dict[str, float]], None], report: Report) -> Problem:
         """Build what the method sees: shots and validation images, and nothing of the test pool."""
@@ -140,38 +156,76 @@ class TaskData:
         )
 
     def _images(self, positions: np.ndarray) -> Images:
+        keys = self._ensure(positions)
         rows = self.rows.loc[positions]
         labels = pd.Categorical(rows["label"], categories=self.task.classes).codes.astype(np.int64)
         domains = rows["domain"].to_numpy(object)
-        within = np.searchsorted(self.rows.index.to_numpy(), positions)
         return Images(
-            pixels=self.pixels,
-            rows=positions,
+            pixels=self.pictures.rows,
+            rows=self.pictures.places(positions),
             names=rows["image"].to_numpy(object),
             domains=domains,
             labels=labels,
             forget=np.isin(domains.astype(str), self.task.forget),
-            frozen=np.asarray(self.frozen[within]),
+            frozen=self.features.rows[self.features.places(keys)],
         )
+
+    def _ensure(self, positions: np.ndarray) -> np.ndarray:
+        """Decode and encode pictures where the cache lacks them; return the keys of their features."""
+        self.pictures.ensure(positions, self._progress("decoding"))
+        keys = keys_of(self.rows.loc[positions, "sha256"])
+        self.features.ensure(keys, lambda which: self._encoded(positions[which], which), self._progress("encoding"))
+        return keys
+
+    def _encoded(self, positions: np.ndarray, which: np.ndarray) -> Iterator[Block]:
+        """Yield the frozen features of pictures, batch by batch."""
+        batch = EVALUATION_BATCH[self.backbone.device.type]
+        places = self.pictures.places(positions)
+        for start in range(0, len(which), batch):
+            part = slice(start, start + batch)
+            images = to_device(self.pictures.rows, places[part], self.backbone.device)
+            yield which[part], self.backbone.image_features(images).cpu().numpy()
+
+    def _progress(self, doing: str) -> Progress:
+        return lambda done, total: self.report(0.0, f"{doing} {done:,}/{total:,} pictures")
 
     def _batch(self, images: Images) -> Batch:
         device = self.backbone.device
         domains = pd.Categorical(images.domains, categories=self.task.domains).codes.astype(np.int64)
         return Batch(
-            images=to_device(self.pixels, images.rows, device),
+            images=to_device(images.pixels, images.rows, device),
             labels=torch.from_numpy(images.labels).to(device),
             domains=torch.from_numpy(domains).to(device),
             forget=torch.from_numpy(images.forget).to(device),
             frozen=torch.from_numpy(images.frozen).to(device),
         )
 
-    def _frozen_features(self) -> np.ndarray:
-        """Encode the task's pictures once for all runs; float32, (rows of the task, D)."""
-        batch = EVALUATION_BATCH[self.backbone.device.type]
-        positions = self.rows.index.to_numpy()
-        parts = [positions[start : start + batch] for start in range(0, len(positions), batch)]
-        encoded = [self.backbone.image_features(to_device(self.pixels, part, self.backbone.device)) for part in parts]
-        return torch.cat(encoded).cpu().numpy()
+
+def needed(rows: pd.DataFrame, task: Task, seed: int, pools: Sequence[str]) -> np.ndarray:
+    """Return the positions of the pictures that a run needs: its shots and whole pools, sorted, int64 (N,)."""
+    return np.unique(np.concatenate([draw_shots(rows, task, seed), *(_of_pool(rows, pool) for pool in pools)]))
+
+
+def frozen_features(backbone: Backbone) -> RowCache:
+    """Return the cache of a backbone's unit features, float32, (M, D)."""
+    settings = [backbone.mean.flatten().tolist(), backbone.std.flatten().tolist(), asdict(backbone.recipe)]
+    name = re.sub(r"[^\w.-]+", "_", backbone.spec.name)
+    return RowCache(
+        f"features/{name}-{digest([asdict(backbone.spec), settings, DECODING])}",
+        (_feature_width(backbone),),
+        np.float32,
+        {"rows": "unit features of the untouched backbone", "backbone": asdict(backbone.spec)},
+    )
+
+
+@lru_cache(maxsize=2)
+def _feature_width(backbone: Backbone) -> int:
+    side = backbone.recipe.size
+    return backbone.image_features(torch.zeros(1, 3, side, side, device=backbone.device)).shape[1]
+
+
+def _of_pool(rows: pd.DataFrame, pool: str) -> np.ndarray:
+    return rows.index.to_numpy()[(rows["pool"] == pool).to_numpy()]
 
 
 def _save_features(path: Path, features: np.ndarray, task: Task) -> None:

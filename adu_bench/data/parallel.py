@@ -1,0 +1,40 @@
+"""Work on many pictures at once, in order, with bounded memory."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Progress = Callable[[int, int], None]
+"""Called with how many are done, and how many there are."""
+
+AHEAD = 8
+"""Items a thread may be ahead of the consumer: enough to keep it busy, and few enough to bound memory."""
+
+
+def silent(done: int, total: int) -> None:
+    """Report no progress."""
+
+
+def in_order(work: Callable[[Item], Result], items: Iterable[Item], workers: int | None = None) -> Iterator[Result]:
+    """Yield ``work(item)`` for each item in the given order, computed by threads.
+
+    Threads are enough: Pillow and hashlib let go of the interpreter while they work on a picture.
+    """
+    workers = workers or os.cpu_count() or 1
+    running: deque[Future[Result]] = deque()
+    pool = ThreadPoolExecutor(workers)
+    try:
+        for item in items:
+            running.append(pool.submit(work, item))
+            if len(running) >= AHEAD * workers:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -1,0 +1,117 @@
+"""A data set's pictures as a backbone wants them: resized once, then read from disk without decoding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+
+import numpy as np
+from PIL import Image
+
+from adu_bench.core.errors import UserError
+from adu_bench.data.decode import DECODING, BadPicture, quiet
+from adu_bench.data.parallel import Progress, in_order, silent
+from adu_bench.data.recipe import Recipe
+from adu_bench.data.rows import Block, RowCache, keys_of
+
+BLOCK = 32 * 2**20
+"""Bytes of pictures that are written, and may be lost by a kill, at once."""
+
+
+class Pictures:
+    """A data set's pictures, resized by a recipe when they are first asked for.
+
+    Parameters
+    ----------
+    name
+        The data set.
+    sha256
+        Digest of each picture's content; equal content is stored once, also across data sets.
+    path
+        Returns what to call a picture that cannot be used, given its position.
+    picture
+        Returns a master picture, given its position; raises `BadPicture`.
+    recipe
+        What the backbone wants.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        sha256: np.ndarray,
+        path: Callable[[int], str],
+        picture: Callable[[int], Image.Image],
+        recipe: Recipe,
+    ) -> None:
+        self.name, self.recipe = name, recipe
+        self._sha256, self._path, self._picture = sha256, path, picture
+        self._cache = RowCache(
+            f"pixels/{recipe.size}-{recipe.interpolation}-{recipe.resize_mode}-{DECODING}",
+            (recipe.size, recipe.size, 3),
+            np.uint8,
+            {"rows": "pictures, RGB", "recipe": asdict(recipe), "decoding": DECODING},
+        )
+
+    def ensure(self, positions: np.ndarray, report: Progress = silent) -> None:
+        """Decode and resize pictures that are not in the cache.
+
+        Parameters
+        ----------
+        positions
+            Rows of the index, int64 (N,).
+        report
+            Called with the numbers of pictures ready and asked for.
+
+        Raises
+        ------
+        UserError
+            If pictures cannot be used; it names all of them.
+        """
+        bad: list[str] = []
+        self._cache.ensure(self._keys(positions), lambda which: self._blocks(positions[which], which, bad), report)
+        if bad:
+            raise UserError(
+                f"{len(bad)} of {len(positions):,} pictures of '{self.name}' cannot be used:\n" + "\n".join(bad) + "\n",
+                "They are damaged, or have changed since the data set was prepared.",
+                f"Mend them, or leave them out: adu-bench data prepare {self.name} --skip-bad",
+            )
+
+    def take(self, positions: np.ndarray, report: Progress = silent) -> np.ndarray:
+        """Return pictures, uint8, (N, size, size, 3); arguments and errors as in `ensure`."""
+        self.ensure(positions, report)
+        return self.rows[self.places(positions)]
+
+    @property
+    def rows(self) -> np.ndarray:
+        """All pictures of the cache that this recipe made, uint8, (M, size, size, 3), memory-mapped."""
+        return self._cache.rows
+
+    def places(self, positions: np.ndarray) -> np.ndarray:
+        """Return where in `rows` pictures are, int64 (N,); `ensure` comes first."""
+        return self._cache.places(self._keys(positions))
+
+    def _keys(self, positions: np.ndarray) -> np.ndarray:
+        return keys_of(self._sha256[positions])
+
+    def _blocks(self, positions: np.ndarray, which: np.ndarray, bad: list[str]) -> Iterator[Block]:
+        size = max(1, BLOCK // (3 * self.recipe.size**2))
+        done: list[int] = []
+        rows = np.empty((size, self.recipe.size, self.recipe.size, 3), np.uint8)
+        with quiet():
+            for place, position, made in zip(which, positions, in_order(self._made, positions), strict=True):
+                if isinstance(made, BadPicture):
+                    bad.append(f"  {self._path(position)}: {made}")
+                    continue
+                rows[len(done)] = made
+                done.append(place)
+                if len(done) == size:
+                    yield np.array(done), rows
+                    done = []
+        if done:
+            yield np.array(done), rows[: len(done)]
+
+    def _made(self, position: int) -> np.ndarray | BadPicture:
+        try:
+            return self.recipe.apply(self._picture(position))
+        except BadPicture as error:
+            return error
