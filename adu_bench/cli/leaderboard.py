@@ -8,7 +8,7 @@ from typing import Any
 
 from adu_bench.cli.boards import board_of, board_options
 from adu_bench.cli.common import catalogue_of, flag, plan_of, plan_options
-from adu_bench.core.errors import unknown
+from adu_bench.core.errors import UserError, unknown
 
 
 def options(parser: Any) -> None:
@@ -19,6 +19,7 @@ def options(parser: Any) -> None:
     parser.add_argument(
         "--write", type=str, default="", metavar="DIR", help="write rows from --runs, and all pages, there"
     )
+    flag(parser, "paper", "print the paper's numbers beside the board's, in place of the board")
     flag(parser, "check", "fail if a generated file of --rows is stale")
 
 
@@ -33,7 +34,9 @@ def run(options: Any) -> int:
     if options.write:
         return _write(options)
     board = board_of(options)
-    if options.format:
+    if options.paper:
+        _print_paper(board, options.format)
+    elif options.format:
         sys.stdout.write(render(board, options.format))
     else:
         from rich.console import Console
@@ -42,6 +45,28 @@ def run(options: Any) -> int:
 
         print_board(board, Console())
     return 0
+
+
+def _print_paper(board: Any, kind: str) -> None:
+    from adu_bench.report.claims import claimed_suites
+    from adu_bench.report.paper import PAPER_FORMATS, has_paper
+
+    if not has_paper(board):
+        raise UserError(
+            f"The paper has no numbers for '{board.suite}'.",
+            f"Its table has {', '.join(claimed_suites())}.",
+            "Leave --paper out.",
+        )
+    if kind and kind not in PAPER_FORMATS:
+        raise unknown("format of the comparison", kind, PAPER_FORMATS)
+    if kind:
+        sys.stdout.write(PAPER_FORMATS[kind](board))
+    else:
+        from rich.console import Console
+
+        from adu_bench.report.terminal import print_paper
+
+        print_paper(board, Console())
 
 
 def _write(options: Any) -> int:

@@ -82,15 +82,9 @@ def domain_probe(run: Any) -> float:
 
 def _stored(run: Scorable) -> dict[str, tuple[float, int]]:
     """Measures that were taken while running, and the probe, which needs features rather than predictions."""
-    found: dict[str, tuple[float, int]] = {
-        name: (float(run.measured[name]), 1)
-        for name in ("trainable_parameters", "seconds", "peak_memory_mb")
-        if name in run.measured
-    }
-    probe = run.measured["domain_probe"] if "domain_probe" in run.measured else domain_probe(run)
-    if not np.isnan(probe):
-        found["domain_probe"] = (float(probe), 1)
-    return found
+    values = {name: run.measured.get(name) for name in ("trainable_parameters", "seconds", "peak_memory_mb")}
+    values["domain_probe"] = run.measured["domain_probe"] if "domain_probe" in run.measured else domain_probe(run)
+    return {name: (float(value), 1) for name, value in values.items() if value is not None and np.isfinite(value)}
 
 
 def _reference_key(spec: RunSpec) -> tuple:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import MISSING, dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -46,6 +47,11 @@ class Row:
         How many finished.
     reason
         Why it is not ranked; empty if it is, or if it is a reference.
+    state
+        How far a committed row was checked, see `adu_bench.report.rows.Standing`; empty for runs made here.
+    claimed_mem, claimed_for, claimed_h
+        What its submitter claims for ``mem``, ``for_`` and ``h_mean``; the board's own numbers are scored from the
+        predictions.
     """
 
     method: str
@@ -66,6 +72,10 @@ class Row:
     tasks: int
     runs: int
     reason: str
+    state: str = ""
+    claimed_mem: float | None = None
+    claimed_for: float | None = None
+    claimed_h: float | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +92,8 @@ class Board:
         See `Row`.
     frame
         All measures of all runs that count, see `adu_bench.metrics.frame.score`.
+    common
+        The plan's first run; protocol, pictures, classes, weights and training batches are the same in all.
     part
         The board of the tasks on which methods with a smaller block ran, together with what they are compared with;
         None where every method has the whole block.
@@ -95,6 +107,7 @@ class Board:
     seeds: tuple[int, ...]
     rows: tuple[Row, ...]
     frame: pd.DataFrame
+    common: RunSpec
     part: Board | None = None
     runs: tuple[Scorable, ...] = ()
 
@@ -164,7 +177,7 @@ def _board(
     rows = [_row(label, [run for run in runs if run.label == label], own, stale) for label in labels]
     tasks = tuple(dict.fromkeys(run.spec.task.name for run in runs))
     seeds = tuple(dict.fromkeys(run.spec.seed for run in runs))
-    return Board(plan.suite.name, plan.suite.title, tasks, seeds, _ranked(rows), own)
+    return Board(plan.suite.name, plan.suite.title, tasks, seeds, _ranked(rows), own, plan.runs[0].spec)
 
 
 def differences(spec: RunSpec, wanted: RunSpec) -> list[str]:
@@ -193,6 +206,7 @@ def _row(label: str, planned: Sequence[PlannedRun], frame: pd.DataFrame, stale: 
     # The block is the task: seeds are averaged first, since they are not independent tasks.
     by_task = own.groupby(["metric", "task"])["value"].mean()
     means = {name: float(by_task[name].mean()) for name in SHOWN if name in by_task.index.get_level_values(0)}
+    means = {name: value for name, value in means.items() if np.isfinite(value)}
     h_values = by_task["h"].to_numpy() if "h" in means else np.array([])
     low, high = interval(h_values)
     return Row(
@@ -203,7 +217,7 @@ def _row(label: str, planned: Sequence[PlannedRun], frame: pd.DataFrame, stale: 
         mem=means.get("mem"),
         for_=means.get("for"),
         h_mean=means.get("h"),
-        h_of_means=harmonic(means["mem"], means["for"]) if "mem" in means else None,
+        h_of_means=harmonic(means["mem"], means["for"]) if {"mem", "for"} <= set(means) else None,
         h_low=low,
         h_high=high,
         normalised_forgetting=means.get("normalised_forgetting"),
@@ -214,6 +228,14 @@ def _row(label: str, planned: Sequence[PlannedRun], frame: pd.DataFrame, stale: 
         tasks=own["task"].nunique(),
         runs=len(keys),
         reason=_reason(label, planned, missing, stale) if missing else "",
+    )
+
+
+def without_numbers(label: str, reason: str) -> Row:
+    """Return the row of a method of which nothing can be scored, and why."""
+    empty: dict[str, Any] = {field.name: None for field in fields(Row) if field.default is MISSING}
+    return Row(
+        **empty | {"method": label, "group": "other", "reference": False, "tasks": 0, "runs": 0, "reason": reason}
     )
 
 
@@ -243,7 +265,7 @@ def _ranked(rows: Sequence[Row]) -> tuple[Row, ...]:
         return (-(row.h_mean if row.h_mean is not None else -1.0), row.method)
 
     ranked = sorted((row for row in rows if not row.reference and not row.reason), key=best_first)
-    numbered = [Row(**{**vars(row), "rank": place}) for place, row in enumerate(ranked, start=1)]
+    numbered = [replace(row, rank=place) for place, row in enumerate(ranked, start=1)]
     references = sorted((row for row in rows if row.reference and not row.reason), key=best_first)
     rest = sorted((row for row in rows if row.reason), key=best_first)
     return (*numbered, *references, *rest)

@@ -2,50 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from adu_bench.core.errors import UserError
-from adu_bench.registry import Catalogue
-from adu_bench.report.board import Board, make_board
+from adu_bench.registry import Catalogue, Choice
+from adu_bench.report.board import Board, Row, make_board, without_numbers
+from adu_bench.report.escape import markdown_code
 from adu_bench.report.formats import (
+    claims_markdown,
     comma_separated,
     latex,
     markdown,
+    render,
     sizes_comma_separated,
     sizes_latex,
     sizes_markdown,
 )
-from adu_bench.report.rows import methods_of, read_rows
+from adu_bench.report.paper import has_paper, paper_comma_separated, paper_latex, paper_markdown
+from adu_bench.report.rows import Standing, read_rows, standings
 from adu_bench.runner.plan import plan
 from adu_bench.store import Store
 from adu_bench.suites import load_suite
 
 Renderer = tuple[str, Callable[[Board], str]]
 BOARD_FILES: Sequence[Renderer] = (("board.csv", comma_separated), ("board.tex", latex))
+PAPER_FILES: Sequence[Renderer] = (("paper.csv", paper_comma_separated), ("paper.tex", paper_latex))
 SIZE_FILES: Sequence[Renderer] = (("by_size.csv", sizes_comma_separated), ("by_size.tex", sizes_latex))
 READING = "READING.md"
 """What people read out of a board: written by hand, kept beside the rows, and shown below the tables."""
 
 
 def committed_board(folder: Path, suite: str, catalogue: Catalogue) -> Board:
-    """Make the board of a suite from its committed rows.
+    """Make the board of a suite from its committed rows; rows of methods that are not known here stand last.
 
     Raises
     ------
     UserError
-        If the suite has no rows.
+        If the suite has no rows, or none whose method is known.
     """
-    labels = methods_of(catalogue, folder, suite)
-    if not labels:
+    known = standings(folder, suite)
+    choices, strange = _choices(catalogue, known)
+    if not choices:
         raise UserError(
             f"There are no committed rows for '{suite}' in '{folder}'.",
-            "A board needs results.",
+            next(iter(strange.values()), "A board needs results").rstrip(".") + ".",
             f"Name a folder with runs: adu-bench leaderboard --suite {suite} --runs runs",
         )
     # An empty store: the plan says which runs make up the board, the rows hold them.
-    wanted = plan(load_suite(suite), catalogue.select(labels), Store(folder / "none"))
-    return make_board(wanted, read_rows(folder, suite))
+    board = make_board(plan(load_suite(suite), choices, Store(folder / "none")), read_rows(folder, suite))
+    board = replace(board, rows=(*board.rows, *(without_numbers(label, why) for label, why in strange.items())))
+    return _with_standings(board, known)
+
+
+def _choices(catalogue: Catalogue, labels: Iterable[str]) -> tuple[list[Choice], dict[str, str]]:
+    """Return the choices that labels stand for, and for the other labels why they stand for none."""
+    choices, strange = [], {}
+    for label in labels:
+        try:
+            choices += catalogue.select([label])
+        except UserError as error:
+            strange[label] = f"{error.what.rstrip('.')} here"
+    return choices, strange
+
+
+def _with_standings(board: Board, known: Mapping[str, Standing]) -> Board:
+    """Say of each row how far it was checked and what it claims."""
+    rows = tuple(_with_standing(row, known[row.method]) if row.method in known else row for row in board.rows)
+    return replace(board, rows=rows, part=_with_standings(board.part, known) if board.part is not None else None)
+
+
+def _with_standing(row: Row, standing: Standing) -> Row:
+    claimed = [standing.claimed.get(name) for name in ("mem", "for", "h_mean")]
+    return replace(row, state=standing.state, claimed_mem=claimed[0], claimed_for=claimed[1], claimed_h=claimed[2])
 
 
 def pages(folder: Path, catalogue: Catalogue) -> dict[Path, str]:
@@ -57,6 +87,9 @@ def pages(folder: Path, catalogue: Catalogue) -> dict[Path, str]:
         place = folder / suite
         found[place / "README.md"] = _page(board, _reading(place))
         found |= {place / name: make(board) for name, make in BOARD_FILES}
+        found[place / "board.html"] = render(board, "html")
+        if has_paper(board):
+            found |= {place / name: make(board) for name, make in PAPER_FILES}
         if len(_sizes(board)) > 1:
             found |= {place / name: make(board) for name, make in SIZE_FILES}
         if board.part is not None:
@@ -90,7 +123,9 @@ def _contents(boards: dict[str, Board]) -> str:
 
 
 def _page(board: Board, reading: str) -> str:
-    sections = [f"# {board.suite}", f"{board.title}.", _block(board), markdown(board)]
+    sections = [f"# {board.suite}", f"{board.title}.", _block(board), _protocol(board), markdown(board)]
+    if has_paper(board):
+        sections += ["## The paper beside it", paper_markdown(board)]
     if len(_sizes(board)) > 1:
         sections += [
             "## By number of forget domains",
@@ -99,6 +134,13 @@ def _page(board: Board, reading: str) -> str:
         ]
     if board.part is not None:
         sections += ["## Ablations", _block(board.part), markdown(board.part, legend=False)]
+    claims = claims_markdown(board)
+    if claims:
+        sections += [
+            "## Claimed and scored",
+            "What each row's submitter claims, beside what its predictions give; the tables above show the latter.",
+            claims,
+        ]
     if reading:
         sections += ["## Reading", reading]
     return "\n\n".join(section.rstrip("\n") for section in sections) + "\n"
@@ -110,6 +152,15 @@ def _block(board: Board) -> str:
     return (
         f"A complete block is {len(board.tasks)} tasks (forget {tasks}) x {len(board.seeds)} "
         f"seed{'s' * (len(board.seeds) != 1)} ({seeds})."
+    )
+
+
+def _protocol(board: Board) -> str:
+    spec = board.common
+    return (
+        f"Protocol {spec.protocol}, pictures `{spec.task.data_hash}`, {spec.task.shots} shots, weights "
+        f"{markdown_code(spec.backbone.name)} `{spec.backbone.weights_hash}`; rows of another protocol, split or "
+        "backbone are not ranked."
     )
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -17,11 +17,9 @@ import pyarrow.parquet as pq
 
 from adu_bench.core.errors import UserError
 from adu_bench.core.specs import RunSpec
-from adu_bench.metrics.frame import domain_probe
+from adu_bench.metrics.frame import Scorable, domain_probe
 from adu_bench.metrics.measures import credit
-from adu_bench.registry import Catalogue
 from adu_bench.runner.plan import PlannedRun
-from adu_bench.store import Run
 
 FORMAT = 1
 _STEPS = 65535
@@ -65,6 +63,43 @@ class StoredRun:
         return frame.drop(columns="run").reset_index(drop=True)
 
 
+@dataclass(frozen=True)
+class Standing:
+    """How far a committed row was checked.
+
+    Parameters
+    ----------
+    claimed
+        What its submitter says: mem, for, h_mean and h_of_means as fractions; empty where nothing is said.
+    verified
+        The same numbers scored from the row's predictions by somebody else's `adu-bench verify`, and its version;
+        empty before that.
+    reproduced
+        Which runs were also run again, drawn by which seed, and how near they came; empty before that.
+    """
+
+    claimed: Mapping[str, Any]
+    verified: Mapping[str, Any]
+    reproduced: Mapping[str, Any]
+
+    @property
+    def state(self) -> str:
+        """The furthest step: ``claimed``, ``verified`` or ``reproduced``."""
+        return "reproduced" if self.reproduced and self.verified else "verified" if self.verified else "claimed"
+
+
+class Finished(Scorable, Protocol):
+    """A run that can become part of a row."""
+
+    @property
+    def finished(self) -> str:
+        """When it finished, ISO 8601."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Versions and device."""
+
+
 def rows_dir() -> Path:
     """Return the folder of the committed rows: the repository's, or the installed package's copy."""
     spec = find_spec("adu_bench._leaderboards")
@@ -73,7 +108,12 @@ def rows_dir() -> Path:
 
 
 def write_row(
-    folder: Path, suite: str, planned: Sequence[PlannedRun], runs: Sequence[Run], card: dict[str, Any]
+    folder: Path,
+    suite: str,
+    planned: Sequence[PlannedRun],
+    runs: Sequence[Finished],
+    card: Mapping[str, Any],
+    standing: Standing | None = None,
 ) -> Path:
     """Write the row of one method: ``<folder>/<suite>/<label>.json`` and ``.parquet``.
 
@@ -89,6 +129,8 @@ def write_row(
         The same runs, finished.
     card
         The method's card.
+    standing
+        What is claimed, and how far it was checked.
 
     Returns
     -------
@@ -104,25 +146,49 @@ def write_row(
         "format": FORMAT,
         "label": planned[0].label,
         "group": planned[0].group,
-        "card": card,
+        "card": dict(card),
+        **(_sayings(standing) if standing is not None else {}),
         "common": common,
         "runs": [
             {
                 "key": run.key,
                 "forget": list(plan.spec.task.forget),
                 "seed": plan.spec.seed,
-                "finished": run.info["finished"],
-                "measured": run.measured | {"domain_probe": round(domain_probe(run), 6)},
+                "finished": run.finished,
+                "measured": with_probe(run),
             }
             for plan, run in zip(planned, runs, strict=True)
         ],
-        "environments": _distinct([run.info["environment"] for run in runs]),
+        "environments": _distinct([run.environment for run in runs]),
     }
     path = place / f"{planned[0].label}.json"
-    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    path.write_text(_json(record), encoding="utf-8")
     tables = [_compact(run.predictions(), number, len(planned[0].spec.task.classes)) for number, run in enumerate(runs)]
     pq.write_table(pa.concat_tables(tables).combine_chunks(), path.with_suffix(".parquet"), compression="zstd")
     return path
+
+
+def stamp_row(path: Path, standing: Standing) -> None:
+    """Write into a row how far it was checked; its predictions stay as they are."""
+    record = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(_json(record | _sayings(standing)), encoding="utf-8")
+
+
+def with_probe(run: Scorable) -> dict[str, Any]:
+    """Return what was measured during a run, with its domain probe (None without features), which needs them."""
+    probe = run.measured["domain_probe"] if "domain_probe" in run.measured else domain_probe(run)
+    finite = probe is not None and np.isfinite(probe)
+    return run.measured | {"domain_probe": round(float(probe), 6) if finite else None}
+
+
+def standings(folder: Path, suite: str) -> dict[str, Standing]:
+    """Return how far each committed row of a suite was checked, by label."""
+    found = {}
+    for path in sorted((folder / suite).glob("*.json")):
+        record = _record(path)
+        sayings = (record.get(name) or {} for name in ("claimed", "verified", "reproduced"))
+        found[path.stem] = Standing(*sayings)
+    return found
 
 
 def read_rows(folder: Path, suite: str) -> list[StoredRun]:
@@ -133,18 +199,13 @@ def read_rows(folder: Path, suite: str) -> list[StoredRun]:
     UserError
         If a row is damaged, or a run's key does not follow from its spec.
     """
-    return [run for path in sorted((folder / suite).glob("*.json")) for run in _read(path)]
+    return [run for path in sorted((folder / suite).glob("*.json")) for run in read_row(path)]
 
 
-def methods_of(catalogue: Catalogue, folder: Path, suite: str) -> list[str]:
-    """Return the labels of the committed rows of a suite that the catalogue still knows."""
-    labels = [path.stem for path in sorted((folder / suite).glob("*.json"))]
-    return [label for label in labels if label.partition("[")[0] in catalogue.presets]
-
-
-def _read(path: Path) -> list[StoredRun]:
+def read_row(path: Path) -> list[StoredRun]:
+    """Return the runs of one committed row; errors as in `read_rows`."""
+    record = _record(path)
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
         runs = []
         for number, entry in enumerate(record["runs"]):
             common = record["common"]
@@ -154,13 +215,35 @@ def _read(path: Path) -> list[StoredRun]:
             if spec.key != entry["key"]:
                 raise ValueError(f"the key of run {number} does not follow from its spec")
             runs.append(StoredRun(spec, record["label"], entry["measured"], number, path.with_suffix(".parquet")))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"The leaderboard row '{path}' is damaged.",
-            f"{type(error).__name__}: {error}.",
-            "Restore it, or write it again with adu-bench leaderboard --write.",
-        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, error) from error
     return runs
+
+
+def _record(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(record, dict):
+            raise ValueError("it is no JSON object")
+    except (OSError, ValueError, RecursionError) as error:
+        raise _damaged(path, error) from error
+    return record
+
+
+def _damaged(path: Path, error: Exception) -> UserError:
+    return UserError(
+        f"The leaderboard row '{path}' is damaged.",
+        f"{type(error).__name__}: {error}.",
+        "Restore it, or write it again with adu-bench leaderboard --write.",
+    )
+
+
+def _sayings(standing: Standing) -> dict[str, Any]:
+    return {name: dict(value) or None for name, value in vars(standing).items()}
+
+
+def _json(record: dict[str, Any]) -> str:
+    return json.dumps(record, indent=1, allow_nan=False) + "\n"
 
 
 def _compact(frame: pd.DataFrame, number: int, classes: int) -> pa.Table:

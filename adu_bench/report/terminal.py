@@ -9,7 +9,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from adu_bench.report.board import Board
-from adu_bench.report.formats import COLUMNS, best, cells_of, place
+from adu_bench.report.claims import MEASURES, beside_paper
+from adu_bench.report.formats import COLUMNS, best, has_states, noted_cells, place
+from adu_bench.report.paper import KINDS, TITLES, has_paper, paper_legend, paper_number
 
 _NARROW = ("mem", "for_", "h_mean", "h_of_means", "normalised_forgetting", "seconds")
 
@@ -28,22 +30,58 @@ def print_board(board: Board, console: Console) -> None:
     table.add_column("method", no_wrap=True)
     for title, _ in columns:
         table.add_column(title, justify="right")
+    if wide and has_states(board):
+        table.add_column("state")
     bold = best(board)
+    noted, reasons = noted_cells(board)
     section = None
     for row in board.rows:
         kind = (row.reference, bool(row.reason))
         if section is not None and kind != section:
             table.add_section()
         section = kind
-        texts = dict(cells_of(row))
+        texts = dict(noted[row.method])
         cells = [f"[bold]{texts[name]}[/]" if (row.method, name) in bold else texts[name] for _, name in columns]
-        table.add_row(place(row), escape(row.method), *cells, style=None if row.rank else "dim")
+        states = [row.state] * (wide and has_states(board))
+        table.add_row(place(row), escape(row.method), *cells, *states, style=None if row.rank else "dim")
     console.print(table)
+    for reason in reasons:
+        console.print(f"{reason}.", highlight=False, markup=False)
     for row in board.rows:
         if row.reason:
             console.print(f"{row.method} is not ranked: {row.reason}.", highlight=False, markup=False)
+    if has_paper(board):
+        print_paper(board, console)
     if board.part is not None:
         print_board(board.part, console)
+
+
+def print_paper(board: Board, console: Console) -> None:
+    """Print the paper's numbers beside the board's, a section a number of forget domains; fits 80 columns."""
+    wide = console.width >= 120
+    shown = [(name, kind) for name in MEASURES for kind in KINDS if wide or name == "h" or kind != "difference"]
+    table = Table(
+        title="The paper beside it, per cent",
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        pad_edge=False,
+        collapse_padding=not wide,
+    )
+    table.add_column("", justify="right")
+    table.add_column("method", no_wrap=True)
+    for name, kind in shown:
+        table.add_column(f"{TITLES[name]}\n{'diff.' if kind == 'difference' else kind}", justify="right")
+    table.add_column("H is")
+    before = None
+    for row in beside_paper(board).to_dict("records"):
+        if before not in (None, row["forget"]):
+            table.add_section()
+        before = row["forget"]
+        numbers = [paper_number(row, name, kind) for name, kind in shown]
+        ending = ", ".join(text for text in (row["convention"], row["note"]) if text)
+        table.add_row(str(row["forget"]), escape(row["method"]), *numbers, ending)
+    console.print(table)
+    console.print(paper_legend(board), highlight=False, markup=False)
 
 
 def print_curves(points: pd.DataFrame, console: Console) -> None:

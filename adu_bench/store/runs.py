@@ -64,6 +64,16 @@ class Run:
         """What was measured besides predictions: trainable_parameters, peak_memory_mb, image_passes, seconds."""
         return self.info["measured"]
 
+    @property
+    def finished(self) -> str:
+        """When it finished, ISO 8601."""
+        return self.info["finished"]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Versions and device."""
+        return self.info["environment"]
+
     def predictions(self) -> pd.DataFrame:
         """Return one row a test image; the columns are those of `adu_bench.runner.evaluate.predict`.
 

@@ -1,0 +1,43 @@
+"""Texts of strangers inside Markdown, LaTeX and spreadsheets: shown as they are, never obeyed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+_FORMULA = tuple("=+-@")
+_TEX = str.maketrans(
+    {character: f"\\{character}" for character in "&%$#_{}"}
+    | {"\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}"}
+    | {"<": "\\textless{}", ">": "\\textgreater{}"}
+)
+
+
+def markdown_text(text: str) -> str:
+    """Escape a text so that Markdown shows it as it is, on one line."""
+    return "".join(f"\\{character}" if character in "\\`*_[]<>|~#" else character for character in _line(text))
+
+
+def markdown_code(text: str) -> str:
+    """Return a name as Markdown code that ends where it should, also inside a table."""
+    return "`" + _line(text).replace("`", "'").replace("|", "\\|") + "`"
+
+
+def tex_text(text: str) -> str:
+    """Escape a text for LaTeX."""
+    return _line(text).translate(_TEX)
+
+
+def spreadsheet_text(value: Any) -> Any:
+    """Keep a spreadsheet from taking a text for a formula: one that begins like a formula gets an apostrophe."""
+    return f"'{value}" if isinstance(value, str) and value.lstrip()[:1] in _FORMULA else value
+
+
+def spreadsheet_safe(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame whose texts no spreadsheet takes for formulas."""
+    return frame.map(spreadsheet_text)
+
+
+def _line(text: str) -> str:
+    return " ".join(str(text).split())
