@@ -9,7 +9,7 @@ from adu_bench.suites import Suite
 
 
 def data_figure(suite: Suite, columns: int = 10) -> Figure:
-    """Show one test picture of each class in every domain, the same thing in a column where there is one.
+    """Show one picture of each class in every domain, the same thing in a column where there is one.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def data_figure(suite: Suite, columns: int = 10) -> Figure:
         positions = _same_thing(source.index, suite.domains, label)
         for row, domain in enumerate(suite.domains):
             place = axes[row, column]
-            place.imshow(source.pixels[positions[domain]], interpolation="lanczos")
+            place.imshow(source.master(positions[domain]), interpolation="lanczos")
             place.set(xticks=[], yticks=[])
             for side in place.spines.values():
                 side.set_color("0.85")
@@ -47,8 +47,10 @@ def data_figure(suite: Suite, columns: int = 10) -> Figure:
 
 
 def _same_thing(index, domains, label: str) -> dict[str, int]:
-    """Return a picture position for each domain: of the first name that all domains have, else each one's first."""
+    """Return a picture position for each domain: of a name that all domains have, else each one's first."""
     rows = index[index["label"] == label]
+    if "name" not in rows:  # picture files have no names that domains share
+        return {domain: int(rows.index[rows["domain"] == domain][0]) for domain in domains}
     names = rows.groupby("name")["domain"].nunique()
     common = names[names == len(domains)].index
     chosen = rows[rows["name"] == sorted(common)[len(common) // 3]] if len(common) else rows

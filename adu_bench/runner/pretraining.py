@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from adu_bench.clip import folder_model
@@ -81,7 +79,7 @@ def pool(suite: Suite, name: str) -> Corpus:
     rows = rows[rows["pool"] == name]
     settings = folder_model.config()["preprocess_cfg"]
     recipe = Recipe(settings["size"], settings["interpolation"], settings["resize_mode"])
-    pixels = np.stack([recipe.apply(Image.fromarray(source.pixels[row])) for row in rows.index])
+    pixels = source.pictures(recipe).take(rows.index.to_numpy())
     labels, domains = rows["label"].tolist(), rows["domain"].tolist()
     names = [f"{label}, {domain.replace('_', ' ')}" for label, domain in zip(labels, domains, strict=True)]
     return Corpus(pixels, names, labels, domains)
