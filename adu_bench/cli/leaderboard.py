@@ -15,7 +15,13 @@ def options(parser: Any) -> None:
     """Add the command's options."""
     plan_options(parser)
     board_options(parser)
-    parser.add_argument("--format", type=str, default="", metavar="md|csv|json|tex|html", help="print in this format")
+    parser.add_argument(
+        "--format",
+        type=str,
+        default="",
+        metavar="md|csv|json|tex|html",
+        help="print in this format; a page (html) also takes several suites: --suite a,b or --suite all",
+    )
     parser.add_argument(
         "--write", type=str, default="", metavar="DIR", help="write rows from --runs, and all pages, there"
     )
@@ -27,12 +33,14 @@ def run(options: Any) -> int:
     """Print the board, or write or check the committed files."""
     from adu_bench.report.formats import FORMATS, render
 
-    if options.format and options.format not in FORMATS:
-        raise unknown("format", options.format, FORMATS)
+    if options.format and options.format not in (*FORMATS, "html"):
+        raise unknown("format", options.format, (*FORMATS, "html"))
     if options.check:
         return _check(options)
     if options.write:
         return _write(options)
+    if options.format == "html":
+        return _page(options)
     board = board_of(options)
     if options.paper:
         _print_paper(board, options.format)
@@ -67,6 +75,49 @@ def _print_paper(board: Any, kind: str) -> None:
         from adu_bench.report.terminal import print_paper
 
         print_paper(board, Console())
+
+
+def _page(options: Any) -> int:
+    """Print one page of several suites."""
+    from adu_bench.report.pages import cards
+    from adu_bench.report.webpage import web_page
+
+    boards = []
+    for suite in _suites(options):
+        own = options.clone()
+        own.suite = suite
+        boards.append(board_of(own))
+    sys.stdout.write(web_page(boards, cards(catalogue_of(options))))
+    return 0
+
+
+def _suites(options: Any) -> list[str]:
+    """Read ``--suite`` of a page: names with commas, or ``all`` that have rows or runs.
+
+    Raises
+    ------
+    UserError
+        If there is nothing to show.
+    """
+    from adu_bench.report.rows import rows_dir
+    from adu_bench.store import Store
+    from adu_bench.suites import load_suite, suite_names
+
+    if options.suite != "all":
+        return [name for part in options.suite.split(",") if (name := part.strip())]
+    if options.runs:
+        datasets = {run.spec.task.dataset for run in Store(Path(options.runs)).runs()}
+        found = [name for name in suite_names() if load_suite(name).dataset in datasets]
+    else:
+        rows = Path(options.rows) if options.rows else rows_dir()
+        found = sorted({path.parent.name for path in rows.glob("*/*.json")})
+    if not found:
+        raise UserError(
+            f"There are no results in '{options.runs or options.rows or rows_dir()}'.",
+            "A page is made of results.",
+            "Name a folder with runs: adu-bench leaderboard --suite all --runs runs --format html",
+        )
+    return found
 
 
 def _write(options: Any) -> int:

@@ -36,6 +36,10 @@ class Scorable(Protocol):
     def measured(self) -> dict[str, Any]:
         """Numbers that do not follow from predictions."""
 
+    @property
+    def finished(self) -> str:
+        """When it finished, ISO 8601."""
+
     def predictions(self) -> pd.DataFrame:
         """One row a test image."""
 

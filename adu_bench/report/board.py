@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import MISSING, dataclass, fields, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -97,6 +97,8 @@ class Board:
     part
         The board of the tasks on which methods with a smaller block ran, together with what they are compared with;
         None where every method has the whole block.
+    sizes
+        The boards of the tasks that forget so many domains; empty where all tasks forget the same number.
     runs
         The finished runs that count.
     """
@@ -109,6 +111,7 @@ class Board:
     frame: pd.DataFrame
     common: RunSpec
     part: Board | None = None
+    sizes: Mapping[int, Board] = field(default_factory=dict)
     runs: tuple[Scorable, ...] = ()
 
 
@@ -136,6 +139,10 @@ def make_board(plan: Plan, found: Iterable[Scorable]) -> Board:
     small = [label for label, own in tasks.items() if own != whole]
     labels = [label for label in tasks if label not in small]
     board = replace(_board(plan, labels, whole, frame, stale), runs=counted)
+    by_count = _by_count(plan, whole)
+    if len(by_count) > 1:
+        sizes = {count: _board(plan, labels, within, frame, stale) for count, within in sorted(by_count.items())}
+        board = replace(board, sizes=sizes)
     if not small:
         return board
     block = set().union(*(tasks[label] for label in small))
@@ -166,6 +173,14 @@ def by_size(board: Board) -> pd.DataFrame:
 
 def _tasks(plan: Plan, label: str) -> set[str]:
     return {run.spec.task.name for run in plan.runs if run.label == label}
+
+
+def _by_count(plan: Plan, within: set[str]) -> dict[int, set[str]]:
+    """Group tasks by how many domains they forget."""
+    found: dict[int, set[str]] = {}
+    for task in {run.spec.task for run in plan.runs if run.spec.task.name in within}:
+        found.setdefault(len(task.forget), set()).add(task.name)
+    return found
 
 
 def _board(

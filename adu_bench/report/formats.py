@@ -1,9 +1,8 @@
-"""A board as Markdown, CSV, JSON, LaTeX, HTML, or a table on the terminal."""
+"""A board as Markdown, CSV, JSON or LaTeX; `adu_bench.report.webpage` makes a page of several."""
 
 from __future__ import annotations
 
 import csv
-import html
 import io
 import json
 import math
@@ -12,7 +11,7 @@ from typing import Any
 from adu_bench.report.board import Board, Row, by_size
 from adu_bench.report.escape import markdown_code, markdown_text, spreadsheet_safe, spreadsheet_text, tex_text
 
-FORMATS = ("md", "csv", "json", "tex", "html")
+FORMATS = ("md", "csv", "json", "tex")
 
 COLUMNS = (
     ("Mem", "mem"),
@@ -47,7 +46,7 @@ _WHY_EMPTY = {
 
 def render(board: Board, kind: str) -> str:
     """Return a board as text in one of `FORMATS`."""
-    return {"md": markdown, "csv": comma_separated, "json": as_json, "tex": latex, "html": web_page}[kind](board)
+    return {"md": markdown, "csv": comma_separated, "json": as_json, "tex": latex}[kind](board)
 
 
 def records(board: Board) -> list[dict[str, Any]]:
@@ -171,33 +170,6 @@ def _size_rows(board: Board) -> tuple[list[int], list[tuple[str, list[str]]]]:
     return sizes, [(name, [c for size in sizes for c in cells.get((name, size), empty)]) for name in methods]
 
 
-def web_page(board: Board) -> str:
-    """Return the board as one self-contained HTML page."""
-    head = "".join(
-        f"<th scope=col>{html.escape(title)}</th>" for title in ["", "method", *(t for t, _ in COLUMNS), "runs"]
-    )
-    body = []
-    for row in board.rows:
-        cells = "".join(f"<td>{html.escape(cell)}</td>" for _, cell in cells_of(row))
-        name = f"<th scope=row>{html.escape(row.method)}</th>"
-        body.append(
-            f"<tr class={row_class(row)}><td>{html.escape(place(row))}</td>{name}{cells}<td>{row.runs}</td></tr>"
-        )
-    notes = "".join(
-        f"<li>{html.escape(row.method)} is not ranked: {html.escape(row.reason)}.</li>"
-        for row in board.rows
-        if row.reason
-    )
-    return _PAGE.format(
-        title=html.escape(f"{board.suite}: leaderboard"),
-        subtitle=html.escape(board.title),
-        head=head,
-        body="\n".join(body),
-        legend=html.escape(_LEGEND),
-        notes=f"<ul>{notes}</ul>" if notes else "",
-    )
-
-
 def place(row: Row) -> str:
     """Return what stands in front of a method: its rank, ``ref`` or a dash."""
     return str(row.rank) if row.rank is not None else "ref" if row.reference else "-"
@@ -272,26 +244,3 @@ def _rounded(value: Any) -> Any:
     if not isinstance(value, float):
         return value
     return round(value, 6) if math.isfinite(value) else None
-
-
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-:root {{ color-scheme: light dark; }}
-body {{ font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; }}
-.table {{ overflow-x: auto; }}
-table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; width: 100%; }}
-th, td {{ padding: .35rem .7rem; text-align: right;
-  border-bottom: 1px solid color-mix(in srgb, currentColor 18%, transparent); }}
-th:nth-child(2) {{ text-align: left; }}
-tr.reference, tr.unranked {{ opacity: .72; }}
-caption, p {{ text-align: left; }}
-</style></head><body>
-<h1>{title}</h1><p>{subtitle}</p>
-<div class=table><table><thead><tr>{head}</tr></thead><tbody>
-{body}
-</tbody></table></div>
-<p>{legend}</p>{notes}
-</body></html>
-"""

@@ -38,6 +38,8 @@ class StoredRun:
         Which run of the row it is.
     table
         The Parquet file with the predictions of all runs of the row.
+    finished
+        When it finished, ISO 8601.
     """
 
     spec: RunSpec
@@ -45,6 +47,7 @@ class StoredRun:
     measured: dict[str, Any]
     number: int
     table: Path
+    finished: str
 
     @cached_property
     def key(self) -> str:
@@ -90,10 +93,6 @@ class Standing:
 
 class Finished(Scorable, Protocol):
     """A run that can become part of a row."""
-
-    @property
-    def finished(self) -> str:
-        """When it finished, ISO 8601."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -214,7 +213,8 @@ def read_row(path: Path) -> list[StoredRun]:
             )
             if spec.key != entry["key"]:
                 raise ValueError(f"the key of run {number} does not follow from its spec")
-            runs.append(StoredRun(spec, record["label"], entry["measured"], number, path.with_suffix(".parquet")))
+            table = path.with_suffix(".parquet")
+            runs.append(StoredRun(spec, record["label"], entry["measured"], number, table, str(entry["finished"])))
     except (ValueError, KeyError, TypeError) as error:
         raise _damaged(path, error) from error
     return runs

@@ -1,0 +1,199 @@
+"""The web page as text: what is in it, and that nothing a stranger wrote becomes markup."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from dataclasses import dataclass, field, replace
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+
+from adu_bench.metrics import measures
+from adu_bench.metrics.measures import UP, Metric
+from adu_bench.report.board import Board, by_size, make_board
+from adu_bench.report.webpage import web_page
+from adu_bench.runner.plan import Plan, PlannedRun
+from adu_bench.store import Store
+from adu_bench.suites import load_suite
+from tests.report.test_board import made_up_plan, planned, write_block
+
+HOSTILE = "</script><script>alert(1)</script>\"' onmouseover=alert(1) <img src=x onerror=alert(1)> {{ 7 * 7 }}"
+
+
+def with_pairs(method: str, group: str = "other") -> list[PlannedRun]:
+    """A block that forgets one domain, and two."""
+    block = planned(method, group)
+    pairs = [
+        replace(run, spec=replace(run.spec, task=replace(run.spec.task, forget=forget)))
+        for run in planned(method, group)[:2]
+        for forget in (("a", "b"), ("b", "c"))
+    ]
+    return [*block, *pairs]
+
+
+def blocks() -> list[list[PlannedRun]]:
+    """All families, one number and two numbers of forgotten domains, and a block that is not complete."""
+    return [
+        with_pairs("adu", "paper"),
+        with_pairs("baseline", "paper"),
+        with_pairs("adu-less", "ablation"),
+        with_pairs("zero-shot", "reference"),
+        with_pairs("late", "other"),
+    ]
+
+
+def write_blocks(root) -> None:
+    *complete, late = blocks()
+    for block in [*complete, late[:2]]:
+        write_block(root, block)
+
+
+def two_boards(root) -> list[Board]:
+    """A suite with two numbers of forgotten domains, and a second one with a single number from the same runs."""
+    found = Store(root).runs()
+    single = [run for block in blocks()[:2] for run in block if len(run.spec.task.forget) == 1]
+    second = Plan(replace(load_suite("toy"), name="second"), tuple(single), tuple(single))
+    return [make_board(made_up_plan(*blocks()), found), make_board(second, found)]
+
+
+@dataclass
+class Element:
+    tag: str
+    attributes: dict[str, str | None]
+    text: str = ""
+
+
+@dataclass
+class Reader(HTMLParser):
+    """Elements of a page in their order, each with the text directly in it."""
+
+    elements: list[Element] = field(default_factory=list)
+
+    def __post_init__(self):
+        super().__init__()
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append(Element(tag, dict(attrs)))
+
+    def handle_data(self, data):
+        if self.elements:
+            self.elements[-1].text += data
+
+
+def read(text: str) -> list[Element]:
+    reader = Reader()
+    reader.feed(text)
+    return reader.elements
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    write_blocks(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def boards(root) -> list[Board]:
+    return two_boards(root)
+
+
+def rows(text: str) -> list[str | None]:
+    return [element.attributes["data-method"] for element in read(text) if "data-method" in element.attributes]
+
+
+def test_every_method_has_a_row_in_every_table(boards):
+    names = ["adu", "baseline", "adu-less", "zero-shot", "late"]
+    text = web_page(boards, {})
+    assert sorted(rows(text)) == sorted(3 * names + ["adu", "baseline"])
+    assert "Not ranked: 2 of 10 runs finished." in text
+
+
+def test_the_page_is_the_same_for_the_same_runs(boards, root):
+    again = two_boards(root)
+    shuffled = [replace(board, runs=tuple(reversed(board.runs))) for board in again]
+    assert web_page(boards, {}) == web_page(again, {}) == web_page(shuffled, {})
+
+
+def test_tables_by_number_show_what_the_board_by_number_has(boards):
+    table = by_size(boards[0]).set_index(["method", "forget"])
+    for size, part in boards[0].sizes.items():
+        for row in part.rows:
+            expected = table.loc[(row.method, size)] if (row.method, size) in table.index else None
+            if expected is None:
+                assert row.h_mean is None
+            else:
+                assert row.h_mean == pytest.approx(expected["h_mean"])
+                assert (row.mem, row.for_) == pytest.approx((expected["mem"], expected["for"]))
+    cells = [element.text.strip() for element in read(web_page(boards[:1], {})) if element.tag == "td"]
+    assert f"{100 * table.loc[('late', 1), 'mem']:.1f}" in cells
+
+
+def test_what_strangers_wrote_stays_text(boards):
+    board = boards[0]
+    rename = {"late": HOSTILE, "adu": "a<b>&c"}
+    hostile = replace(
+        board,
+        suite=HOSTILE,
+        title=HOSTILE,
+        rows=tuple(replace(row, method=rename.get(row.method, row.method), reason=HOSTILE) for row in board.rows),
+        frame=board.frame.assign(method=board.frame["method"].replace(rename)),
+        sizes={},
+    )
+    card = dict.fromkeys(("title", "authors", "year", "notes", "licence"), HOSTILE) | {"paper": "javascript:alert(1)"}
+    text = web_page([hostile], {"a<b>&c": card, HOSTILE: card}, files=True)
+    elements = read(text)
+    assert [element.tag for element in elements].count("script") == 1
+    assert not [element for element in elements if element.tag == "img"]
+    for element in elements:
+        assert not [name for name in element.attributes if name.startswith("on") or name == "style"]
+        assert (element.attributes.get("href") or "").split(":")[0] in ("", "#boards", "data", "https") or (
+            element.attributes["href"].endswith(".json")
+        )
+    assert HOSTILE in [element.text for element in elements if element.tag == "dd"]
+    assert "49" not in [element.text.strip() for element in elements]
+
+
+def test_only_what_is_an_arxiv_number_becomes_a_link(boards):
+    cards = {"adu": {"paper": "arXiv:2510.08132"}, "baseline": {"paper": "arXiv:2510.08132/../x"}}
+    links = {element.attributes["href"] for element in read(web_page(boards[1:], cards)) if element.tag == "a"}
+    assert links == {"#boards", "https://arxiv.org/abs/2510.08132"}
+
+
+def test_the_policy_allows_the_style_and_script_of_the_page_alone(boards):
+    text = web_page(boards, {})
+    elements = read(text)
+    (policy,) = (
+        element.attributes["content"] for element in elements if element.attributes.get("http-equiv") is not None
+    )
+    for tag in ("style", "script"):
+        content = re.search(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)[1]
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
+    assert policy.startswith("default-src 'none'")
+    assert "unsafe" not in policy
+
+
+def test_rows_link_to_their_files_only_beside_them(boards):
+    def links(files: bool) -> set[str]:
+        found = {element.attributes.get("href") for element in read(web_page(boards[1:], {}, files=files))}
+        return {link for link in found if link and link.endswith(".json")}
+
+    assert links(False) == set()
+    assert links(True) == {"second/adu.json", "second/baseline.json"}
+
+
+def test_audits_become_columns_where_there_are_any(boards, monkeypatch):
+    audit = Metric("relearning", "Accuracy <after> relearning", UP, 0, 1, 1, "audit")
+    monkeypatch.setitem(measures.METRICS, "relearning", audit)
+    board = boards[1]
+    extra = board.frame[board.frame["metric"] == "h"].assign(metric="relearning", value=0.125)
+    audited = replace(board, frame=pd.concat([board.frame, extra[extra["method"] == "adu"]]))
+    assert ">relearning<" not in web_page([board], {})
+    text = web_page([audited], {})
+    assert ">relearning<" in text
+    assert "Accuracy &lt;after&gt; relearning" in text
+    assert len(re.findall(r">\s*12\.5\s*<", text)) == 2  # in the table, and in the details

@@ -1,0 +1,212 @@
+"""The web page in a real browser, opened from a file: sorted, filtered and unfolded by keyboard, in silence."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from adu_bench.report.webpage import web_page
+from tests.report.test_webpage import two_boards, write_blocks
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install adu-bench[test]")
+
+CHROMIUM = os.environ.get("ADU_BENCH_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or ""
+SILENT = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no chromium on this machine (ADU_BENCH_CHROMIUM names one)")
+
+
+@pytest.fixture(scope="module")
+def boards(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    write_blocks(folder)
+    return two_boards(folder)
+
+
+@pytest.fixture(scope="module")
+def address(boards, tmp_path_factory) -> str:
+    path = tmp_path_factory.mktemp("page") / "index.html"
+    path.write_text(web_page(boards, {"adu": {"title": "A title", "paper": "arXiv:2510.08132"}}), encoding="utf-8")
+    return path.as_uri()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        # Without a path of its own, every start has a fresh profile.
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=SILENT)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser, address):
+    """Open the page with settings of a context; at the end it must have asked for nothing and said nothing."""
+    contexts, noise = [], []
+
+    def opened(**settings):
+        context = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | settings))
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        page.on("console", lambda message: noise.append(f"console: {message.text}"))
+        page.on("pageerror", lambda error: noise.append(f"error: {error}"))
+        page.on(
+            "request",
+            lambda request: None if request.url in (address, "data:,") else noise.append(f"request: {request.url}"),
+        )
+        page.goto(address)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert noise == []
+
+
+def methods(table) -> list[str]:
+    return table.locator("tr.method:visible").evaluate_all("rows => rows.map((row) => row.dataset.method)")
+
+
+def first_table(page):
+    return page.locator("table.board").first
+
+
+def test_sorting_by_keyboard_keeps_the_groups_apart(visit, boards):
+    page = visit()
+    table = first_table(page)
+    head = table.get_by_role("columnheader", name="Mem", exact=True)
+    head.get_by_role("button").focus()
+    page.keyboard.press("Enter")
+    assert head.get_attribute("aria-sort") == "descending"
+    assert table.locator("th[aria-sort]").count() == 1
+    rows = boards[0].rows
+    ranked = sorted((row for row in rows if row.rank), key=lambda row: -row.mem)
+    rest = [row.method for row in rows if not row.rank]
+    assert methods(table) == [row.method for row in ranked] + rest
+    page.keyboard.press("Space")
+    assert head.get_attribute("aria-sort") == "ascending"
+    assert methods(table) == [row.method for row in reversed(ranked)] + rest
+    page.keyboard.press("Shift+Tab")
+    assert "95" in page.evaluate("document.activeElement.textContent")
+    follows = "rows => rows.every((row) => row.nextElementSibling.classList.contains('detail'))"
+    assert table.locator("tr.method").evaluate_all(follows)
+
+
+def test_filters_by_keyboard_say_how_many_rows_are_left(visit):
+    page = visit()
+    status = page.get_by_role("status")
+    assert status.inner_text() == "7 of 7 rows shown"
+    page.get_by_role("radio", name="all tasks").focus()
+    page.keyboard.press("ArrowRight")
+    assert status.inner_text() == "7 of 7 rows shown"
+    page.keyboard.press("ArrowRight")
+    assert status.inner_text() == "5 of 5 rows shown"
+    assert page.locator("section.panel:visible h2").all_inner_texts() == ["toy 2 forgotten"]
+    page.get_by_role("checkbox", name="paper").focus()
+    page.keyboard.press("Space")
+    assert status.inner_text() == "3 of 5 rows shown"
+    assert "adu" not in methods(page.locator("table.board:visible"))
+    page.get_by_role("radio", name="second").check(force=True)
+    assert status.inner_text() == "0 of 0 rows shown"
+    assert page.get_by_text("No table matches").is_visible()
+    page.get_by_role("radio", name="all", exact=True).check(force=True)
+    page.get_by_role("searchbox", name="Method").fill("ZERO")
+    assert status.inner_text() == "1 of 5 rows shown"
+
+
+def test_a_row_unfolds_by_keyboard_and_shows_the_boards_numbers(visit, boards):
+    page = visit()
+    table = first_table(page)
+    button = table.get_by_role("button", name="adu", exact=True)
+    button.focus()
+    page.keyboard.press("Enter")
+    assert button.get_attribute("aria-expanded") == "true"
+    detail = page.locator(f"#{button.get_attribute('aria-controls')}")
+    heat = detail.locator("table.heat")
+    assert heat.is_visible()
+    frame = boards[0].frame.query("method == 'adu' and task == 'a+b' and metric == 'accuracy:c'")
+    row = heat.get_by_role("row", name="a+b")
+    assert row.locator("td").nth(2).inner_text().splitlines()[0] == f"{100 * frame['value'].mean():.0f}"
+    assert row.locator("td.gone").count() == 2
+    detail.get_by_text("10 runs").click()
+    assert detail.locator(".runs code").all_inner_texts() == [
+        run.key
+        for run in sorted(boards[0].runs, key=lambda run: (boards[0].tasks.index(run.spec.task.name), run.spec.seed))
+        if run.label == "adu"
+    ]
+    page.keyboard.press("Enter")
+    button.focus()
+    page.keyboard.press("Enter")
+    assert not heat.is_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(visit, scheme):
+    axe = pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is not installed")
+    page = visit(color_scheme=scheme)
+    page.get_by_text("How to read").click()
+    first_table(page).get_by_role("button", name="adu", exact=True).click()
+    first_table(page).get_by_role("button", name="late", exact=True).click()
+    page.evaluate((Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run().then((report) => report.violations)")
+    assert [(each["id"], [node["html"][:120] for node in each["nodes"]]) for each in found] == []
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == (
+        "rgb(251, 251, 249)" if scheme == "light" else "rgb(20, 24, 29)"
+    )
+
+
+def test_a_phone_needs_no_sideways_scrolling_and_loses_no_number(visit):
+    page = visit(viewport={"width": 390, "height": 844}, has_touch=True)
+    button = first_table(page).get_by_role("button", name="adu", exact=True)
+    button.tap()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert first_table(page).evaluate("table => table.scrollWidth <= table.parentElement.clientWidth")
+    headings = first_table(page).locator(":scope > thead th")
+    hidden = [head.text_content() for head in headings.all() if not head.is_visible()]
+    shown = page.locator("dl.numbers:visible dt").all_inner_texts()
+    assert "H of means" in hidden
+    assert set(hidden) == set(shown)
+
+
+def test_without_scripts_every_row_is_there_and_unfolds(visit, boards):
+    page = visit(java_script_enabled=False)
+    assert page.locator("tr.method:visible").count() == 3 * 5 + 2
+    assert not page.locator("form.controls").is_visible()
+    assert page.get_by_role("button").count() == 0
+    page.get_by_text("adu: domains, card and runs").first.click()
+    assert page.locator("table.heat:visible").count() == 1
+
+
+def test_reduced_motion_and_paper_are_respected(visit):
+    page = visit(reduced_motion="reduce")
+    button = first_table(page).get_by_role("button", name="adu", exact=True)
+    seconds = "button => getComputedStyle(button, '::before').transitionDuration"
+    assert button.evaluate(seconds) == "0s"
+    page.emulate_media(media="print")
+    assert not page.locator("form.controls").is_visible()
+    assert first_table(page).is_visible()
+
+
+def test_the_policy_stops_what_would_slip_in(browser, address):
+    page = browser.new_page()
+    page.goto(address)
+    said = []
+    page.on("console", lambda message: said.append(message.text))
+    slipped = "<img src=x onerror='window.hit = 1'><p style='color: red'>"
+    page.evaluate("html => document.body.insertAdjacentHTML('beforeend', html)", slipped)
+    page.wait_for_timeout(200)
+    assert page.evaluate("window.hit") is None
+    assert any("Content Security Policy" in text for text in said)
+    page.close()
