@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -122,23 +123,30 @@ def _suites(options: Any) -> list[str]:
 
 def _write(options: Any) -> int:
     from adu_bench.report.pages import write_pages
-    from adu_bench.report.rows import write_row
-    from adu_bench.store import Store
 
     target, catalogue = Path(options.write), catalogue_of(options)
     if options.runs:
-        plan, store = plan_of(options, Path(options.runs)), Store(Path(options.runs))
-        for label in dict.fromkeys(run.label for run in plan.runs):
-            planned = [run for run in plan.runs if run.label == label]
-            if all(store.has(run.spec.key) for run in planned):
-                card = catalogue.presets[label.partition("[")[0]][1].card
-                runs = [store.load(run.spec.key) for run in planned]
-                print(f"wrote {write_row(target, plan.suite.name, planned, runs, card)}")
-            else:
-                print(f"left out {label}: its block is not complete")
+        _write_rows(options, target, catalogue)
     for path in write_pages(target, catalogue):
         print(f"wrote {path}")
     return 0
+
+
+def _write_rows(options: Any, target: Path, catalogue: Any) -> None:
+    """Write the rows of all complete blocks among the runs, each checked as a stranger's submission would be."""
+    from adu_bench.store import Store
+    from adu_bench.submission.submission import of_plan
+    from adu_bench.submission.verify import check, standing, write
+
+    plan, store = plan_of(options, Path(options.runs)), Store(Path(options.runs))
+    for label in dict.fromkeys(run.label for run in plan.runs):
+        own = replace(plan, runs=tuple(run for run in plan.runs if run.label == label), todo=())
+        if all(store.has(run.spec.key) for run in own.runs):
+            submission = of_plan(own, catalogue.select([label])[0], store)
+            check(submission)
+            print(f"wrote {write(submission, target, standing(submission))}")
+        else:
+            print(f"left out {label}: its block is not complete")
 
 
 def _check(options: Any) -> int:

@@ -9,7 +9,21 @@ from typing import Any, NoReturn
 from jsonargparse import ArgumentParser
 
 from adu_bench import __version__
-from adu_bench.cli import bench, check, doctor, leaderboard, listing, pretrain, run, score, show, status, tune
+from adu_bench.cli import (
+    bench,
+    check,
+    doctor,
+    leaderboard,
+    listing,
+    pretrain,
+    run,
+    score,
+    show,
+    status,
+    submit,
+    tune,
+    verify,
+)
 from adu_bench.core.errors import UserError
 
 COMMANDS = {
@@ -19,6 +33,8 @@ COMMANDS = {
     "status": status,
     "score": score,
     "leaderboard": leaderboard,
+    "submit": submit,
+    "verify": verify,
     "tune": tune,
     "pretrain": pretrain,
     "check": check,

@@ -105,6 +105,8 @@ class Catalogue:
     ----------
     extra
         Folders whose ``*.py`` files hold further methods.
+    shipped
+        Whether to know the shipped and the installed methods too.
 
     Raises
     ------
@@ -112,12 +114,12 @@ class Catalogue:
         If a folder does not exist, or a name is taken twice.
     """
 
-    def __init__(self, extra: Sequence[Path] = ()) -> None:
+    def __init__(self, extra: Sequence[Path] = (), *, shipped: bool = True) -> None:
         self.presets: dict[str, tuple[PresetEntry, MethodEntry]] = {}
         self.broken: list[Broken] = []
-        for path in _shipped():
+        for path in _shipped() if shipped else ():
             self._add(path)
-        for point in entry_points(group=ENTRY_POINTS):
+        for point in entry_points(group=ENTRY_POINTS) if shipped else ():
             self._add_plugin(point)
         for path in _files(extra):
             self._add(path)

@@ -29,6 +29,11 @@ def shared_digest(names: Iterable[str]) -> str:
     str
         A digest of the modules' texts.
     """
+    return _digest(tuple(names))
+
+
+@cache
+def _digest(names: tuple[str, ...]) -> str:
     homes = _homes()
     waiting = [homes.get(name, name) for name in names] + ["adu_bench.training.problem"]
     if "adu_bench.api" in waiting:

@@ -1,0 +1,47 @@
+"""Make a bundle of a method's finished runs on a suite, to be verified and put onto the board by somebody else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from adu_bench.cli.common import catalogue_of, from_option, suite_option
+from adu_bench.core.errors import UserError
+
+
+def options(parser: Any) -> None:
+    """Add the command's options."""
+    parser.add_argument("method", type=str, metavar="METHOD", help='name, such as blur or "blur[lr=0.01]"')
+    suite_option(parser)
+    parser.add_argument("--runs", type=str, default="runs", metavar="DIR", help="folder of the runs")
+    from_option(parser)
+    parser.add_argument("--out", type=str, default="", metavar="FILE", help="the bundle (default: METHOD-SUITE.zip)")
+
+
+def run(options: Any) -> int:
+    """Collect, check and write the bundle."""
+    from adu_bench.store import Store
+    from adu_bench.submission.submission import from_runs, write_bundle
+    from adu_bench.submission.verify import check
+    from adu_bench.suites import load_suite
+
+    choices = catalogue_of(options).select([options.method])
+    if len(choices) != 1:
+        raise UserError(
+            f"'{options.method}' stands for {len(choices)} methods.", "A submission has one.", "Name one method."
+        )
+    suite = load_suite(options.suite)
+    path = Path(options.out or f"{choices[0].preset.name}-{suite.name}.zip")
+    if path.suffix != ".zip":
+        raise UserError(f"'{path}' is no zip file.", "A bundle's name ends in .zip.", "Mend --out.")
+    submission = from_runs(suite, choices[0], Store(Path(options.runs)), options.runs)
+    check(submission)
+    write_bundle(submission, path)
+    claimed = submission.claimed
+    print(f"{choices[0].label} on {suite.name}: {len(submission.runs)} runs, complete and consistent.")
+    print(
+        f"Claimed: Mem {100 * claimed['mem']:.2f}, For {100 * claimed['for']:.2f}, mean of H "
+        f"{100 * claimed['h_mean']:.2f}, H of means {100 * claimed['h_of_means']:.2f}."
+    )
+    print(f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB). Anybody can check it: adu-bench verify {path}")
+    return 0

@@ -1,0 +1,151 @@
+"""Check a bundle or a committed row: score every number again, and with --rerun run a part of it again.
+
+Without --rerun nothing of a bundle is run.  With it, its method file is: read that file first, or use a machine that
+may be lost.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from adu_bench.cli.common import catalogue_of, from_option
+from adu_bench.core.errors import UserError
+
+_DRAWS = 2**31
+
+
+def options(parser: Any) -> None:
+    """Add the command's options."""
+    parser.add_argument("paths", type=str, nargs="+", metavar="FILE", help="bundles (.zip) or committed rows (.json)")
+    parser.add_argument(
+        "--suite", type=str, default="", metavar="FILE", help="YAML file of a suite that is not shipped"
+    )
+    parser.add_argument("--rerun", type=int, default=0, metavar="N", help="run N of the runs again; runs their method")
+    parser.add_argument("--seed", type=int, default=-1, metavar="X", help="draws these runs (default: drawn, printed)")
+    parser.add_argument(
+        "--tolerance", type=float, default=0.02, metavar="T", help="most that Mem and For may differ when run again"
+    )
+    parser.add_argument("--device", type=str, default="auto", metavar="auto|cpu|cuda", help="where to run again")
+    parser.add_argument("--write", type=str, default="", metavar="DIR", help="write the verified row there")
+    from_option(parser)
+
+
+def run(options: Any) -> int:
+    """Verify each file; 1 if a run that was run again came out otherwise."""
+    if options.rerun < 0 or not 0 <= options.tolerance <= 1:
+        raise UserError(
+            "--rerun or --tolerance is out of range.",
+            "The first counts runs, the second is a share.",
+            "For example --rerun 2 --tolerance 0.02.",
+        )
+    with tempfile.TemporaryDirectory(prefix="adu-bench-verify-") as folder:
+        results = [_one(Path(path), Path(folder, str(number)), options) for number, path in enumerate(options.paths)]
+    return 0 if all(results) else 1
+
+
+def _one(path: Path, folder: Path, options: Any) -> bool:
+    from adu_bench.submission.submission import read_bundle, read_committed
+    from adu_bench.submission.verify import check, standing, write
+
+    committed = path.suffix == ".json"
+    if committed:
+        submission = read_committed(path, catalogue_of(options), options.suite)
+    else:
+        submission = read_bundle(path, folder, options.suite)
+    _print_claims(submission)
+    check(submission)
+    images = len(submission.runs[0].predictions())
+    print(
+        f"Verified: keys, split, labels and weights are the suite's, {len(submission.runs)} x {images} predictions are "
+        "possible, and every number follows from them."
+    )
+    again, seed = [], 0
+    if options.rerun:
+        seed = options.seed if options.seed >= 0 else secrets.randbelow(_DRAWS)
+        again = _rerun(submission, folder, seed, options)
+        if max(one.largest_difference for one in again) > options.tolerance:
+            print(f"Not reproduced: a difference is above {options.tolerance:g}.", file=sys.stderr)
+            return False
+        print(f"Reproduced: {len(again)} of {len(submission.runs)} runs, all within {options.tolerance:g}.")
+    else:
+        print("Whether the predictions came from the method is shown by running some of it again: --rerun N.")
+    if options.write:
+        how = standing(submission, again, seed, options.tolerance)
+        if committed:
+            from adu_bench.report.rows import stamp_row
+
+            stamp_row(path, how)
+            print(f"wrote {path}")
+        else:
+            print(f"wrote {write(submission, Path(options.write), how)}")
+            _print_next(path, submission, options.write)
+    return True
+
+
+def _print_claims(submission: Any) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    titles = {"mem": "Mem", "for": "For", "h_mean": "mean of H", "h_of_means": "H of means"}
+    table = Table(
+        title=f"{submission.choice.label} on {submission.suite.name}, {len(submission.runs)} runs, per cent",
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+    )
+    table.add_column("")
+    for title in ("claimed", "scored", "difference"):
+        table.add_column(title, justify="right")
+    scored = submission.scored()
+    for name, title in titles.items():
+        value = 100 * scored[name]
+        claimed = submission.claimed.get(name)
+        cells = ["-", f"{value:.2f}", "-"]
+        if claimed is not None:
+            cells = [f"{100 * claimed:.2f}", f"{value:.2f}", f"{abs(value - 100 * claimed):.2f}"]
+        table.add_row(title, *cells)
+    Console().print(table)
+
+
+def _rerun(submission: Any, folder: Path, seed: int, options: Any) -> list[Any]:
+    """Run some of the runs again, in a store of their own, and print how near they come."""
+    from adu_bench.cli.progress import watch
+    from adu_bench.runner.executors import run_all
+    from adu_bench.store import Store
+    from adu_bench.submission.verify import compare, drawn
+
+    runs = drawn(submission, options.rerun, seed)
+    store = Store(folder / "again")
+    print(f"Running {submission.choice.entry.path} now: {len(runs)} runs drawn by seed {seed}.", flush=True)
+    with watch(len(runs)) as listener:
+        outcome = run_all(runs, store, device=options.device, jobs=1, timeout=None, listener=listener)
+    if outcome.interrupted:
+        raise KeyboardInterrupt
+    if outcome.failed:
+        run, reason = outcome.failed[0]
+        raise UserError(f"{run.title} failed when it was run again.", reason, "Run it by itself: adu-bench run")
+    again = compare(submission, store, runs)
+    for one in again:
+        numbers = ", ".join(
+            f"{title} {100 * one.submitted[name]:.2f} -> {100 * one.fresh[name]:.2f}"
+            for title, name in (("Mem", "mem"), ("For", "for"), ("H", "h"))
+        )
+        print(f"{one.run.title}: {numbers}; {100 * one.same_answers:.1f} % of the answers are the same")
+    return again
+
+
+def _print_next(path: Path, submission: Any, folder: str) -> None:
+    """Say where the method's file belongs, since a row counts only where its method is known."""
+    from adu_bench.registry import Catalogue
+    from adu_bench.submission.archive import METHOD
+
+    name = submission.choice.entry.name
+    if submission.choice.preset.name not in Catalogue().presets:
+        print(
+            f"The row counts where its method is known: unzip -p {path} {METHOD} > methods/{name.replace('-', '_')}.py"
+        )
+    print(f"Then: adu-bench leaderboard --write {folder}")
