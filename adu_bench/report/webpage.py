@@ -18,7 +18,9 @@ from adu_bench.core.paths import RESOURCES
 from adu_bench.metrics.frame import Scorable
 from adu_bench.metrics.measures import DOWN, METRICS, NEITHER, UP
 from adu_bench.report.board import Board, Row
-from adu_bench.report.formats import best, cells_of, place, row_class
+from adu_bench.report.claims import MEASURES, beside_paper
+from adu_bench.report.formats import best, cells_of, has_states, place, row_class, why_empty
+from adu_bench.report.paper import KINDS, TITLES, has_paper, paper_cells, paper_legend
 from adu_bench.report.style import look
 
 Cards = Mapping[str, Mapping[str, Any]]
@@ -117,6 +119,7 @@ def web_page(boards: Sequence[Board], cards: Cards, files: bool = False) -> str:
         families=list(dict.fromkeys(row["family"] for panel in panels for row in _rows(panel))),
         columns=list(dict.fromkeys(column for panel in panels for column in panel["columns"] if column.title)),
         panels=panels,
+        states=any(has_states(board) for board in boards),
         runs=len({run.key for board in boards for run in board.runs}),
     )
 
@@ -125,9 +128,10 @@ def _panels(board: Board, cards: Cards, files: bool) -> Iterator[dict[str, Any]]
     """Describe the tables of a suite: all tasks, each number of forgotten domains, methods with a smaller block."""
     sizes = _sizes(board)
     only = [str(size) for size in sizes] if len(sizes) == 1 else []
-    yield _panel(board, board, ["all", *only], "all tasks" if len(sizes) > 1 else "", cards, files)
+    yield _panel(board, board, ["all", *only], "" if only else "all tasks", cards, files)
     for size, part in board.sizes.items():
-        yield _panel(board, part, [str(size)], f"{size} forgotten", cards, files)
+        if size in sizes and not only:
+            yield _panel(board, part, [str(size)], f"{size} forgotten", cards, files)
     if board.part is not None:
         own = [str(size) for size in _sizes(board.part)]
         yield _panel(board, board.part, ["all", *(own if len(own) == 1 else [])], "ablations", cards, files)
@@ -152,40 +156,45 @@ def _panel(whole: Board, board: Board, views: list[str], heading: str, cards: Ca
         "columns": columns,
         "domains": details.domains,
         "sections": [section for section in sections if section["rows"]],
+        "ranks": None,
+        "paper": _paper(board) if board is whole else None,
     }
 
 
 def _row(row: Row, board: Board, columns: Sequence[Column], details: _Details) -> dict[str, Any]:
-    texts = dict(cells_of(row)) | {
-        "rank": place(row),
-        "method": row.method,
-        "group": row.group,
-        "runs": str(row.runs),
-    }
-    bold, drawn = best(board), look(row.method, row.group)
-    cells = []
-    for column in columns:
-        own = column.name in texts
-        text, value = (texts[column.name], _value(row, column.name)) if own else details.audit(row.method, column.name)
-        cells.append(
-            {
-                "column": column,
-                "text": text,
-                "value": "" if value is None else value,
-                "best": (row.method, column.name) in bold,
-                "bar": _bar(row) if column.kind == "headline" else None,
-            }
-        )
+    drawn = look(row.method, row.group)
     return {
         "kind": row_class(row),
         "family": row.group,
         "method": row.method,
+        "state": row.state,
         "reason": row.reason,
-        "cells": cells,
+        "cells": list(_cells(row, board, columns, details)),
         "colour": drawn.colour,
         "filled": drawn.filled,
-        **details.of(row.method),
+        **details.of(row),
     }
+
+
+def _cells(row: Row, board: Board, columns: Sequence[Column], details: _Details) -> Iterator[dict[str, Any]]:
+    texts = {name: text.replace("-", "\N{EN DASH}") for name, text in cells_of(row)}
+    texts |= {"rank": place(row), "method": row.method, "group": row.group, "runs": str(row.runs)}
+    bold = best(board)
+    for column in columns:
+        if column.name in texts:
+            text, value = texts[column.name], _value(row, column.name)
+            why = "" if text else why_empty(row, column.name)
+        else:
+            text, value = details.audit(row.method, column.name)
+            why = "" if text else "not measured"
+        yield {
+            "column": column,
+            "text": text,
+            "value": "" if value is None else value,
+            "why": why,
+            "best": (row.method, column.name) in bold,
+            "bar": _bar(row) if column.kind == "headline" else None,
+        }
 
 
 def _value(row: Row, name: str) -> str | float | None:
@@ -226,12 +235,13 @@ class _Details:
         self.methods = {run.key: labels[run.key] for run in runs}
         self.means = board.frame.groupby(["method", "metric", "task"])["value"].mean().to_dict()
 
-    def of(self, method: str) -> dict[str, Any]:
+    def of(self, row: Row) -> dict[str, Any]:
         """Return a method's heat map, card, runs and file."""
+        method = row.method
         runs = [run for run in self.runs if self.methods[run.key] == method]
         return {
             "heat": list(self._heat(method)),
-            "card": list(_card(self.cards.get(method.partition("[")[0], {}), runs)),
+            "card": [*_card(self.cards.get(method.partition("[")[0], {}), runs), *_claims(row)],
             "runs": [
                 {"task": run.spec.task.name, "seed": run.spec.seed, "date": run.finished[:10], "key": run.key}
                 for run in runs
@@ -287,6 +297,23 @@ def _card(card: Mapping[str, Any], runs: Sequence[Scorable]) -> Iterator[tuple[s
         yield "fields", ", ".join(f"{name} {value}" for name, value in fields), ""
 
 
+def _claims(row: Row) -> Iterator[tuple[str, str, str]]:
+    """Yield what a row's submitter claims, as a line of its card."""
+    claims = (("Mem", row.claimed_mem), ("For", row.claimed_for), ("mean of H", row.claimed_h))
+    said = [f"{name} {100 * value:.2f}" for name, value in claims if value is not None]
+    if said:
+        yield "claimed", f"{', '.join(said)}; the table shows what the predictions give", ""
+
+
+def _paper(board: Board) -> dict[str, Any] | None:
+    """Describe the paper's numbers beside the board's; None where the paper has none."""
+    if not has_paper(board):
+        return None
+    lines = [{**row, "cells": paper_cells(row)} for row in beside_paper(board).to_dict("records")]
+    titles = [TITLES[name] for name in MEASURES]
+    return {"legend": paper_legend(board), "titles": titles, "kinds": KINDS, "lines": lines}
+
+
 def _audits(board: Board) -> list[Column]:
     """Return a column for each audit that the board's frame has."""
     return [
@@ -299,6 +326,7 @@ def _audits(board: Board) -> list[Column]:
 
 
 def _sizes(board: Board) -> list[int]:
+    """Return the numbers of forgotten domains of which there is a run."""
     return sorted(set(board.frame["forget"]))
 
 

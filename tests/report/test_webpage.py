@@ -14,6 +14,7 @@ import pytest
 from adu_bench.metrics import measures
 from adu_bench.metrics.measures import UP, Metric
 from adu_bench.report.board import Board, by_size, make_board
+from adu_bench.report.claims import claims_of
 from adu_bench.report.webpage import web_page
 from adu_bench.runner.plan import Plan, PlannedRun
 from adu_bench.store import Store
@@ -197,3 +198,36 @@ def test_audits_become_columns_where_there_are_any(boards, monkeypatch):
     assert ">relearning<" in text
     assert "Accuracy &lt;after&gt; relearning" in text
     assert len(re.findall(r">\s*12\.5\s*<", text)) == 2  # in the table, and in the details
+
+
+def test_empty_cells_say_why(boards):
+    (row,) = (row for row in boards[0].sizes[2].rows if row.method == "late")
+    assert row.h_mean is None
+    reasons = [element.attributes.get("title") for element in read(web_page(boards[:1], {}))]
+    assert "none of its runs counts" in reasons
+    assert "too few tasks for an interval" in reasons
+
+
+def test_rows_say_how_far_they_were_checked_and_what_they_claim(boards):
+    board = boards[1]
+    assert "verified" not in web_page([board], {})
+    first, *others = board.rows
+    checked = replace(first, state="verified", claimed_mem=0.5, claimed_for=0.25, claimed_h=0.375)
+    text = web_page([replace(board, rows=(checked, *others))], {})
+    states = [element.text.strip() for element in read(text) if element.attributes.get("class") == "state"]
+    assert states == ["verified"]
+    assert "Mem 50.00, For 25.00, mean of H 37.50; the table shows what the predictions give" in text
+    assert "every number was scored again" in text
+
+
+def test_the_papers_claims_stand_apart_without_rank(boards):
+    named = replace(boards[0], suite="officehome")
+    text = web_page([named], {})
+    after = text.split("The paper's numbers beside these")[1]
+    assert rows(after.partition("</details>")[0]) == []
+    cells = [element.text.strip() for element in read(after) if element.tag == "td"]
+    (claim,) = (claim for claim in claims_of("officehome") if (claim.method, claim.forget) == ("adu", 1))
+    own = by_size(boards[0]).set_index(["method", "forget"]).loc[("adu", 1)]
+    assert f"{100 * claim.mem:.1f}" in cells
+    assert f"{100 * (own['mem'] - claim.mem):+.1f}" in cells
+    assert "The paper's numbers" not in web_page(boards, {})
