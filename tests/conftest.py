@@ -6,8 +6,9 @@ import os
 import tempfile
 from pathlib import Path
 
-# Set before anything of the project is imported, so that no test reads or fills the user's cache.
+# Set before anything of the project is imported, so that no test reads or fills the user's folders.
 os.environ["ADU_BENCH_CACHE"] = tempfile.mkdtemp(prefix="adu-bench-cache-")
+os.environ["ADU_BENCH_DATA"] = tempfile.mkdtemp(prefix="adu-bench-data-")
 
 import numpy as np
 import pandas as pd

@@ -53,13 +53,14 @@ def _methods(options: Any) -> list[dict[str, Any]]:
 
 
 def _suites(_options: Any) -> list[dict[str, Any]]:
+    from adu_bench.data.sources import outline
     from adu_bench.suites import load_suite, suite_names
 
     suites = [load_suite(name) for name in suite_names()]
     return [
         {
             "name": suite.name,
-            "state": "ok",
+            "state": "ok" if outline(suite.dataset).ready else "data missing",
             "tasks": len(suite.forget),
             "seeds": list(suite.seeds),
             "summary": f"{suite.title} ({len(suite.forget)} tasks x {len(suite.seeds)} seeds)",
@@ -71,15 +72,16 @@ def _suites(_options: Any) -> list[dict[str, Any]]:
 def _tasks(options: Any) -> list[dict[str, Any]]:
     from adu_bench.suites import load_suite
 
+    suite = load_suite(options.suite)
     return [
         {
-            "name": task.name,
+            "name": "+".join(forget),
             "state": "ok",
-            "forget": task.forget,
-            "retain": task.retain,
-            "summary": f"forget {', '.join(task.forget)}; keep {', '.join(task.retain)}",
+            "forget": forget,
+            "retain": suite.retain(forget),
+            "summary": f"forget {', '.join(forget)}; keep {', '.join(suite.retain(forget))}",
         }
-        for task in load_suite(options.suite).tasks()
+        for forget in suite.forget
     ]
 
 

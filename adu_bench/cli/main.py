@@ -12,6 +12,7 @@ from adu_bench import __version__
 from adu_bench.cli import (
     bench,
     check,
+    data,
     doctor,
     leaderboard,
     listing,
@@ -40,6 +41,7 @@ COMMANDS = {
     "check": check,
     "bench": bench,
     "doctor": doctor,
+    "data": data,
 }
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -79,3 +80,41 @@ def _bars(console: Any, total: int) -> Iterator[Listener]:
 
         yield listen
     sys.stdout.flush()
+
+
+@contextmanager
+def steps() -> Iterator[Callable[[str], Callable[[int, int], None]]]:
+    """Yield what starts a step of a name and returns what to call with how much is done, and of how much.
+
+    A terminal shows a bar a step; elsewhere there is a line at every tenth of a step that takes longer than a moment.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _Tenths
+        return
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+
+        def start(name: str) -> Callable[[int, int], None]:
+            task = progress.add_task(name, total=None)
+            return lambda done, total: progress.update(task, completed=done, total=total)
+
+        yield start
+
+
+class _Tenths:
+    """Prints a line at every tenth of a step, but not for a step of a moment."""
+
+    MOMENT = 2.0
+
+    def __init__(self, name: str) -> None:
+        self.name, self.begun, self.tenth = name, time.monotonic(), 0
+
+    def __call__(self, done: int, total: int) -> None:
+        tenth = 10 * done // max(total, 1)
+        if tenth > self.tenth and time.monotonic() - self.begun > self.MOMENT:
+            self.tenth = tenth
+            print(f"{self.name}: {done:,} of {total:,}", file=sys.stderr, flush=True)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from adu_bench.cli.common import catalogue_of, from_option
 from adu_bench.core.errors import unknown
+
+if TYPE_CHECKING:
+    from adu_bench.suites import Suite
 
 
 def options(parser: Any) -> None:
@@ -18,12 +22,13 @@ def options(parser: Any) -> None:
 def run(options: Any) -> int:
     """Print what is known about the name."""
     from adu_bench.suites import suite_names
+    from adu_bench.suites.suite import PATTERN
 
     catalogue = catalogue_of(options)
     name = options.name
     if name in catalogue.presets:
         _method(*catalogue.presets[name])
-    elif name in suite_names() or name.endswith((".yaml", ".yml")):
+    elif name in (*suite_names(), PATTERN) or name.endswith((".yaml", ".yml")):
         _suite(name, options.figure)
     else:
         raise unknown("method or suite", name, [*catalogue.presets, *suite_names()])
@@ -43,8 +48,7 @@ def _method(preset: Any, entry: Any) -> None:
 
 
 def _suite(name: str, figure: str) -> None:
-    from adu_bench.data.index import task_rows
-    from adu_bench.data.sources import open_source
+    from adu_bench.data.sources import open_source, outline
     from adu_bench.suites import load_suite
 
     suite = load_suite(name)
@@ -54,11 +58,15 @@ def _suite(name: str, figure: str) -> None:
         data_figure(suite).savefig(figure, dpi=150)
         print(f"wrote {figure}")
         return
-    source = open_source(suite.dataset)
     print(f"{suite.name}: {suite.title}")
-    print(f"  data: {source.name}, hash {suite.data_hash}")
-    if source.attribution:
-        print(f"  pictures: {source.attribution}")
+    ready = outline(suite.dataset).ready
+    if ready:
+        print(f"  data: {suite.dataset}, hash {suite.data_hash}")
+    else:
+        print(f"  data: {suite.dataset}, missing: adu-bench data where {suite.dataset} says how to get it, then")
+        print(f"    adu-bench data prepare {suite.dataset} --from FOLDER")
+    if ready and open_source(suite.dataset).attribution:
+        print(f"  pictures: {open_source(suite.dataset).attribution}")
     print(f"  classes ({len(suite.classes)}): {', '.join(suite.classes)}")
     print(f"  shots: {suite.shots} a (class, domain); seeds {', '.join(map(str, suite.seeds))}")
     print(f"  backbone: {suite.backbone}; batch {suite.training.batch}, {suite.training.precision}")
@@ -70,10 +78,39 @@ def _suite(name: str, figure: str) -> None:
     for study, sweeps in suite.studies.items():
         varied = ", ".join(f"{sweep.variable} of {', '.join(sweep.methods)}" for sweep in sweeps if sweep.variable)
         print(f"  study {study}: {varied or ', '.join(name for sweep in sweeps for name in sweep.methods)}")
-    rows = task_rows(source.index, suite.domains, suite.classes)
+    for sentence in suite.inferred:
+        print(f"  not stated by the paper: {sentence}")
+    for line in _counts(suite) if ready else _published(suite):
+        print(f"  {line}")
+    print(f"Tasks ({len(suite.forget)}):")
+    for domains in suite.forget:
+        print(f"  forget {', '.join(domains)}; keep {', '.join(suite.retain(domains))}")
+
+
+def _counts(suite: Suite) -> Iterator[str]:
+    """Count the pictures of each domain and pool, and name what was left out in preparing them."""
+    from adu_bench.data import prepared
+    from adu_bench.data.index import task_rows
+    from adu_bench.data.sources import open_source
+
+    rows = task_rows(open_source(suite.dataset).index, suite.domains, suite.classes)
     counts = rows.groupby(["domain", "pool"]).size().unstack(fill_value=0)
     for domain in suite.domains:
-        print(f"  {domain}: " + ", ".join(f"{counts.loc[domain, pool]} {pool}" for pool in counts.columns))
-    print(f"Tasks ({len(suite.forget)}):")
-    for task in suite.tasks():
-        print(f"  forget {', '.join(task.forget)}; keep {', '.join(task.retain)}")
+        yield f"{domain}: " + ", ".join(f"{counts.loc[domain, pool]:,} {pool}" for pool in counts.columns)
+    made = prepared.read(suite.dataset)
+    yield from made.notes if made else ()
+
+
+def _published(suite: Suite) -> Iterator[str]:
+    """Give the published counts of a data set that is not here."""
+    from adu_bench.data.prepare.description import describe
+
+    figures = describe(suite.dataset).figures
+    for domain in suite.domains:
+        pools = {
+            pool: sum(count for (where, _, which), count in figures.counts.items() if (where, which) == (domain, pool))
+            for pool in ("shots", "test", "")
+        }
+        words = {"shots": "training", "test": "test", "": "in all"}
+        known = ", ".join(f"{count:,} {words[pool]}" for pool, count in pools.items() if count)
+        yield f"{domain}: {known or 'not known'} (published)"

@@ -16,3 +16,9 @@ def cache_dir() -> Path:
     """Folder for decoded images and frozen features: ``ADU_BENCH_CACHE``, else the platform's cache folder."""
     chosen = os.environ.get("ADU_BENCH_CACHE")
     return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("adu-bench"))
+
+
+def data_dir() -> Path:
+    """Folder for prepared data sets: ``ADU_BENCH_DATA``, else the platform's data folder."""
+    chosen = os.environ.get("ADU_BENCH_DATA")
+    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_data_dir("adu-bench"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +13,13 @@ import pandas as pd
 from PIL import Image
 
 from adu_bench.core.errors import UserError, unknown
-from adu_bench.data import emoji, toy
+from adu_bench.data import emoji, prepared, toy
 from adu_bench.data.cache import cached
 from adu_bench.data.decode import BadPicture, decode, read
 from adu_bench.data.index import data_hash
 from adu_bench.data.pictures import Pictures
+from adu_bench.data.prepare.description import describe, described
+from adu_bench.data.prepared import Prepared
 from adu_bench.data.recipe import Recipe
 
 
@@ -141,9 +143,47 @@ _SOURCES = {
 }
 
 
-def source_names() -> tuple[str, ...]:
-    """Return the names of all data sets."""
+@dataclass(frozen=True)
+class Outline:
+    """What is known of a data set whether or not its pictures are here: enough to list what a suite would do.
+
+    Parameters
+    ----------
+    name
+        Name of the data set.
+    domains, classes
+        The domains in order; the class names, sorted.
+    ready
+        Whether its pictures are here.
+    """
+
+    name: str
+    domains: tuple[str, ...]
+    classes: tuple[str, ...]
+    ready: bool
+
+
+def drawn_names() -> tuple[str, ...]:
+    """Return the names of the data sets that need no preparation."""
     return tuple(_SOURCES)
+
+
+def outline(name: str) -> Outline:
+    """Return what is known of a data set by name.
+
+    Raises
+    ------
+    UserError
+        If there is none of that name.
+    """
+    if name in _SOURCES:
+        return Outline(name, _SOURCES[name].domains, _SOURCES[name].classes, True)
+    made = prepared.read(name)
+    if made is not None:
+        return Outline(name, made.domains, made.classes, True)
+    if name in described():
+        return Outline(name, tuple(describe(name).domains), describe(name).classes, False)
+    raise unknown("data set", name, {*_SOURCES, *described(), *prepared.prepared_names()})
 
 
 def open_source(name: str) -> Source:
@@ -152,8 +192,15 @@ def open_source(name: str) -> Source:
     Raises
     ------
     UserError
-        If there is none of that name.
+        If there is none of that name, or its pictures are not here.
     """
-    if name not in _SOURCES:
-        raise unknown("data set", name, _SOURCES)
-    return _SOURCES[name]
+    if name in _SOURCES:
+        return _SOURCES[name]
+    if not outline(name).ready:
+        raise prepared.not_prepared(name)
+    return _prepared(prepared.require(name))
+
+
+@cache
+def _prepared(made: Prepared) -> Source:
+    return Source(made.name, made.title, made.attribution, made.domains, made.read_index, root=made.root)

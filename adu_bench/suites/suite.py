@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from adu_bench.core.errors import unknown
+from adu_bench.core.errors import UserError, unknown
 from adu_bench.core.paths import RESOURCES
 from adu_bench.core.specs import Task, TrainingSpec, Value
+from adu_bench.data import prepared
 from adu_bench.data.index import data_hash, task_rows
-from adu_bench.data.sources import open_source
+from adu_bench.data.prepare.description import described
+from adu_bench.data.sources import open_source, outline
 from adu_bench.suites.document import Document
 
 FOLDER = RESOURCES / "suites"
+PATTERN = "folder"
+"""The suite that somebody's own prepared pictures run as, under their own name."""
 PRECISIONS = ("fp32", "bf16", "fp16")
 
 
@@ -75,6 +79,8 @@ class Suite:
         Forget sets of a complete block for groups of methods that run on fewer tasks than the suite has.
     studies
         Named sweeps, see `Sweep`.
+    inferred
+        What is not stated by the paper that the suite follows.
     """
 
     name: str
@@ -93,6 +99,7 @@ class Suite:
     settings: Mapping[str, Mapping[str, Value]]
     blocks: Mapping[str, tuple[tuple[str, ...], ...]]
     studies: Mapping[str, tuple[Sweep, ...]]
+    inferred: tuple[str, ...] = ()
 
     @cached_property
     def data_hash(self) -> str:
@@ -106,10 +113,37 @@ class Suite:
             for forget in self.forget
         ]
 
+    def retain(self, forget: Sequence[str]) -> tuple[str, ...]:
+        """Return the domains that a task keeps."""
+        return tuple(domain for domain in self.domains if domain not in forget)
+
+    def with_sizes(self, sizes: Sequence[int]) -> Suite:
+        """Return the suite with all forget sets of so many domains instead of its own.
+
+        Raises
+        ------
+        UserError
+            If no domain would be forgotten, or none kept.
+        """
+        wrong = [size for size in sizes if not 0 < size < len(self.domains)]
+        if wrong or not sizes:
+            raise UserError(
+                f"No task of '{self.name}' forgets {wrong[0] if wrong else 'no'} of {len(self.domains)} domains.",
+                "A task forgets at least one domain and keeps at least one.",
+                f"Give sizes from 1 to {len(self.domains) - 1}.",
+            )
+        forget = tuple(subset for size in sorted(set(sizes)) for subset in combinations(self.domains, size))
+        return replace(self, forget=forget)
+
+
+def shipped_names() -> tuple[str, ...]:
+    """Return the names of the shipped suites."""
+    return tuple(sorted({path.stem for path in FOLDER.glob("*.yaml")} - {PATTERN}))
+
 
 def suite_names() -> tuple[str, ...]:
-    """Return the names of the shipped suites."""
-    return tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
+    """Return the names of the shipped suites, and of people's own prepared data sets, which are suites as well."""
+    return (*shipped_names(), *(name for name in prepared.prepared_names() if name not in described()))
 
 
 def load_suite(name: str) -> Suite:
@@ -120,26 +154,35 @@ def load_suite(name: str) -> Suite:
     UserError
         If there is no such suite, or its file is malformed; the line is named.
     """
+    if name == PATTERN:
+        raise UserError(
+            f"'{PATTERN}' is the pattern of suites on pictures of your own.",
+            "It has no pictures itself.",
+            "adu-bench data prepare my-photos --from FOLDER, and then --suite my-photos.",
+        )
     path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
-    if not path.is_file():
+    if path.is_file():
+        return _read(Document.read(path), path.stem)
+    if name not in suite_names():
         raise unknown("suite", name, suite_names())
-    return _read(Document.read(path), path.stem)
+    pattern = Document.read(FOLDER / f"{PATTERN}.yaml")
+    pattern.values |= {"title": prepared.require(name).title, "dataset": name}
+    return _read(pattern, name)
 
 
 def _read(document: Document, name: str) -> Suite:
     """Check each entry in turn; every error names the line that it is on."""
-    base = document.take("extends", str, None)
-    if base is not None:
+    while (base := document.take("extends", str, None)) is not None:
         document = Document.read(FOLDER / f"{base}.yaml", below=document)
-    source = open_source(document.take("dataset", str))
-    domains = _domains(document, source.domains)
+    data = outline(document.take("dataset", str))
+    domains = _domains(document, data.domains)
     suite = Suite(
         name=name,
         title=document.take("title", str),
-        dataset=source.name,
+        dataset=data.name,
         template=_template(document),
         domains=domains,
-        classes=_classes(document, source.classes),
+        classes=_classes(document, data.classes),
         forget=_forget(document, "forget", document.take("forget", (dict, list)), domains),
         shots=_at_least(document, "shots", 1),
         seeds=tuple(document.take_list("seeds", int)),
@@ -150,6 +193,7 @@ def _read(document: Document, name: str) -> Suite:
         settings=document.take("settings", dict, {}),
         blocks=_blocks(document, domains),
         studies=_studies(document),
+        inferred=tuple(document.take("inferred", list, [])),
     )
     document.finish()
     return suite

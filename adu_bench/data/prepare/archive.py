@@ -1,0 +1,114 @@
+"""Unpack archives that strangers made: nothing leaves the target folder, and a half-unpacked one is never used."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from adu_bench.core.errors import UserError
+from adu_bench.core.hashing import file_sha256
+from adu_bench.data.parallel import Progress
+
+ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz")
+
+
+@dataclass(frozen=True)
+class _Member:
+    name: str
+    size: int
+    open: Callable[[], IO[bytes] | None]
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file's name says that it is an archive that can be unpacked."""
+    return path.name.lower().endswith(ENDINGS)
+
+
+def unpack(archive: Path, folder: Path, progress: Progress) -> Path:
+    """Unpack an archive below a folder, in a place named by its content; what is there already is used.
+
+    Raises
+    ------
+    UserError
+        If it is damaged, names a place outside, holds links, or does not fit on the disk.
+    """
+    try:
+        target = folder / f"{archive.name.partition('.')[0]}-{file_sha256(archive)[:12]}"
+        if target.is_dir():
+            return target
+        temporary = target.with_suffix(".partial")
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        try:
+            with _members(archive) as members:
+                _write(archive, members, temporary, progress)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        temporary.rename(target)
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError, NotImplementedError, RuntimeError) as error:
+        raise UserError(
+            f"'{archive}' cannot be unpacked.", f"{type(error).__name__}: {error}.", "Fetch it again."
+        ) from error
+    except OSError as error:
+        raise UserError(
+            f"'{archive}' cannot be unpacked below '{folder}'.",
+            f"{type(error).__name__}: {error.strerror or error}.",
+            "Check the file, or set ADU_BENCH_DATA to a folder that you may write to.",
+        ) from error
+    return target
+
+
+@contextmanager
+def _members(archive: Path) -> Iterator[list[_Member]]:
+    if archive.name.lower().endswith(".zip"):
+        with zipfile.ZipFile(archive) as opened:
+            yield [
+                _Member(info.filename, info.file_size, lambda info=info: opened.open(info))  # type: ignore[misc]
+                for info in opened.infolist()
+                if not info.is_dir() and _ordinary(archive, info.filename, stat.S_ISLNK(info.external_attr >> 16))
+            ]
+    else:
+        with tarfile.open(archive) as opened:
+            yield [
+                _Member(info.name, info.size, lambda info=info: opened.extractfile(info))  # type: ignore[misc]
+                for info in opened.getmembers()
+                if not info.isdir() and _ordinary(archive, info.name, not info.isfile())
+            ]
+
+
+def _ordinary(archive: Path, name: str, odd: bool) -> bool:
+    """Refuse what would be written elsewhere, or is a link or device."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    if odd or path.is_absolute() or ".." in path.parts or ":" in name.partition("/")[0]:
+        raise UserError(
+            f"'{archive}' is not safe to unpack.",
+            f"Its entry '{name}' is {'a link or device' if odd else 'outside of the folder it is unpacked to'}.",
+            "Get the archive from its owners.",
+        )
+    return "__MACOSX" not in path.parts
+
+
+def _write(archive: Path, members: list[_Member], folder: Path, progress: Progress) -> None:
+    size, free = sum(member.size for member in members), shutil.disk_usage(folder).free
+    if size > free:
+        raise UserError(
+            f"'{archive}' does not fit below '{folder.parent}'.",
+            f"It holds {size / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free.",
+            "Set ADU_BENCH_DATA to a folder on a larger disk.",
+        )
+    for number, member in enumerate(members, start=1):
+        path = folder / member.name.replace("\\", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        source = member.open()
+        assert source is not None
+        with source, path.open("wb") as target:
+            shutil.copyfileobj(source, target)
+        progress(number, len(members))

@@ -1,0 +1,292 @@
+"""Prepare a data set: find its pictures, check them against what is published, split them, and write the index."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pandas as pd
+from filelock import FileLock
+
+from adu_bench.core.errors import UserError
+from adu_bench.core.hashing import file_sha256
+from adu_bench.core.paths import data_dir
+from adu_bench.data import prepared
+from adu_bench.data.decode import inspect_files
+from adu_bench.data.index import COLUMNS, data_hash
+from adu_bench.data.parallel import Progress, in_order, silent
+from adu_bench.data.prepare import archive
+from adu_bench.data.prepare.description import Description, describe, described
+from adu_bench.data.prepare.download import fetch
+from adu_bench.data.prepare.layout import Found, domain_folders, find_known, find_own
+from adu_bench.data.prepare.pools import assign, candidates
+from adu_bench.data.prepared import Prepared
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+SHOWN = 10
+"""Most names in a sentence; the rest is counted."""
+
+Steps = Callable[[str], Progress]
+"""Starts a step of a name, and returns what to call with how much is done, and of how much."""
+
+
+@dataclass(frozen=True)
+class Changes:
+    """How the files of a prepared data set differ from its index: names of pictures."""
+
+    missing: tuple[str, ...]
+    changed: tuple[str, ...]
+    count: int
+
+
+def prepare(
+    name: str,
+    place: Path | None,
+    *,
+    download: bool = False,
+    skip_bad: bool = False,
+    partial: bool = False,
+    steps: Steps = lambda step: silent,
+) -> Prepared:
+    """Prepare a data set; nothing is written unless all of it succeeds, except what was fetched and unpacked.
+
+    Parameters
+    ----------
+    name
+        A described data set, or the name that somebody's own data are to have.
+    place
+        Folder, archive or, for own data, index file; None with ``download``.
+    download
+        Fetch what the owners let anybody fetch.
+    skip_bad
+        Leave pictures that cannot be read out, and record them.
+    partial
+        Accept counts that differ from the published ones and listed pictures that are not there, and record that.
+    steps
+        Told of each step.
+
+    Raises
+    ------
+    UserError
+        If pictures are missing, cannot be read or cannot be split.
+    """
+    with _writable(name):
+        description = _description(name)
+        places = _places(description, place, download, steps)
+        found = find_known(places, description) if description.domains else find_own(places[0], description)
+        notes = [*description.notes, *_check(found, description, partial)]
+        rows = candidates(_named(found), description.most)
+        inspected = inspect_files(found.root, rows["path"].tolist(), progress=steps("reading pictures"))
+        rows = rows.assign(sha256=inspected["sha256"].to_numpy())
+        bad = (inspected["problem"] != "").to_numpy()
+        if bad.any() and not skip_bad:
+            raise _bad(rows["path"][bad], inspected["problem"][bad])
+        skipped = rows["image"][bad].tolist()
+        rows, dropped = assign(rows[~bad].drop_duplicates(["image", "pool", "sha256"]), description.split_state)
+        if dropped:
+            notes.append(f"{_counted(dropped, 'training picture')} left out, being held out as well: {_some(dropped)}.")
+        if skipped:
+            notes.append(f"{_counted(skipped, 'picture')} left out, being unreadable: {_some(skipped)}.")
+        index = _index(rows, found.domains)
+        made = Prepared(
+            name=name,
+            title=description.title,
+            attribution=". ".join(part for part in (description.licence, description.home) if part),
+            domains=found.domains,
+            classes=tuple(sorted(rows["label"].unique())),
+            root=found.root.absolute(),
+            data_hash=data_hash(index),
+            layout=_layout(found, description),
+            skipped=tuple(skipped),
+            dropped=tuple(dropped),
+            notes=tuple(notes),
+        )
+        prepared.write(made, index)
+    return made
+
+
+def verify(name: str, steps: Steps) -> Changes:
+    """Hash every picture of a prepared data set again.
+
+    Raises
+    ------
+    UserError
+        If the data set is not prepared.
+    """
+    made = prepared.require(name)
+    index = made.read_index()
+    progress = steps("reading pictures")
+    found = []
+    for sha256 in in_order(lambda path: _hash(made.root / path), index["path"]):
+        found.append(sha256)
+        progress(len(found), len(index))
+    missing = np.array(found) == ""
+    changed = ~missing & (np.array(found) != index["sha256"].to_numpy())
+    return Changes(tuple(index["path"][missing]), tuple(index["path"][changed]), len(index))
+
+
+def _hash(path: Path) -> str:
+    try:
+        return file_sha256(path)
+    except OSError:
+        return ""
+
+
+@contextmanager
+def _writable(name: str) -> Iterator[None]:
+    """Hold the data set's lock, and say what to do where the data folder cannot be written."""
+    if not NAME.fullmatch(name):
+        raise UserError(
+            f"'{name}' cannot be the name of a data set.",
+            "It becomes a folder and part of results.",
+            "Use lower-case letters, digits, '-', '_' and '.', for example my-photos.",
+        )
+    try:
+        data_dir().mkdir(parents=True, exist_ok=True)
+        with FileLock(data_dir() / f".{name}.lock"):
+            yield
+    except OSError as error:
+        raise UserError(
+            f"The data set '{name}' cannot be prepared.",
+            f"{type(error).__name__}: {error.strerror or error}{f' ({error.filename})' if error.filename else ''}.",
+            f"Check that path; data sets are written below '{data_dir()}', or where ADU_BENCH_DATA says.",
+        ) from error
+
+
+def _description(name: str) -> Description:
+    return describe(name) if name in described() else Description(name, f"'{name}', pictures of your own")
+
+
+def _places(description: Description, place: Path | None, download: bool, steps: Steps) -> list[Path]:
+    """Return the folders to look in, after fetching and unpacking."""
+    places, archives = [], []
+    unpacked = data_dir() / description.name / "pictures"
+    if download:
+        if not description.downloads:
+            raise UserError(
+                f"'{description.name}' cannot be fetched by itself.",
+                "Its owners ask for a form or a licence, or publish no checksum.",
+                f"`adu-bench data where {description.name}` says how to get it.",
+            )
+        folder = data_dir() / description.name / "downloads"
+        places.append(folder)
+        for file in description.downloads:
+            fetched = fetch(file, folder, steps(f"fetching {file.name}"))
+            archives += [fetched] if archive.is_archive(fetched) else []
+    if place is not None:
+        if not place.exists():
+            raise UserError(f"There is no '{place}'.", "Pictures are read from there.", "Check the path after --from.")
+        if place.is_file() and archive.is_archive(place):
+            archives.append(place)
+        elif place.is_dir() and description.domains:
+            places.append(place)
+            archives += _packed(place, description)
+        else:
+            places.append(place)
+    return places + [archive.unpack(path, unpacked, steps(f"unpacking {path.name}")) for path in archives]
+
+
+def _packed(place: Path, description: Description) -> list[Path]:
+    """Return the archives of a folder that hold what is not there unpacked."""
+    names = {path.name: path for path in sorted(place.iterdir()) if path.name in description.archives}
+    there = domain_folders([place], description)
+    if len(there) == len(description.domains):
+        names = {name: path for name, path in names.items() if name.startswith("splits")}
+    return [path for name, path in names.items() if name.partition(".")[0] not in there]
+
+
+def _named(found: Found) -> pd.DataFrame:
+    """Name pictures alike for everybody: domain, class and file, wherever they lie."""
+    rows = found.rows
+    files = rows["path"].map(lambda path: PurePosixPath(path).name)
+    return rows.assign(image=rows["domain"] + "/" + rows["label"] + "/" + files)
+
+
+def _check(found: Found, description: Description, partial: bool) -> list[str]:
+    """Compare with the published figures; return what differs where that is accepted.
+
+    Raises
+    ------
+    UserError
+        If something differs and ``partial`` is false.
+    """
+    differs = _differences(found, description)
+    if found.missing:
+        differs.append(f"{_counted(found.missing, 'listed picture')} not there: {_some(found.missing)}")
+    if not differs:
+        return []
+    figures = description.figures
+    comparable = not figures.layout or figures.layout == found.layout
+    if not partial and (comparable or found.missing):
+        raise UserError(
+            f"'{description.name}' is not as it was published.",
+            "\n".join(f"{sentence}." for sentence in differs),
+            "Complete it, or take it as it is with --partial, which results will show by their data hash.",
+        )
+    counted = f" ({figures.source})" if figures.source else ""
+    short = [re.sub(r" \(.*\)", "", sentence) for sentence in differs]
+    return [f"Differs from what is published{counted}: {'; '.join(short)}."]
+
+
+def _differences(found: Found, description: Description) -> list[str]:
+    """Say how counts differ from the published ones, a sentence a domain and pool."""
+    here = found.rows.groupby(["domain", "label", "pool"]).size().rename("count").reset_index()
+    differs = []
+    wanted: dict[tuple[str, str], dict[str, int]] = {}
+    for (domain, label, pool), count in description.figures.counts.items():
+        wanted.setdefault((domain, pool), {})[label] = count
+    for (domain, pool), counts in wanted.items():
+        part = here[(here["domain"] == domain) & ((here["pool"] == pool) | (pool == ""))]
+        found_here = part.groupby("label")["count"].sum().to_dict() | {"": part["count"].sum()}
+        wrong = {label: count for label, count in counts.items() if found_here.get(label, 0) != count}
+        if wrong:
+            what = " ".join(word for word in (domain, {"shots": "training"}.get(pool, pool)) if word)
+            classes = [f"{label} {found_here.get(label, 0):,} of {count:,}" for label, count in wrong.items() if label]
+            differs.append(
+                f"{what}: {found_here['']:,} pictures instead of {sum(counts.values()):,}"
+                + (f" ({_some(classes)})" if classes else "")
+            )
+    absent = [label for label in description.classes if label not in set(found.rows["label"])]
+    if absent:
+        differs.append(f"no picture of {_counted(absent, 'class')}: {_some(absent)}")
+    return differs
+
+
+def _index(rows: pd.DataFrame, domains: tuple[str, ...]) -> pd.DataFrame:
+    """Order the index alike for everybody, since shots are drawn by position, and make names unique."""
+    again = rows["image"].duplicated(keep=False)
+    rows = rows.assign(image=rows["image"].where(~again, rows["image"] + "~" + rows["sha256"].str[:8]))
+    order = pd.Categorical(rows["domain"], categories=domains, ordered=True)
+    rows = rows.assign(order=order).sort_values(["order", "label", "image"], ignore_index=True)
+    return rows[[*COLUMNS, "path"]]
+
+
+def _layout(found: Found, description: Description) -> str:
+    split = "as published" if found.layout in ("lists", "split folders") else "a fifth for test, by content"
+    if description.split_state and found.layout != "lists":
+        split += f"; {', '.join(description.split_state)} by scikit-learn's stratified split"
+    return f"{found.layout}; {split}"
+
+
+def _bad(paths: pd.Series, problems: pd.Series) -> UserError:
+    lines = [f"{path}: {problem}" for path, problem in zip(paths, problems, strict=True)]
+    return UserError(
+        f"{_counted(lines, 'picture')} cannot be read.",
+        "\n".join(lines),
+        "Replace them, or leave them out with --skip-bad, which results will show by their data hash.",
+    )
+
+
+def _counted(things: object, noun: str) -> str:
+    number = len(things)  # type: ignore[arg-type]
+    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else plural}"
+
+
+def _some(names: list[str] | tuple[str, ...]) -> str:
+    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more

@@ -1,0 +1,319 @@
+"""Find a data set's pictures: class folders, split folders, lists of paths, or an index file of somebody's own."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+
+from adu_bench.core.errors import UserError
+from adu_bench.data.prepare.description import Description, plain
+
+PICTURES = re.compile(r"\.(jpe?g|jpe|jfif|png|bmp|gif|webp|tiff?|p[pgb]m|avif|heic|jp2)$", re.IGNORECASE)
+"""Endings of files that should be pictures; whether they are is found out when they are read."""
+DEPTH = 3
+"""How far below the given folder the folders of domains are looked for."""
+COLUMNS = ["path", "domain", "label", "pool"]
+
+
+@dataclass(frozen=True)
+class Found:
+    """The pictures of a data set on disk.
+
+    Parameters
+    ----------
+    root
+        Folder that the paths are relative to.
+    rows
+        One row a picture: path, domain, label, pool (empty where nothing says it).
+    domains
+        The domains in order.
+    layout
+        ``folders``, ``split folders``, ``lists`` or ``index``.
+    missing
+        Paths that a list or index names and that are not there.
+    """
+
+    root: Path
+    rows: pd.DataFrame
+    domains: tuple[str, ...]
+    layout: str
+    missing: tuple[str, ...] = ()
+
+
+def find_known(places: Sequence[Path], description: Description) -> Found:
+    """Find the pictures of a described data set.
+
+    Parameters
+    ----------
+    places
+        Folders to look in.
+    description
+        Says which folders and lists there should be.
+
+    Raises
+    ------
+    UserError
+        If a domain or a needed list is not there, or is there twice.
+    """
+    folders = domain_folders(places, description)
+    absent = [domain for domain in description.domains if domain not in folders]
+    if absent:
+        wanted = "; ".join(f"{domain} in a folder '{description.domains[domain][0]}/'" for domain in absent)
+        raise UserError(
+            f"{len(absent)} of the {len(description.domains)} domains of '{description.name}' are not in "
+            f"{_named(places)}: {', '.join(absent)}.",
+            f"Looked for {wanted}, with class folders or split folders ({', '.join(description.splits)}) in it.",
+            f"`adu-bench data where {description.name}` says how to get them.",
+        )
+    root = Path(os.path.commonpath(list(folders.values())))
+    parts = [_frame(folder, root, domain, description) for domain, folder in folders.items()]
+    rows = pd.concat(parts, ignore_index=True)
+    domains = tuple(description.domains)
+    lists = _lists(places, description)
+    if lists:
+        chosen, missing = _listed(rows, lists, description)
+        return Found(root, chosen, domains, "lists", missing)
+    if description.lists == "needed":
+        where = f" in a folder {description.lists_in}/" if description.lists_in else ""
+        first, split = next(iter(description.domains)), next(iter(description.splits))
+        raise UserError(
+            f"The lists of '{description.name}' are not in {_named(places)}.",
+            f"They say which pictures are for training and for test: {first}_{split}.txt and so on{where}.",
+            f"`adu-bench data where {description.name}` says how to get them.",
+        )
+    return Found(root, rows, domains, "split folders" if (rows["pool"] != "").any() else "folders")
+
+
+def domain_folders(places: Sequence[Path], description: Description) -> dict[str, Path]:
+    """Return the folders of the domains that are there, in the order of domains.
+
+    Raises
+    ------
+    UserError
+        If a domain is there twice.
+    """
+    known = {
+        tuple(map(plain, folder.split("/"))): domain
+        for domain, folders in description.domains.items()
+        for folder in folders
+    }
+    found: dict[str, list[Path]] = {}
+    for folder in (below for place in places for below in _below(place)):
+        parts = tuple(map(plain, folder.parts))
+        domains = {domain for wanted, domain in known.items() if parts[-len(wanted) :] == wanted}
+        if domains and _holds_classes(folder, description):
+            found.setdefault(domains.pop(), []).append(folder)
+    for domain, folders in found.items():
+        if len(folders) > 1:
+            raise UserError(
+                f"The domain '{domain}' was found {len(folders)} times.",
+                f"It is in {', '.join(map(str, folders))}.",
+                "Give the folder that holds one copy with --from.",
+            )
+    return {domain: found[domain][0] for domain in description.domains if domain in found}
+
+
+def find_own(place: Path, description: Description) -> Found:
+    """Find somebody's own pictures: ``root/<domain>/<class>/*``, with or without split folders, or an index file.
+
+    Raises
+    ------
+    UserError
+        If the folders or the index do not name at least two domains and two classes.
+    """
+    found = _index(place, description) if place.is_file() else _own_folders(place, description)
+    for kind in ("domain", "label"):
+        names = sorted(found.rows[kind].unique())
+        if len(names) < 2:
+            word = "class" if kind == "label" else kind
+            raise UserError(
+                f"'{place}' has {'one ' + word if names else 'no ' + word}{f' ({names[0]})' if names else ''}.",
+                "Unlearning forgets some domains and keeps others, on at least two classes.",
+                "Arrange the pictures as FOLDER/<domain>/<class>/*, or name path, domain and class in a CSV file.",
+            )
+    return found
+
+
+def _own_folders(place: Path, description: Description) -> Found:
+    while True:
+        domains = [folder for folder in _folders(place) if _folders(folder)]
+        inner = _folders(domains[0]) if len(domains) == 1 else []
+        # An archive often adds a folder around everything.
+        if not inner or not any(_folders(folder) for folder in inner):
+            break
+        if all(plain(folder.name) in description.splits for folder in inner):
+            break
+        place = domains[0]
+    parts = [_frame(folder, place, folder.name, description) for folder in domains]
+    rows = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
+    layout = "split folders" if (rows["pool"] != "").any() else "folders"
+    return Found(place, rows, tuple(folder.name for folder in domains), layout)
+
+
+def _index(path: Path, description: Description) -> Found:
+    """Read a CSV or Parquet file with the columns path, domain, class (or label) and perhaps split (or pool)."""
+    try:
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=str)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"'{path}' cannot be read as a table.",
+            f"{type(error).__name__}: {' '.join(str(error).split())[:200]}.",
+            "Give a .csv or .parquet file with the columns path, domain and class.",
+        ) from error
+    table = table.rename(columns={"class": "label", "split": "pool"})
+    absent = [column for column in ("path", "domain", "label") if column not in table]
+    if absent:
+        raise UserError(
+            f"'{path}' has no column {' and none '.join(absent)}.",
+            f"It has: {', '.join(map(str, table.columns))}.",
+            "Name the columns path, domain, class and, if there is a split, split.",
+        )
+    if "pool" not in table:
+        table["pool"] = ""
+    if table[["path", "domain", "label"]].isna().any(axis=None) or table["path"].duplicated().any():
+        raise UserError(
+            f"'{path}' has empty or repeated entries.",
+            "Every row names one picture, its domain and its class.",
+            "Fill or remove these rows.",
+        )
+    rows = table[COLUMNS].fillna("").astype(str)
+    pools = {split: description.splits.get(plain(split), "") for split in rows["pool"].unique()}
+    for split, pool in pools.items():
+        if split and not pool:
+            raise UserError(
+                f"'{path}' has a split '{split}'.",
+                f"Known are: {', '.join(description.splits)}.",
+                "Rename it, or leave the column out for a split by content.",
+            )
+    full = [path.parent.absolute() / name for name in rows["path"]]
+    there = [one.is_file() for one in full]
+    root = Path(os.path.commonpath([one.parent for one in full]))
+    rows = rows.assign(pool=rows["pool"].map(pools), path=[os.path.relpath(one, root) for one in full])
+    missing = tuple(str(one) for one, ok in zip(full, there, strict=True) if not ok)
+    return Found(root, rows[there].reset_index(drop=True), tuple(sorted(rows["domain"].unique())), "index", missing)
+
+
+def _named(places: Sequence[Path]) -> str:
+    return " or ".join(f"'{place}'" for place in places)
+
+
+def _folders(folder: Path) -> list[Path]:
+    """Return the folders in a folder, sorted, without hidden ones."""
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith((".", "__MACOSX"))]
+    return [folder / name for name in sorted(names)]
+
+
+def _files(folder: Path) -> list[str]:
+    """Return the names of the pictures in a folder, sorted, without hidden ones."""
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if not entry.name.startswith(".")]
+    return sorted(name for name in names if PICTURES.search(name))
+
+
+def _below(place: Path) -> Iterator[Path]:
+    """Yield a folder and those below it, nearest first, but not below a folder of many classes."""
+    level = [place.absolute()]
+    for depth in range(DEPTH + 1):
+        yield from level
+        if depth < DEPTH:
+            below = [_folders(folder) for folder in level]
+            level = [folder for folders in below if len(folders) <= 100 for folder in folders]
+
+
+def _holds_classes(folder: Path, description: Description) -> bool:
+    return any(description.label(inner.name) for inner in _folders(folder)) or bool(_split_folders(folder, description))
+
+
+def _split_folders(folder: Path, description: Description) -> dict[Path, str]:
+    """Return the split folders and their pools; DomainNet's class ``train`` is none, as it holds no classes."""
+    return {
+        inner: description.splits[plain(inner.name)]
+        for inner in _folders(folder)
+        if plain(inner.name) in description.splits and any(_label(below.name, description) for below in _folders(inner))
+    }
+
+
+def _label(folder: str, description: Description) -> str | None:
+    return description.label(folder) if description.folders else folder.replace("_", " ").strip()
+
+
+def _frame(folder: Path, root: Path, domain: str, description: Description) -> pd.DataFrame:
+    """List the pictures of a domain."""
+    holders = _split_folders(folder, description) or {folder: ""}
+    rows = []
+    for holder, pool in holders.items():
+        for inner in _folders(holder):
+            label = _label(inner.name, description)
+            if label:
+                prefix = inner.relative_to(root).as_posix()
+                rows += [(f"{prefix}/{name}", domain, label, pool) for name in _files(inner)]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _lists(places: Sequence[Path], description: Description) -> dict[tuple[str, str], Path]:
+    """Return the lists by domain and pool; either every domain has some, or there are none at all."""
+    wanted = {
+        f"{plain(name)}_{split}": (domain, split)
+        for domain, folders in description.domains.items()
+        for name in (domain, *folders)
+        for split in description.splits
+    }
+    found: dict[tuple[str, str], Path] = {}
+    for path in (path for place in places for folder in _below(place) for path in sorted(folder.glob("*.txt"))):
+        inside = plain(path.parent.name)
+        key = wanted.get(plain(path.stem))
+        if key is None or inside == plain(description.not_lists_in or "-"):
+            continue
+        if description.lists_in and inside != plain(description.lists_in):
+            continue
+        if key in found and found[key].read_bytes() != path.read_bytes():
+            raise UserError(
+                f"There are two different lists '{path.name}'.",
+                f"'{found[key]}' and '{path}' disagree on what is for training.",
+                "Remove the one that you do not mean.",
+            )
+        found.setdefault(key, path)
+    absent = [domain for domain in description.domains if domain not in {listed for listed, _ in found}]
+    if found and absent:
+        raise UserError(
+            f"There are no lists for {', '.join(absent)}.",
+            f"Other domains of '{description.name}' have them.",
+            f"`adu-bench data where {description.name}` says how to get them.",
+        )
+    return found
+
+
+def _listed(
+    rows: pd.DataFrame, lists: dict[tuple[str, str], Path], description: Description
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Return the listed pictures with their pools, and those that are not there.
+
+    The numbers in the lists are not used: two orders of Office-Home's classes are in circulation.
+    """
+    there = dict(zip(zip(rows["domain"], map(_tail, rows["path"]), strict=True), rows.index, strict=True))
+    positions, pools, missing = [], [], []
+    for (domain, split), path in lists.items():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            name = line.rsplit(maxsplit=1)[0].replace("\\", "/") if line.strip() else ""
+            folder = PurePosixPath(name).parent.name
+            if not name or description.label(folder) is None or name in description.ignored:
+                continue
+            position = there.get((domain, _tail(name)))
+            if position is None:
+                missing.append(name)
+            else:
+                positions.append(position)
+                pools.append(description.splits[split])
+    return rows.loc[positions].assign(pool=pools).reset_index(drop=True), tuple(missing)
+
+
+def _tail(path: str) -> tuple[str, str]:
+    """Return what names a picture within its domain in any layout: class folder and file."""
+    pure = PurePosixPath(path)
+    return plain(pure.parent.name), pure.name

@@ -1,0 +1,150 @@
+"""Prepared data sets: the index of somebody's pictures on this machine, and where these lie."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from adu_bench.core.errors import UserError
+from adu_bench.core.paths import data_dir
+from adu_bench.data.index import COLUMNS
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A prepared data set.
+
+    Parameters
+    ----------
+    name, title, attribution
+        Name in suites, one line for people, and whom to credit.
+    domains, classes
+        The domains in order; the class names, sorted.
+    root
+        Folder of the pictures.
+    data_hash
+        Digest of the whole index.
+    layout
+        How they were found, for people.
+    skipped
+        Pictures that were left out because they cannot be read.
+    dropped
+        Training pictures that were left out because the same picture is held out.
+    notes
+        What users should know, such as counts that differ from the published ones.
+    """
+
+    name: str
+    title: str
+    attribution: str
+    domains: tuple[str, ...]
+    classes: tuple[str, ...]
+    root: Path
+    data_hash: str
+    layout: str
+    skipped: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the data set's own files."""
+        return data_dir() / self.name
+
+    def read_index(self) -> pd.DataFrame:
+        """Return the index: image, domain, label, pool, sha256, and path relative to the root.
+
+        Raises
+        ------
+        UserError
+            If it is missing or damaged.
+        """
+        try:
+            index = pd.read_parquet(self.folder / "index.parquet")
+        except (OSError, ValueError) as error:
+            raise _damaged(self.name, error) from error
+        if list(index.columns) != [*COLUMNS, "path"]:
+            raise _damaged(self.name, ValueError(f"columns {', '.join(map(str, index.columns))}"))
+        return index
+
+
+def read(name: str) -> Prepared | None:
+    """Return a prepared data set; None where there is none of that name.
+
+    Raises
+    ------
+    UserError
+        If it is damaged, or was prepared by another version of adu-bench.
+    """
+    if not name or "/" in name or name.startswith("."):
+        return None
+    try:
+        values: dict[str, Any] = json.loads((data_dir() / name / "dataset.json").read_text(encoding="utf-8"))
+        if values.pop("format") != FORMAT:
+            raise ValueError(f"format {FORMAT} is wanted")
+        lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
+        return Prepared(**{**values, **lists, "root": Path(values["root"])})
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise _damaged(name, error) from error
+
+
+def require(name: str) -> Prepared:
+    """Return a prepared data set.
+
+    Raises
+    ------
+    UserError
+        If it is not prepared; says how to do that.
+    """
+    made = read(name)
+    if made is None:
+        raise not_prepared(name)
+    return made
+
+
+def not_prepared(name: str) -> UserError:
+    """Build the error for a data set whose pictures are not here."""
+    return UserError(
+        f"The data set '{name}' is not prepared.",
+        f"Its pictures are not part of adu-bench, and '{data_dir()}' has no index of them.",
+        f"adu-bench data prepare {name} --from FOLDER (`adu-bench data where {name}` says how to get them).",
+    )
+
+
+def prepared_names() -> tuple[str, ...]:
+    """Return the names of the prepared data sets."""
+    return tuple(sorted(path.parent.name for path in data_dir().glob("*/dataset.json")))
+
+
+def write(prepared: Prepared, index: pd.DataFrame) -> None:
+    """Write a prepared data set; one that is there is replaced, and at no time is a mixture of both to be read."""
+    folder = prepared.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    values = {"format": FORMAT, **asdict(prepared), "root": str(prepared.root)}
+    table, text = (folder / f".{name}.{os.getpid()}.tmp" for name in ("index", "dataset"))
+    try:
+        index.to_parquet(table, index=False)
+        text.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        (folder / "dataset.json").unlink(missing_ok=True)
+        table.replace(folder / "index.parquet")
+        text.replace(folder / "dataset.json")
+    finally:
+        table.unlink(missing_ok=True)
+        text.unlink(missing_ok=True)
+
+
+def _damaged(name: str, error: Exception) -> UserError:
+    return UserError(
+        f"The prepared data set '{name}' cannot be used.",
+        f"{type(error).__name__}: {error}.",
+        f"Prepare it again: adu-bench data prepare {name} --from FOLDER",
+    )
