@@ -19,8 +19,9 @@ from adu_bench.clip.prompts import VisualPrompts
 from adu_bench.core.seeds import derive
 from adu_bench.core.specs import RunSpec
 from adu_bench.registry import Catalogue, load_class
+from adu_bench.runner.batches import EVALUATION_BATCH
 from adu_bench.runner.evaluate import predict, to_device
-from adu_bench.runner.execute import EVALUATION_BATCH, TaskData, load_shared_backbone
+from adu_bench.runner.execute import TaskData, load_shared_backbone
 from adu_bench.suites import Suite
 from adu_bench.training.problem import Problem
 

@@ -197,15 +197,18 @@ def _stamp(path: Path) -> tuple[int, int] | None:
 
 
 def _journalled(log: io.BufferedRandom, wanted: set[str]) -> dict[str, tuple]:
-    """Read a journal and cut off a last line that a kill left unfinished."""
+    """Read a journal, and cut it off where it is damaged, as a kill may leave its last line."""
     log.seek(0)
     known, end = {}, 0
     for line in log:
+        try:
+            path, size, time, sha256, problem = json.loads(line)
+        except ValueError:
+            break
         if not line.endswith(b"\n"):
             break
         end += len(line)
-        path, *values = json.loads(line)
         if path in wanted:
-            known[path] = tuple(values)
+            known[path] = (size, time, sha256, problem)
     log.truncate(end)
     return known

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from adu_bench.clip.classifier import Classifier
 from adu_bench.core.errors import Diverged
+from adu_bench.runner.batches import in_batches
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def predict(
     images
         Test images.
     batch
-        Images a forward pass; has no influence on the result beyond rounding.
+        Images a forward pass, fewer where they do not fit; has no influence on the result beyond rounding.
     report
         Called with the share done, 0..1.
 
@@ -80,22 +81,29 @@ def predict(
     ------
     Diverged
         If a logit is NaN or infinite.
+    RunFailed
+        If a single image does not fit into the device's memory.
     """
     device = classifier.backbone.device
     needs_pixels = not classifier.image_side_frozen
-    columns: list[dict[str, np.ndarray]] = []
-    features: list[np.ndarray] = []
-    for start in range(0, len(images), batch):
-        part = slice(start, start + batch)
+
+    def one(part: slice) -> tuple[dict[str, np.ndarray], np.ndarray]:
         pictures = to_device(images.pixels, images.rows[part], device) if needs_pixels else None
         frozen = torch.from_numpy(images.frozen[part]).to(device)
         encoded = classifier.features(pictures, frozen)
         logits = classifier.classify(encoded, frozen).float()
         if not bool(torch.isfinite(logits).all()):
             raise Diverged("The classifier gave NaN or infinite logits on a test image.")
-        columns.append(_answers(logits, torch.from_numpy(images.labels[part]).to(device)))
-        features.append(encoded.float().cpu().numpy())
-        report(min(1.0, (start + batch) / len(images)))
+        return _answers(logits, torch.from_numpy(images.labels[part]).to(device)), encoded.float().cpu().numpy()
+
+    columns: list[dict[str, np.ndarray]] = []
+    features: list[np.ndarray] = []
+    done = 0
+    for column, encoded in in_batches(len(images), batch, device, one):
+        columns.append(column)
+        features.append(encoded)
+        done += len(encoded)
+        report(done / len(images))
     answers = {name: np.concatenate([column[name] for column in columns]) for name in columns[0]}
     frame = pd.DataFrame(
         {

@@ -8,7 +8,7 @@ import re
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from functools import lru_cache
 from importlib.metadata import version
@@ -31,12 +31,13 @@ from adu_bench.data.rows import Block, RowCache, keys_of
 from adu_bench.data.sampler import draw_shots
 from adu_bench.data.sources import open_source
 from adu_bench.registry import load_class
+from adu_bench.runner.batches import EVALUATION_BATCH, in_batches
+from adu_bench.runner.decoding import needed, of_pool
 from adu_bench.runner.evaluate import Images, predict, to_device
 from adu_bench.runner.plan import PlannedRun
 from adu_bench.store import Store
 from adu_bench.training.problem import Batch, Problem
 
-EVALUATION_BATCH = {"cpu": 128, "cuda": 1024}
 KEPT_FEATURES = 640
 """Test images whose features are kept for probes and t-SNE."""
 
@@ -128,7 +129,7 @@ class TaskData:
         self.pictures = source.pictures(backbone.recipe)
         self.features = frozen_features(backbone)
 
-    def prepare(self, seed: int, pools: Sequence[str] = ("validation", "test")) -> None:
+    def prepare(self, seed: int) -> None:
         """Decode and encode what a run needs and the cache lacks, so that nothing of it is left to a timed part.
 
         Raises
@@ -136,11 +137,11 @@ class TaskData:
         UserError
             If pictures cannot be used; it names all of them.
         """
-        self._ensure(needed(self.rows, self.task, seed, pools))
+        self._ensure(needed(self.rows, self.task, seed))
 
     def images(self, pool: str) -> Images:
         """Return the images of one pool."""
-        return self._images(_of_pool(self.rows, pool))
+        return self._images(of_pool(self.rows, pool))
 
     def problem(self, spec: RunSpec, record: Callable[[dict[str, float]], None], report: Report) -> Problem:
         """Build what the method sees: shots and validation images, and nothing of the test pool."""
@@ -177,14 +178,15 @@ class TaskData:
         self.features.ensure(keys, lambda which: self._encoded(positions[which], which), self._progress("encoding"))
         return keys
 
-    def _encoded(self, positions: np.ndarray, which: np.ndarray) -> Iterator[Block]:
-        """Yield the frozen features of pictures, batch by batch."""
-        batch = EVALUATION_BATCH[self.backbone.device.type]
-        places = self.pictures.places(positions)
-        for start in range(0, len(which), batch):
-            part = slice(start, start + batch)
-            images = to_device(self.pictures.rows, places[part], self.backbone.device)
-            yield which[part], self.backbone.image_features(images).cpu().numpy()
+    def _encoded(self, positions: np.ndarray, which: np.ndarray) -> Iterable[Block]:
+        """Return the frozen features of pictures, batch by batch."""
+        device, places = self.backbone.device, self.pictures.places(positions)
+
+        def one(part: slice) -> Block:
+            images = to_device(self.pictures.rows, places[part], device)
+            return which[part], self.backbone.image_features(images).cpu().numpy()
+
+        return in_batches(len(which), EVALUATION_BATCH[device.type], device, one)
 
     def _progress(self, doing: str) -> Progress:
         return lambda done, total: self.report(0.0, f"{doing} {done:,}/{total:,} pictures")
@@ -199,11 +201,6 @@ class TaskData:
             forget=torch.from_numpy(images.forget).to(device),
             frozen=torch.from_numpy(images.frozen).to(device),
         )
-
-
-def needed(rows: pd.DataFrame, task: Task, seed: int, pools: Sequence[str]) -> np.ndarray:
-    """Return the positions of the pictures that a run needs: its shots and whole pools, sorted, int64 (N,)."""
-    return np.unique(np.concatenate([draw_shots(rows, task, seed), *(_of_pool(rows, pool) for pool in pools)]))
 
 
 def frozen_features(backbone: Backbone) -> RowCache:
@@ -222,10 +219,6 @@ def frozen_features(backbone: Backbone) -> RowCache:
 def _feature_width(backbone: Backbone) -> int:
     side = backbone.recipe.size
     return backbone.image_features(torch.zeros(1, 3, side, side, device=backbone.device)).shape[1]
-
-
-def _of_pool(rows: pd.DataFrame, pool: str) -> np.ndarray:
-    return rows.index.to_numpy()[(rows["pool"] == pool).to_numpy()]
 
 
 def _save_features(path: Path, features: np.ndarray, task: Task) -> None:

@@ -18,8 +18,9 @@ from adu_bench.core.seeds import derive
 from adu_bench.core.specs import RunSpec, Value
 from adu_bench.metrics.measures import measure
 from adu_bench.registry import Choice, load_class
+from adu_bench.runner.batches import EVALUATION_BATCH
 from adu_bench.runner.evaluate import predict
-from adu_bench.runner.execute import EVALUATION_BATCH, TaskData, load_shared_backbone
+from adu_bench.runner.execute import TaskData, load_shared_backbone
 from adu_bench.suites import Suite
 
 TASKS = 2

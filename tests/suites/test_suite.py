@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import pytest
 
 from adu_bench.core.errors import UserError
+from adu_bench.core.hashing import digest
 from adu_bench.suites import load_suite, suite_names
 
 GOOD = """title: "A suite"
@@ -35,6 +38,21 @@ def test_the_emoji_suite_has_all_proper_subsets():
     assert len({task.forget for task in tasks}) == 14
     assert all(set(task.forget) | set(task.retain) == set(task.domains) for task in tasks)
     assert suite.seeds == (1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "pictures", "tasks"),
+    [
+        ("emoji", "7a2ef45eae27dc8c1031", "af27de5cd2919f9408ad"),
+        ("emoji-mini", "7a2ef45eae27dc8c1031", "224b4e6bef1a4cbf3082"),
+        ("toy", "b1f9d41d4277ea4a4b18", "c9a53d869f75ddd6946b"),
+    ],
+)
+def test_the_shipped_suites_keep_their_tasks(name, pictures, tasks):
+    """Committed rows and everybody's finished runs are named by these; whoever changes them on purpose says so here."""
+    suite = load_suite(name)
+    assert {task.data_hash for task in suite.tasks()} == {pictures}
+    assert digest([asdict(task) for task in suite.tasks()]) == tasks
 
 
 def test_the_mini_suite_is_part_of_the_whole():

@@ -1,0 +1,53 @@
+"""Work through images in batches as large as the device's memory allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import torch
+
+from adu_bench.core.errors import RunFailed
+
+EVALUATION_BATCH = {"cpu": 128, "cuda": 1024}
+"""Images a forward pass, where they fit."""
+
+Result = TypeVar("Result")
+
+_fitting: dict[str, int] = {}
+"""By device, the batch to which this process fell back when a larger one did not fit."""
+
+
+def in_batches(count: int, batch: int, device: torch.device, work: Callable[[slice], Result]) -> Iterator[Result]:
+    """Yield ``work(part)`` for consecutive parts of ``count`` images.
+
+    Where the device is out of memory, the part is halved and done again, and the process keeps to the smaller size.
+
+    Raises
+    ------
+    RunFailed
+        If a single image does not fit.
+    """
+    start = 0
+    while start < count:
+        stop = min(count, start + min(batch, _fitting.get(str(device), batch)))
+        try:
+            result = work(slice(start, stop))
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if stop - start == 1:
+                raise RunFailed(f"Not even one image fits into the memory of '{device}' at a time.") from error
+            _fitting[str(device)] = (stop - start) // 2
+        else:
+            yield result
+            start = stop
+            continue
+        # Only here are the frames gone that held the failed part's tensors.
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether an error says that memory ran out, on a GPU or in torch's allocator for the CPU."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
