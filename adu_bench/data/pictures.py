@@ -25,10 +25,10 @@ class Pictures:
     ----------
     name
         The data set.
+    names
+        What to call each picture that cannot be used, object, (N,).
     sha256
-        Digest of each picture's content; equal content is stored once, also across data sets.
-    path
-        Returns what to call a picture that cannot be used, given its position.
+        Digest of each picture's content, object, (N,); equal content is stored once, also across data sets.
     picture
         Returns a master picture, given its position; raises `BadPicture`.
     recipe
@@ -38,13 +38,13 @@ class Pictures:
     def __init__(
         self,
         name: str,
+        names: np.ndarray,
         sha256: np.ndarray,
-        path: Callable[[int], str],
         picture: Callable[[int], Image.Image],
         recipe: Recipe,
     ) -> None:
         self.name, self.recipe = name, recipe
-        self._sha256, self._path, self._picture = sha256, path, picture
+        self._names, self._sha256, self._picture = names, sha256, picture
         self._cache = RowCache(
             f"pixels/{recipe.size}-{recipe.interpolation}-{recipe.resize_mode}-{DECODING}",
             (recipe.size, recipe.size, 3),
@@ -100,7 +100,7 @@ class Pictures:
         with quiet():
             for place, position, made in zip(which, positions, in_order(self._made, positions), strict=True):
                 if isinstance(made, BadPicture):
-                    bad.append(f"  {self._path(position)}: {made}")
+                    bad.append(f"  {self._names[position]}: {made}")
                     continue
                 rows[len(done)] = made
                 done.append(place)

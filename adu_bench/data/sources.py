@@ -85,8 +85,8 @@ class Source:
         """
         if self.root is None:
             return Image.fromarray(self.pixels[position])
-        data = read(self.root / self.index["path"].iat[position])
-        if hashlib.sha256(data).hexdigest() != self.index["sha256"].iat[position]:
+        data = read(self.root / self._names[position])
+        if hashlib.sha256(data).hexdigest() != self._sha256[position]:
             raise BadPicture("not the file that was prepared")
         return decode(data)
 
@@ -104,9 +104,16 @@ class Source:
                 f"'{self.root}' is no folder.",
                 f"adu-bench data prepare {self.name} --from DIR",
             )
-        names = self.index["image" if self.root is None else "path"].to_numpy(object)
-        sha256 = self.index["sha256"].to_numpy(object)
-        return Pictures(self.name, sha256, lambda position: str(names[position]), self.master, recipe)
+        return Pictures(self.name, self._names, self._sha256, self.master, recipe)
+
+    @cached_property
+    def _names(self) -> np.ndarray:
+        """What to call each picture: its path where it is a file; object, (N,), as looking up a table is slow."""
+        return self.index["image" if self.root is None else "path"].to_numpy(object)
+
+    @cached_property
+    def _sha256(self) -> np.ndarray:
+        return self.index["sha256"].to_numpy(object)
 
     def _make(self) -> np.ndarray:
         assert self.draw is not None

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import platform
 import re
-import resource
-import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
@@ -22,6 +20,7 @@ from safetensors.numpy import save_file
 from adu_bench import __version__
 from adu_bench.clip.backbone import Backbone, load_backbone
 from adu_bench.core.hashing import digest
+from adu_bench.core.memory import peak_memory_mb
 from adu_bench.core.seeds import derive
 from adu_bench.core.specs import RunSpec, Task
 from adu_bench.data.decode import DECODING
@@ -232,8 +231,7 @@ def _peak_memory_mb(device: str) -> float:
     """Peak memory: of the device on a GPU, of the worker process so far on a CPU."""
     if device == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+    return peak_memory_mb()
 
 
 def _environment(device: str) -> dict[str, str]:

@@ -1,0 +1,12 @@
+"""How much memory this process took."""
+
+from __future__ import annotations
+
+import resource
+import sys
+
+
+def peak_memory_mb() -> float:
+    """Return the largest amount of memory that this process held so far, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
