@@ -1,4 +1,7 @@
-"""Measure the harness against the bare backbone: training and evaluation ratios."""
+"""Measure the harness against what it stands on: the bare backbone, or bare Pillow.
+
+A ratio is the bare time over the harness's.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,43 @@ import sys
 from typing import Any
 
 from adu_bench.cli.common import flag, suite_option
+from adu_bench.core.errors import UserError
 
 
 def options(parser: Any) -> None:
     """Add the command's options."""
     suite_option(parser)
     parser.add_argument("--rounds", type=int, default=7, metavar="N", help="interleaved rounds; the median counts")
+    parser.add_argument(
+        "--files", type=int, default=0, metavar="N", help="instead, index and cache N small picture files"
+    )
     flag(parser, "json", "print JSON")
 
 
 def run(options: Any) -> int:
     """Print the ratios."""
+    if options.files < 0:
+        raise UserError(f"--files {options.files} is below zero.", "It counts files.", "Try --files 10000.")
+    found = _files(options.files) if options.files else _backbone(options)
+    if options.json:
+        print(json.dumps(found, indent=1))
+        return 0
+    for name, value in found.items():
+        if isinstance(value, float):
+            digits = 3 if "ratio" in name else 1 if value < 100 else 0
+            print(f"{name:<36} {value:.{digits}f}")
+    return 0
+
+
+def _files(count: int) -> dict[str, Any]:
+    from adu_bench.cli.progress import steps
+    from adu_bench.data.speed import measure_files
+
+    with steps() as step:
+        return measure_files(count, step)
+
+
+def _backbone(options: Any) -> dict[str, Any]:
     from adu_bench.suites import load_suite
 
     suite = load_suite(options.suite)
@@ -27,9 +56,4 @@ def run(options: Any) -> int:
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     found = measure(suite, device, max(1, options.rounds), lambda text: print(text, file=sys.stderr, flush=True))
-    if options.json:
-        print(json.dumps({"device": device, "threads": torch.get_num_threads(), **found}, indent=1))
-    else:
-        for name, value in found.items():
-            print(f"{name:<36} {value:.3f}" if "ratio" in name else f"{name:<36} {value:.0f}")
-    return 0
+    return {"device": device, "threads": torch.get_num_threads(), **found}

@@ -81,12 +81,15 @@ def _check(options: Any) -> None:
 
 
 def _execute(plan: Any, out: Path, options: Any) -> Any:
-    from adu_bench.cli.progress import watch
+    from adu_bench.cli.progress import steps, watch
+    from adu_bench.runner.decoding import decode_needed
     from adu_bench.runner.executors import run_all
     from adu_bench.store import Store
 
     store = Store(out)
     store.require_writable()
+    with steps() as step:
+        decode_needed(plan.todo, step)
     with watch(len(plan.todo)) as listener:
         return run_all(
             plan.todo,

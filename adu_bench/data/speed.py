@@ -76,7 +76,7 @@ def measure_files(count: int, step: Callable[[str], Progress]) -> dict[str, floa
             found[f"{name}_ratio"] = ratio
         inspect_files(root, paths, progress=step("index in one go"))  # for the memory that it takes
         found["read_images_per_second"] = count / _reading(source, recipe, count)
-        return {**found, "files": count, "peak_memory_mb": peak_memory_mb()}
+        return {**found, "peak_memory_mb": peak_memory_mb()}
 
 
 @contextmanager
