@@ -19,8 +19,8 @@ DPI = 300
 """Of pictures in pixels; what is drawn in lines is stored as lines."""
 INK, QUIET, FAINT = "#1a1a1a", "#6b6b6b", "#d9d9d9"
 """Text and axes; what stands back; grids and guides."""
-SEQUENTIAL, DIVERGING = "cividis", "PuOr"
-"""Colour maps for amounts and for signed differences; both keep their order for colour-blind eyes and in grey."""
+SEQUENTIAL = "YlGnBu"
+"""Colour map for amounts: light to dark, so that it keeps its order for colour-blind eyes and in grey."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,76 @@
+"""What several figures share: which rows are shown, what a caption says about their number, text for numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from adu_bench.report.board import Board, Row
+from adu_bench.report.style import look
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
+
+MINUS = "\N{MINUS SIGN}"
+
+
+def complete(board: Board) -> list[Row]:
+    """Return the rows whose block is complete, as on the board: ranked ones, then references."""
+    return [row for row in board.rows if not row.reason and row.h_mean is not None]
+
+
+def ranked(board: Board) -> list[Row]:
+    """Return the ranked rows, best first."""
+    return [row for row in board.rows if row.rank is not None]
+
+
+def block(board: Board) -> str:
+    """Say what the means are over: tasks, seeds, and test pictures."""
+    core = board.frame[board.frame["metric"] == "h"]
+    pictures = sorted({int(count) for count in core["n"]})
+    spread = f"{pictures[0]:,}" if len(pictures) == 1 else f"{pictures[0]:,} to {pictures[-1]:,}"
+    seeds = ", ".join(str(seed) for seed in board.seeds)
+    return (
+        f"n = {counted(len(board.tasks), 'task')} x {counted(len(board.seeds), 'seed')} ({seeds}), seeds averaged "
+        f"first; {spread} test pictures a run."
+    )
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, which takes an s for any number but one."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def percent(value: float | None, signed: bool = False) -> str:
+    """Return a fraction as per cent with one decimal; empty for None."""
+    if value is None:
+        return ""
+    return (f"{100 * value:+.1f}" if signed else f"{100 * value:.1f}").replace("-", MINUS)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Join names with commas and an ``and``."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def handles(rows: Iterable[Row]) -> list[Line2D]:
+    """Return legend entries for methods."""
+    from matplotlib.lines import Line2D
+
+    return [Line2D([], [], linestyle="none", label=row.method, **look(row.method, row.group).points()) for row in rows]
+
+
+def legend_panel(axes: Axes, rows: Sequence[Row]) -> None:
+    """Turn axes into a legend: ranked methods by rank, and references below."""
+    axes.set_axis_off()
+    kinds = [
+        ("ranked, best H first", [row for row in rows if not row.reference], "upper left", (0.0, 1.0)),
+        ("references", [row for row in rows if row.reference], "lower left", (0.0, 0.0)),
+    ]
+    for title, own, corner, anchor in kinds:
+        if own:
+            legend = axes.legend(
+                handles=handles(own), title=title, loc=corner, bbox_to_anchor=anchor, borderaxespad=0, alignment="left"
+            )
+            axes.add_artist(legend)

@@ -1,0 +1,105 @@
+"""Accuracy by domain before and after: what each forget set leaves of every domain, a panel a method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from adu_bench.report.board import Board
+from adu_bench.report.figures.common import block, ranked
+from adu_bench.report.style import INK, SEQUENTIAL, TWO_COLUMNS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+ACROSS = 3
+"""Panels in a row."""
+BEFORE = "before"
+
+
+def accuracies(board: Board, metric: str = "accuracy") -> pd.DataFrame:
+    """Return accuracy by domain: a row a method and task, a column a domain; seeds averaged, fractions."""
+    own = board.frame[board.frame["metric"].str.startswith(f"{metric}:")]
+    domain = own["metric"].str.partition(":")[2]
+    return own.assign(domain=domain).pivot_table(index=["method", "task"], columns="domain", values="value")
+
+
+def before_and_after(board: Board, domains: Sequence[str], limit: int = 6) -> Figure:
+    """Draw accuracy in per cent: zero-shot CLIP in the first row, then a row a forget set; columns are domains.
+
+    Parameters
+    ----------
+    board
+        With zero-shot runs, so that there is a before.
+    domains
+        In the suite's order.
+    limit
+        Most ranked methods to show.
+    """
+    from matplotlib.figure import Figure
+
+    before, after = accuracies(board, "accuracy_before"), accuracies(board)
+    methods = [row.method for row in ranked(board)][:limit]
+    across = min(ACROSS, len(methods))
+    down = -(-len(methods) // across)
+    height = 0.62 + 0.17 * (len(board.tasks) + 1)
+    figure = Figure(figsize=(TWO_COLUMNS, down * height), layout="constrained")
+    grid = figure.subplots(down, across, squeeze=False, sharey=True).ravel()
+    for axes, method in zip(grid, methods, strict=False):
+        # Zero-shot answers do not depend on what is to be forgotten.
+        first = before.loc[method].mean()[list(domains)].to_numpy()
+        rest = after.loc[method].reindex(index=list(board.tasks), columns=list(domains)).to_numpy()
+        _panel(axes, method, 100 * np.vstack([first, rest]), board.tasks, domains)
+    for axes in grid[len(methods) :]:
+        axes.set_visible(False)
+    return figure
+
+
+def caption(board: Board) -> str:
+    """Say what the figure shows and what it rests on."""
+    return (
+        "Accuracy by domain (columns), per cent. First row: zero-shot CLIP, before; other rows: after forgetting the "
+        "domains at the left, which are framed. A fall is wanted inside the frames and is damage outside. "
+        + block(board)
+    )
+
+
+def _panel(axes: Axes, title: str, values: np.ndarray, tasks: Sequence[str], domains: Sequence[str]) -> None:
+    from matplotlib import colormaps
+    from matplotlib.patches import Rectangle
+
+    # A gap between before and after.
+    rows = [0.0, *(1.3 + place for place in range(len(tasks)))]
+    for place, own in zip(rows, values, strict=True):
+        axes.pcolormesh(
+            np.arange(len(domains) + 1) - 0.5,
+            [place - 0.5, place + 0.5],
+            own[None],
+            cmap=SEQUENTIAL,
+            vmin=0,
+            vmax=100,
+            edgecolors="white",
+            linewidth=0.8,
+        )
+        for column, value in enumerate(own):
+            if not np.isnan(value):
+                red, green, blue, _ = colormaps[SEQUENTIAL](value / 100)
+                ink = INK if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"
+                axes.text(column, place, f"{value:.0f}", ha="center", va="center", fontsize=6.5, color=ink)
+    for place, task in zip(rows[1:], tasks, strict=True):
+        for column, domain in enumerate(domains):
+            if domain in task.split("+"):
+                axes.add_patch(
+                    Rectangle((column - 0.45, place - 0.42), 0.9, 0.84, fill=False, edgecolor=INK, linewidth=0.9)
+                )
+    axes.set_title(title)
+    axes.set_xticks(range(len(domains)), domains)
+    axes.set_yticks(rows, [BEFORE, *(task.replace("+", " + ") for task in tasks)])
+    axes.set(xlim=(-0.5, len(domains) - 0.5), ylim=(rows[-1] + 0.5, -0.5))
+    axes.tick_params(length=0, labelsize=6.5)
+    for side in axes.spines.values():
+        side.set_visible(False)

@@ -1,0 +1,49 @@
+"""Every method's mean of H with its interval, and the tasks behind it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from adu_bench.report.board import Board
+from adu_bench.report.figures.common import block, complete, counted
+from adu_bench.report.style import FAINT, QUIET, TWO_COLUMNS, look
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def intervals(board: Board) -> Figure:
+    """Draw a line a method, best first: a dot a task, the mean and its 95 % interval, in per cent."""
+    from matplotlib.figure import Figure
+
+    rows = complete(board)
+    figure = Figure(figsize=(0.75 * TWO_COLUMNS, 0.6 + 0.2 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    by_task = board.frame[board.frame["metric"] == "h"].groupby(["method", "task"])["value"].mean()
+    for place, row in enumerate(rows):
+        own = look(row.method, row.group)
+        tasks = 100 * by_task[row.method].to_numpy()
+        axes.plot(tasks, [place] * len(tasks), "|", color=own.colour, alpha=0.45, markersize=5, markeredgewidth=0.8)
+        if row.h_low is not None and row.h_high is not None:
+            axes.plot([100 * row.h_low, 100 * row.h_high], [place, place], color=own.colour, linewidth=1.6)
+        axes.plot(100 * row.h_mean, place, zorder=3, **own.points())  # type: ignore[operator]
+    references = sum(not row.reference for row in rows)
+    if 0 < references < len(rows):
+        axes.axhline(references - 0.5, color=QUIET, linewidth=0.5)
+    axes.set_yticks(range(len(rows)), [row.method for row in rows])
+    axes.tick_params(axis="y", length=0)
+    axes.set(ylim=(len(rows) - 0.4, -0.6), xlabel="mean of H, %")
+    axes.grid(axis="x", color=FAINT)
+    axes.spines["left"].set_visible(False)
+    return figure
+
+
+def caption(board: Board) -> str:
+    """Say what the figure shows and what it rests on."""
+    few = len(board.tasks) < 3
+    bars = (
+        f"No intervals: {counted(len(board.tasks), 'task')} are too few. "
+        if few
+        else "Bars: 95 % interval of the mean over tasks (Student's t). "
+    )
+    return f"{bars}Ticks: single tasks. Below the line: references. {block(board)}"

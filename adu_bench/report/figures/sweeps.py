@@ -1,0 +1,85 @@
+"""Curves over a variable: shots, a loss weight, a depth; H, Mem and For side by side, a line a method."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from adu_bench.report.figures.common import counted, listed
+from adu_bench.report.style import FAINT, TWO_COLUMNS, look
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PANELS = {"h_mean": "mean of H", "mem": "Mem", "for": "For"}
+NAMES = {
+    "shots": "training pictures a class and domain",
+    "gamma": "gamma, weight of the domain classifier",
+    "lam": "lambda, weight of the MMD",
+    "prompt_depth": "prompted blocks",
+    "instapg_block": "block whose prompts InstaPG makes",
+}
+"""What variables are called on an axis; others keep their field's name."""
+
+
+def usable(points: pd.DataFrame, variable: str) -> pd.DataFrame:
+    """Return the complete points of a variable, of methods with at least two of them.
+
+    Parameters
+    ----------
+    points
+        See `adu_bench.report.curves.curves`.
+    variable
+        One of its variables.
+    """
+    own = points[(points["variable"] == variable) & (points["runs"] == points["planned"])]
+    return own[own.groupby("method")["value"].transform("size") > 1]
+
+
+def sweep(points: pd.DataFrame, variable: str) -> Figure:
+    """Draw H, Mem and For, per cent, over the values of a variable, which stand at equal distances.
+
+    Parameters
+    ----------
+    points, variable
+        As for `usable`, which must not be empty.
+    """
+    from matplotlib.figure import Figure
+
+    own = usable(points, variable)
+    values = sorted(set(own["value"]))
+    methods = list(dict.fromkeys(own["method"]))
+    figure = Figure(figsize=(TWO_COLUMNS, 2.1 + 0.17 * (len(methods) > 1)), layout="constrained")
+    panels = figure.subplots(1, len(PANELS), sharey=True)
+    for axes, (column, title) in zip(panels, PANELS.items(), strict=True):
+        for method in methods:
+            line = own[own["method"] == method].sort_values("value")
+            places = [values.index(value) for value in line["value"]]
+            axes.plot(places, 100 * line[column], label=method, **look(method).points())
+        axes.set_xticks(range(len(values)), [_text(value) for value in values])
+        axes.set_title(title)
+        axes.grid(axis="y", color=FAINT)
+    panels[0].set_ylabel("%")
+    panels[len(PANELS) // 2].set_xlabel(NAMES.get(variable, variable))
+    if len(methods) > 1:
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(methods))
+    return figure
+
+
+def caption(points: pd.DataFrame, variable: str, tasks: int, seeds: int) -> str:
+    """Say what the figure shows and what each point rests on."""
+    own = usable(points, variable)
+    missing = points[(points["variable"] == variable) & (points["runs"] < points["planned"])]
+    text = (
+        f"Each point: {counted(tasks, 'task')} x {counted(seeds, 'seed')} ({counted(int(own['runs'].iloc[0]), 'run')}), "
+        "seeds averaged first; no test was made between points."
+    )
+    if len(missing):
+        gone = [f"{row['method']} at {_text(row['value'])}" for row in missing.to_dict("records")]
+        text += f" Not finished and left out: {listed(gone)}."
+    return text
+
+
+def _text(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
