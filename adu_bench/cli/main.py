@@ -10,10 +10,12 @@ from jsonargparse import ArgumentParser
 
 from adu_bench import __version__
 from adu_bench.cli import (
+    attention,
     bench,
     check,
     data,
     doctor,
+    features,
     leaderboard,
     listing,
     pretrain,
@@ -36,6 +38,8 @@ COMMANDS = {
     "leaderboard": leaderboard,
     "submit": submit,
     "verify": verify,
+    "attention": attention,
+    "features": features,
     "tune": tune,
     "pretrain": pretrain,
     "check": check,

@@ -1,7 +1,8 @@
 """A folder of finished runs, each named by the hash of what it is; failures are kept apart.
 
 ``<root>/<key>/`` holds a finished run: run.json (spec, environment, timings, checksums), predictions.parquet,
-features.safetensors, train.jsonl and method.safetensors.  ``<root>/failures/<key>/error.json`` says why a run failed.
+features.safetensors, train.jsonl and method.safetensors.  ``<root>/failures/<key>/error.json`` says why a run failed,
+and ``<root>/artefacts/<key>/`` holds what was computed from a run later (`adu_bench.store.artefacts`).
 A directory appears under its key by one rename after all its files are on disk, so what exists is complete.
 """
 
@@ -82,16 +83,23 @@ class Run:
         UserError
             If the file is missing or its checksum is wrong.
         """
-        return pd.read_parquet(self._checked("predictions.parquet"))
+        return pd.read_parquet(self.file("predictions.parquet"))
 
     def features(self) -> tuple[np.ndarray, np.ndarray]:
         """Return unit features (M, D), float16, of a fixed subsample, and its row positions in the predictions."""
         from safetensors.numpy import load_file
 
-        stored = load_file(self._checked("features.safetensors"))
+        stored = load_file(self.file("features.safetensors"))
         return stored["features"], stored["rows"]
 
-    def _checked(self, name: str) -> Path:
+    def file(self, name: str) -> Path:
+        """Return the path of one of the run's files.
+
+        Raises
+        ------
+        UserError
+            If it is missing or its checksum is wrong.
+        """
         path = self.path / name
         if not path.is_file() or file_sha256(path) != self.info["checksums"].get(name):
             raise UserError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from adu_bench.report.board import Board, Row
 from adu_bench.report.style import look
@@ -64,13 +64,12 @@ def handles(rows: Iterable[Row]) -> list[Line2D]:
 def legend_panel(axes: Axes, rows: Sequence[Row]) -> None:
     """Turn axes into a legend: ranked methods by rank, and references below."""
     axes.set_axis_off()
-    kinds = [
-        ("ranked, best H first", [row for row in rows if not row.reference], "upper left", (0.0, 1.0)),
-        ("references", [row for row in rows if row.reference], "lower left", (0.0, 0.0)),
-    ]
-    for title, own, corner, anchor in kinds:
-        if own:
-            legend = axes.legend(
-                handles=handles(own), title=title, loc=corner, bbox_to_anchor=anchor, borderaxespad=0, alignment="left"
-            )
-            axes.add_artist(legend)
+    own, references = ([row for row in rows if row.reference is kind] for kind in (False, True))
+    if own:
+        title = "ranked, best H first"
+        axes.add_artist(axes.legend(handles=handles(own), title=title, loc="upper left", **_FLUSH))
+    if references:
+        axes.add_artist(axes.legend(handles=handles(references), title="references", loc="lower left", **_FLUSH))
+
+
+_FLUSH: dict[str, Any] = {"borderaxespad": 0, "alignment": "left"}

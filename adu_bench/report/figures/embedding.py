@@ -132,10 +132,10 @@ def caption(features: Features, neighbours: int = NEIGHBOURS) -> str:
         for name, own in features.sets.items()
     ]
     return (
-        f"One joint t-SNE (perplexity {PERPLEXITY}) of the features of {counted(len(features.of), 'test picture')} before "
-        f"(zero-shot) and after forgetting {listed(features.forget)}, seed {features.seed}. Filled: forgotten. Accuracy "
-        f"of a linear domain probe (5-fold) and share of the {neighbours} nearest neighbours with the same domain, in "
-        f"feature space, per cent: {'; '.join(found)}; the largest domain's share is {percent(chance)}."
+        f"One joint t-SNE (perplexity {PERPLEXITY}) of the features of {counted(len(features.of), 'test picture')} "
+        f"before (zero-shot) and after forgetting {listed(features.forget)}, seed {features.seed}. Filled: forgotten. "
+        f"Accuracy of a linear domain probe (5-fold) and share of the {neighbours} nearest neighbours with the same "
+        f"domain, in feature space, per cent: {'; '.join(found)}; the largest domain's share is {percent(chance)}."
     )
 
 

@@ -1,0 +1,1 @@
+"""What is looked at in a finished run's classifier, long after training; needs torch."""

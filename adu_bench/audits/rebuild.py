@@ -1,0 +1,33 @@
+"""A finished run's classifier, rebuilt from what it stored."""
+
+from __future__ import annotations
+
+from adu_bench.clip.backbone import Backbone
+from adu_bench.clip.classifier import Classifier
+from adu_bench.registry import Catalogue, load_class
+from adu_bench.store import Run
+
+
+def rebuild(run: Run, backbone: Backbone, catalogue: Catalogue) -> Classifier:
+    """Return the classifier that a run evaluated, in eval mode.
+
+    Parameters
+    ----------
+    run
+        A finished run.
+    backbone
+        The one that it started from.
+    catalogue
+        Where its method is found: a method may bring parts of its own.
+
+    Raises
+    ------
+    UserError
+        If the method's file changed since, or the stored classifier does not fit the backbone.
+    """
+    path = run.file("method.safetensors")
+    name = run.spec.method.name
+    if name in catalogue.presets:
+        entry = catalogue.presets[name][1]
+        load_class(entry.path, entry.class_name, run.spec.method.source_hash)
+    return Classifier.load(path, backbone)

@@ -1,0 +1,123 @@
+"""Where the class token looks, before and after: a grid of fixed test pictures, a row zero-shot CLIP and each method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from adu_bench.report.figures.common import counted, listed, percent
+from adu_bench.report.style import INK, QUIET, SEQUENTIAL, TWO_COLUMNS
+from adu_bench.store.artefacts import Artefact
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+CEILING = 3.0
+"""Attention, as a multiple of an even share, at which the colours end."""
+RIGHT, WRONG = "\N{CHECK MARK}", "\N{MULTIPLICATION SIGN}"
+
+
+def attention(maps: Mapping[str, Artefact], forget: tuple[str, ...]) -> Figure:
+    """Draw pictures (columns) and attention over them (rows), with the answer below each map.
+
+    Parameters
+    ----------
+    maps
+        Attention artefacts of one task by method; all of the same pictures.
+    forget
+        The forgotten domains.
+    """
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+    from matplotlib.figure import Figure
+
+    first = next(iter(maps.values()))
+    info, count = first.info, len(first.info["images"])
+    rows = [("picture", None, info["labels"]), ("zero-shot", first.tensors["before"], info["answers_before"])]
+    rows += [(method, own.tensors["after"], own.info["answers_after"]) for method, own in maps.items()]
+    label, bar, head, foot, line, gap = 0.85, 0.45, 0.42, 0.2, 0.13, 0.05
+    side = (TWO_COLUMNS - label - bar) / count
+    height = head + len(rows) * (side + line) + foot
+    figure = Figure(figsize=(TWO_COLUMNS, height))
+
+    def place(row: int, column: int) -> Axes:
+        top = height - head - row * (side + line)
+        return figure.add_axes(
+            (
+                (label + column * side) / TWO_COLUMNS,
+                (top - side) / height,
+                (side - gap) / TWO_COLUMNS,
+                (side - gap) / height,
+            )
+        )
+
+    shades = Normalize(0, CEILING)
+    for row, (name, values, answers) in enumerate(rows):
+        for column in range(count):
+            axes = place(row, column)
+            picture = first.tensors["pictures"][column]
+            if values is None:
+                axes.imshow(picture, interpolation="lanczos")
+            else:
+                _overlay(axes, picture, values[column], shades)
+            forgotten = info["domains"][column] in forget
+            _bare(axes, INK if forgotten else QUIET, 1.6 if forgotten else 0.4)
+            text = _answer(answers[column], info["labels"][column], values is not None)
+            axes.set_xlabel(text, fontsize=5, labelpad=1.5, color=INK)
+            if column == 0:
+                axes.set_ylabel(name, rotation=0, ha="right", va="center", labelpad=5)
+    for column, domain in enumerate(info["domains"]):
+        if column == 0 or info["domains"][column - 1] != domain:
+            wide = info["domains"].count(domain)
+            x = label + (column + wide / 2) * side - gap / 2
+            note = f"{domain}\n(forgotten)" if domain in forget else domain
+            figure.text(x / TWO_COLUMNS, 1 - 0.06 / height, note, ha="center", va="top", fontweight="bold")
+    scale = figure.add_axes(
+        (1 - (bar - 0.12) / TWO_COLUMNS, (foot + line) / height, 0.08 / TWO_COLUMNS, (side + line) / height)
+    )
+    figure.colorbar(ScalarMappable(shades, SEQUENTIAL), cax=scale, extend="max")
+    scale.set_title("share", fontsize=6, loc="center", fontweight="normal")
+    scale.tick_params(labelsize=6)
+    if info["attribution"]:
+        figure.text(0.5, 0.04 / height, f"Pictures: {info['attribution']}", ha="center", va="bottom", fontsize=5.5)
+    return figure
+
+
+def caption(maps: Mapping[str, Artefact], forget: tuple[str, ...], seed: int) -> str:
+    """Say what the figure shows."""
+    first = next(iter(maps.values()))
+    shares = {"zero-shot": first.tensors["before"], **{name: own.tensors["after"] for name, own in maps.items()}}
+    kept = [f"{name} {percent(float(values.sum(axis=(1, 2)).mean()))}" for name, values in shares.items()]
+    return (
+        f"Attention of the class token to the patches in the last block, averaged over heads, for "
+        f"{counted(len(first.info['images']), 'test picture')} drawn by a fixed seed, before and after forgetting "
+        f"{listed(forget)} (thick frames), seed {seed}. Share: 1 is even over patches; below each map the answer. All "
+        f"of the class token's attention that goes to patches, per cent: {', '.join(kept)}; the rest goes to itself "
+        "and to prompts. Examples, no test."
+    )
+
+
+def _overlay(axes: Axes, picture: np.ndarray, values: np.ndarray, shades: Any) -> None:
+    """Lay attention over a grey picture, as multiples of an even share of what goes to patches."""
+    grey = picture @ np.array([0.299, 0.587, 0.114])
+    share = values * values.size / max(float(values.sum()), 1e-12)
+    side = len(picture)
+    axes.imshow(grey, cmap="gray", vmin=0, vmax=255, extent=(0, side, side, 0), interpolation="lanczos")
+    axes.imshow(share, cmap=SEQUENTIAL, norm=shades, alpha=0.75, extent=(0, side, side, 0), interpolation="bicubic")
+
+
+def _answer(answer: str, label: str, graded: bool) -> str:
+    if not graded:
+        return label
+    if not answer:
+        return f"{WRONG} (a tie)"
+    return f"{RIGHT if answer == label else WRONG} {answer}"
+
+
+def _bare(axes: Axes, colour: str, width: float) -> None:
+    axes.set(xticks=[], yticks=[])
+    for edge in axes.spines.values():
+        edge.set(visible=True, color=colour, linewidth=width)
