@@ -1,4 +1,4 @@
-"""Where the class token looks, before and after: a grid of fixed test pictures, a row zero-shot CLIP and each method."""
+"""Where the class token looks, before and after: fixed test pictures, and a row each for zero-shot CLIP and methods."""
 
 from __future__ import annotations
 
