@@ -10,7 +10,7 @@ from adu_bench.metrics.frame import Scorable, score
 from adu_bench.metrics.measures import harmonic
 from adu_bench.runner.plan import Plan
 
-COLUMNS = ("variable", "value", "method", "mem", "for", "h_mean", "h_of_means", "runs", "planned")
+COLUMNS = ("variable", "value", "method", "mem", "for", "h_mean", "h_of_means", "tasks", "runs", "planned")
 
 
 def curves(plan: Plan, found: Iterable[Scorable]) -> pd.DataFrame:
@@ -26,21 +26,40 @@ def curves(plan: Plan, found: Iterable[Scorable]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row a point with at least one run, in the order of the study: variable, value, method; Mem, For, mean of H
-        and H of means (fractions; seeds first, then tasks); how many of its runs are finished and planned.
+        As `curves_of` returns it.
     """
     wanted = {key for point in plan.points for key in point.keys}
-    frame = score([run for run in found if run.key in wanted], plan.suite.name)
-    wide = frame.pivot(index="key", columns="metric", values="value")[["mem", "for", "h"]]
+    return curves_of(plan, score([run for run in found if run.key in wanted], plan.suite.name))
+
+
+def curves_of(plan: Plan, frame: pd.DataFrame) -> pd.DataFrame:
+    """Average the measures of a study's points.
+
+    Parameters
+    ----------
+    plan
+        A plan with points.
+    frame
+        Measures of runs, see `adu_bench.metrics.frame.score`, also of unrelated ones.
+
+    Returns
+    -------
+    DataFrame
+        One row a point with at least one run, in the order of the study: variable, value, method; Mem, For, mean of H
+        and H of means (fractions; seeds first, then tasks); how many tasks, and how many of its runs are finished and
+        planned.
+    """
+    wide = frame.pivot(index="key", columns="metric", values="value").reindex(columns=["mem", "for", "h"])
     tasks = frame.groupby("key")["task"].first()
     rows = []
     for point in plan.points:
         own = [key for key in point.keys if key in wide.index]
         if own:
-            means = wide.loc[own].groupby(tasks.loc[own]).mean().mean()
+            by_task = wide.loc[own].groupby(tasks.loc[own]).mean()
+            means = by_task.mean()
             mem, for_ = float(means["mem"]), float(means["for"])
             shown = "" if point.value is None else point.value
-            counts = (len(own), len(point.keys))
+            counts = (len(by_task), len(own), len(point.keys))
             rows.append(
                 (point.variable, shown, point.method, mem, for_, float(means["h"]), harmonic(mem, for_), *counts)
             )

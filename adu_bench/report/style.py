@@ -163,6 +163,8 @@ def _settings() -> dict[str, Any]:
         # The font comes with matplotlib, so it is the same everywhere.
         "font.family": "DejaVu Sans",
         "font.size": 7.5,
+        # Names are shown as they are, whatever dollar signs a stranger puts in.
+        "text.parse_math": False,
         "axes.titlesize": 8,
         "axes.titleweight": "bold",
         "axes.titlelocation": "left",

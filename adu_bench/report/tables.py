@@ -8,12 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from adu_bench.report.board import Board, Row, by_size
+from adu_bench.report.escape import spreadsheet_text, tex_text
 from adu_bench.report.figures.common import MINUS, block, complete, percent, ranked
+from adu_bench.report.style import INK, TWO_COLUMNS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from matplotlib.font_manager import FontProperties
 
 CONVENTIONS = {"h_mean": "mean of H", "h_of_means": "H of means"}
 """The two ways to average H, and what they are called."""
@@ -47,6 +50,11 @@ class Table:
     columns: tuple[str, ...]
     parts: tuple[tuple[tuple[Cell, ...], ...], ...]
     words: int = 1
+
+    @property
+    def grouped(self) -> bool:
+        """Whether there is a heading over several columns."""
+        return any(text for text, _ in self.groups)
 
 
 def main_table(board: Board, convention: str = "h_mean") -> Table:
@@ -96,6 +104,85 @@ def main_caption(board: Board, convention: str = "h_mean") -> str:
     )
 
 
+def ablation_table(board: Board, whole: str, others: Sequence[str], summaries: Mapping[str, str]) -> Table:
+    """Return the ablations of a method: what each changes, its means, and the change of H against the whole method.
+
+    Parameters
+    ----------
+    board
+        A board on which the method and its ablations are complete.
+    whole
+        The method.
+    others
+        Its ablations.
+    summaries
+        What each method changes, in words.
+    """
+    rows = [row for row in complete(board) if row.method in (whole, *others)]
+    rows.sort(key=lambda row: (row.method != whole, -(row.h_mean or 0)))
+    changes = ablation_changes(board, whole, others)
+    best = max(row.h_mean or 0 for row in rows)
+
+    def cells(row: Row) -> tuple[Cell, ...]:
+        change = changes.get(row.method)
+        return (
+            Cell(row.method),
+            Cell("the whole method" if row.method == whole else summaries.get(row.method, "").rstrip(".")),
+            Cell(percent(row.h_mean), row.h_mean == best),
+            Cell(percent(row.mem)),
+            Cell(percent(row.for_)),
+            Cell(percent(change.value, signed=True) if change else ""),
+            Cell(_ends(change.low, change.high) if change else ""),
+        )
+
+    return Table(
+        groups=(("", 2), ("", 3), ("change of H", 2)),
+        columns=("method", "what is changed", "H", "Mem", "For", "mean", "95 % interval"),
+        parts=(tuple(cells(row) for row in rows[:1]), tuple(cells(row) for row in rows[1:])),
+        words=2,
+    )
+
+
+def _ends(low: float | None, high: float | None) -> str:
+    return (
+        f"{percent(low, signed=True)} to {percent(high, signed=True)}" if low is not None and high is not None else ""
+    )
+
+
+@dataclass(frozen=True)
+class Change:
+    """A mean over tasks with its 95 % interval, None where there are too few."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+def ablation_changes(board: Board, whole: str, others: Sequence[str]) -> dict[str, Change]:
+    """Return H of each ablation minus H of the whole method, with Student's t over tasks."""
+    wide = board.frame[board.frame["metric"] == "h"].pivot_table(index="task", columns="method", values="value")
+    return {name: _student((wide[name] - wide[whole]).to_numpy()) for name in others}
+
+
+def _student(values: np.ndarray) -> Change:
+    from scipy.special import stdtrit
+
+    mean, count = float(values.mean()), len(values)
+    if count < 3:
+        return Change(mean, None, None)
+    half = float(stdtrit(count - 1, 0.975) * values.std(ddof=1) / np.sqrt(count))
+    return Change(mean, mean - half, mean + half)
+
+
+def ablation_caption(board: Board, whole: str) -> str:
+    """Say what the ablation table shows and what it rests on."""
+    return (
+        f"Per cent; H is the mean of H. Change: H minus that of {whole} on the same tasks and seeds, in points, with "
+        "its 95 % interval (Student's t over tasks), not corrected for the number of "
+        f"intervals. {block(board)}"
+    )
+
+
 def _tops(
     rows: Sequence[Row], numbers: Sequence[int], names: Sequence[str], found: Mapping[tuple[str, int], Mapping]
 ) -> dict[tuple[int, str], float]:
@@ -115,19 +202,19 @@ def latex(table: Table) -> str:
         "\\begin{tabular}{" + "l" * table.words + "r" * (len(table.columns) - table.words) + "}",
         "\\toprule",
     ]
-    if any(text for text, _ in table.groups):
+    if table.grouped:
         heads, rules, start = [], [], 1
         for text, count in table.groups:
-            heads.append(f"\\multicolumn{{{count}}}{{c}}{{{escaped(text)}}}" if text else "& " * (count - 1))
+            heads.append(f"\\multicolumn{{{count}}}{{c}}{{{_tex(text)}}}" if text else "& " * (count - 1))
             if text:
                 rules.append(f"\\cmidrule(lr){{{start}-{start + count - 1}}}")
             start += count
         lines += [" & ".join(heads).strip() + " \\\\", "".join(rules)]
-    lines.append(" & ".join(map(escaped, table.columns)) + " \\\\")
+    lines.append(" & ".join(map(_tex, table.columns)) + " \\\\")
     for part in table.parts:
         lines.append("\\midrule")
         for row in part:
-            cells = [f"\\textbf{{{escaped(cell.text)}}}" if cell.bold else escaped(cell.text) for cell in row]
+            cells = [f"\\textbf{{{_tex(cell.text)}}}" if cell.bold else _tex(cell.text) for cell in row]
             lines.append(" & ".join(cells) + " \\\\")
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", ""])
 
@@ -140,54 +227,53 @@ def comma_separated(table: Table) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     for part in table.parts:
-        writer.writerows([cell.text.replace(MINUS, "-") for cell in row] for row in part)
+        for row in part:
+            words = [spreadsheet_text(cell.text) for cell in row[: table.words]]
+            writer.writerow([*words, *(cell.text.replace(MINUS, "-") for cell in row[table.words :])])
     return text.getvalue()
 
 
-def escaped(text: str) -> str:
-    """Return text that LaTeX prints as it is."""
-    special = {"\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", MINUS: "$-$"}
-    return "".join(f"\\{one}" if one in "&%$#_{}" else special.get(one, one) for one in text)
+def _tex(text: str) -> str:
+    return tex_text(text).replace(MINUS, "$-$")
 
 
 def drawn(table: Table) -> Figure:
-    """Draw a table as papers print it: three rules, numbers flush right."""
+    """Draw a table as papers print it: three rules, numbers flush right, no wider than a page's text."""
     from matplotlib.figure import Figure
-    from matplotlib.font_manager import FontProperties
 
-    plain, bold = FontProperties(size=SIZE), FontProperties(size=SIZE, weight="bold")
-    lines = [table.columns, *([cell.text for cell in row] for part in table.parts for row in part)]
-    widths = [max(_width(line[column], bold) for line in lines) for column in range(len(table.columns))]
-    lefts = _lefts(table, widths)
-    grouped = any(text for text, _ in table.groups)
-    height = LINE * (len(lines) + grouped + 0.9 + 0.35 * (len(table.parts) - 1))
+    lefts, widths = _places(table)
+    count = sum(len(part) for part in table.parts)
+    height = LINE * (count + 1.4 + table.grouped + 0.2 * len(table.parts))
     width = lefts[-1] + widths[-1] + PAD
-    figure = Figure(figsize=(width, height))
+    scale = min(1.0, TWO_COLUMNS / width)
+    figure = Figure(figsize=(scale * width, scale * height))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, width), ylim=(height, 0))
     axes.set_axis_off()
 
     def rule(y: float, start: float, end: float, weight: float) -> None:
-        axes.plot([start, end], [y, y], color="#1a1a1a", linewidth=weight, solid_capstyle="butt")
+        axes.plot([start, end], [y, y], color=INK, linewidth=weight, solid_capstyle="butt")
 
-    def write(y: float, column: int, text: str, font: FontProperties) -> None:
+    def write(y: float, column: int, cell: Cell) -> None:
         number = column >= table.words
         x = lefts[column] + (widths[column] if number else 0)
-        axes.text(x, y, text, fontproperties=font, ha="right" if number else "left", va="center")
+        weight = "bold" if cell.bold else "normal"
+        side = "right" if number else "left"
+        axes.text(x, y, cell.text, fontsize=scale * SIZE, fontweight=weight, ha=side, va="center")
 
-    y = 0.3 * LINE
+    y = 0.2 * LINE
     rule(y, 0, width, 1.0)
-    if grouped:
+    if table.grouped:
         column = 0
         for text, count in table.groups:
             if text:
                 start, end = lefts[column], lefts[column + count - 1] + widths[column + count - 1]
-                axes.text((start + end) / 2, y + 0.55 * LINE, text, fontproperties=plain, ha="center", va="center")
+                axes.text((start + end) / 2, y + 0.55 * LINE, text, fontsize=scale * SIZE, ha="center", va="center")
                 rule(y + LINE, start, end, 0.5)
             column += count
         y += LINE
     for column, text in enumerate(table.columns):
-        write(y + 0.55 * LINE, column, text, plain)
+        write(y + 0.55 * LINE, column, Cell(text))
     y += LINE
     for part in table.parts:
         y += 0.1 * LINE
@@ -195,7 +281,7 @@ def drawn(table: Table) -> Figure:
         y += 0.1 * LINE
         for row in part:
             for column, cell in enumerate(row):
-                write(y + 0.5 * LINE, column, cell.text, bold if cell.bold else plain)
+                write(y + 0.5 * LINE, column, cell)
             y += LINE
     rule(y + 0.1 * LINE, 0, width, 1.0)
     return figure
@@ -207,8 +293,10 @@ LINE, GAP, GROUP_GAP, PAD = 0.165, 0.16, 0.3, 0.02
 """Inches: height of a line, space between columns, between groups of columns, and around."""
 
 
-def _lefts(table: Table, widths: Sequence[float]) -> list[float]:
-    """Return where each column starts, in inches."""
+def _places(table: Table) -> tuple[list[float], list[float]]:
+    """Return where each column starts and how wide it is, in inches."""
+    lines = [tuple(map(Cell, table.columns)), *(row for part in table.parts for row in part)]
+    widths = [max(_width(line[column]) for line in lines) for column in range(len(table.columns))]
     starts = {sum(count for _, count in table.groups[:place]) for place in range(len(table.groups))}
     lefts, x = [], PAD
     for column, width in enumerate(widths):
@@ -216,11 +304,12 @@ def _lefts(table: Table, widths: Sequence[float]) -> list[float]:
             x += GROUP_GAP if column in starts else GAP
         lefts.append(x)
         x += width
-    return lefts
+    return lefts, widths
 
 
-def _width(text: str, font: FontProperties) -> float:
-    """Return the width of a text in inches."""
+def _width(cell: Cell) -> float:
+    from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import TextPath
 
-    return TextPath((0, 0), text, prop=font).get_extents().width / 72 if text.strip() else 0.0
+    font = FontProperties(size=SIZE, weight="bold" if cell.bold else "normal")
+    return TextPath((0, 0), cell.text, prop=font).get_extents().width / 72 if cell.text.strip() else 0.0

@@ -43,10 +43,11 @@ def counted(number: int, noun: str) -> str:
 
 
 def percent(value: float | None, signed: bool = False) -> str:
-    """Return a fraction as per cent with one decimal; empty for None."""
+    """Return a fraction as per cent with one decimal; empty for None, without a sign for what rounds to nothing."""
     if value is None:
         return ""
-    return (f"{100 * value:+.1f}" if signed else f"{100 * value:.1f}").replace("-", MINUS)
+    text = f"{100 * value:+.1f}" if signed else f"{100 * value:.1f}"
+    return text[1:] if text in ("-0.0", "+0.0") else text.replace("-", MINUS)
 
 
 def listed(names: Sequence[str]) -> str:

@@ -48,6 +48,7 @@ def _panel(axes: Axes, rows: Sequence[Row], field: str) -> None:
     low, high = min(spent) / 2, max(spent) * 2
     none = low / 2 if len(spent) < len(costs) else low
     axes.set(xscale="log", xlim=(none / 2, high), xlabel=TITLES[field])
+    axes.xaxis.set_major_formatter(lambda value, _place: f"{value:,g}" if value < 1e6 else f"{value / 1e6:,g} M")
     axes.grid(axis="y", color=FAINT)
     if none < low:
         axes.axvspan(none / 2, low, facecolor="none", edgecolor=FAINT, hatch="////", linewidth=0)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from adu_bench.report.board import Board
 from adu_bench.report.figures.common import counted, listed
 from adu_bench.report.style import FAINT, TWO_COLUMNS, look
 
@@ -67,17 +68,18 @@ def sweep(points: pd.DataFrame, variable: str) -> Figure:
     return figure
 
 
-def caption(points: pd.DataFrame, variable: str, tasks: int, seeds: int) -> str:
+def caption(points: pd.DataFrame, variable: str, board: Board) -> str:
     """Say what the figure shows and what each point rests on."""
-    missing = points[(points["variable"] == variable) & (points["runs"] < points["planned"])]
-    text = (
-        f"Each point: {counted(tasks, 'task')} x {counted(seeds, 'seed')}, seeds averaged first; no test was made "
-        "between points."
-    )
-    if len(missing):
-        gone = [f"{row['method']} at {_text(row['value'])}" for row in missing.to_dict("records")]
-        text += f" Not finished and left out: {listed(gone)}."
-    return text
+    own = points[points["variable"] == variable]
+    counts = sorted(set(usable(points, variable)["tasks"]))
+    spread = " or ".join(str(count) for count in counts)
+    missing = [
+        f"{row['method']} at {_text(row['value'])} ({row['runs']} of {row['planned']} runs)"
+        for row in own[own["runs"] < own["planned"]].to_dict("records")
+    ]
+    seeds = counted(len(board.seeds), "seed")
+    text = f"Each point: {spread} task{'s' * (counts != [1])} x {seeds}, seeds averaged first; no test between points."
+    return text + (f" Not finished and left out: {listed(missing)}." if missing else "")
 
 
 def _text(value: Any) -> str:

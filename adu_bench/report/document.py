@@ -1,0 +1,334 @@
+"""A report on a suite: which figures and tables its results allow, with captions; what is left out, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from adu_bench.core.errors import unknown
+from adu_bench.metrics.frame import ZERO_SHOT, score
+from adu_bench.registry import Catalogue
+from adu_bench.report import tables
+from adu_bench.report.board import BASELINE, Board, Row
+from adu_bench.report.curves import curves_of
+from adu_bench.report.figures import attention, cost, domains, embedding, intervals, sweeps, tradeoff
+from adu_bench.report.figures.common import listed, ranked
+from adu_bench.report.tables import Table
+from adu_bench.runner.plan import plan_study
+from adu_bench.store import Run, Store
+from adu_bench.store.artefacts import Artefact, read_artefact
+from adu_bench.suites import Suite
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PANELS = 2
+"""Methods beside zero-shot CLIP in an embedding or a grid of attention maps, unless they are named."""
+_SAME = 1e-2
+"""Features closer than this, by their largest difference, are the same: they are stored with 16 bits."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A figure or table with its caption.
+
+    Parameters
+    ----------
+    name
+        Stem of its files.
+    title, caption
+        For people.
+    draw
+        Makes the figure, within `adu_bench.report.style.style`.
+    table
+        What the figure shows, where that is a table.
+    """
+
+    name: str
+    title: str
+    caption: str
+    draw: Callable[[], Figure]
+    table: Table | None = None
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What the results do not allow: its title, the reason, and the command that would make it."""
+
+    title: str
+    reason: str
+    command: str
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a report is made of.
+
+    Parameters
+    ----------
+    suite, catalogue
+        The suite and the known methods.
+    board
+        Its board; ablations may be among the rows.
+    store
+        Where features, attention maps and studies' runs are; nothing is read from it where there is no such folder.
+    task
+        The task whose features and attention are shown; the first that has them if empty.
+    methods
+        Methods whose features and attention are shown; the best ranked ones if empty.
+    """
+
+    suite: Suite
+    catalogue: Catalogue
+    board: Board
+    store: Store
+    task: str = ""
+    methods: tuple[str, ...] = field(default=())
+
+    @property
+    def seed(self) -> int:
+        """The seed whose features and attention are shown."""
+        return self.board.seeds[0]
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that is shown, in reading order, and all that is not."""
+
+    board: Board
+    sections: tuple[Section, ...]
+    missing: tuple[Missing, ...]
+
+
+def make_report(material: Material) -> Report:
+    """Decide what the results allow; figures are drawn later.
+
+    Raises
+    ------
+    UserError
+        If a chosen task or method is unknown, or a file in the store is damaged.
+    """
+    board, part = apart(material.board)
+    known = {run.spec.task.name for run in board.runs}
+    if material.task and material.task not in known:
+        raise unknown(f"task of {board.suite} with results", material.task, known)
+    for method in material.methods:
+        if method not in {row.method for row in board.rows}:
+            raise unknown("method on the board", method, [row.method for row in board.rows])
+    material = replace(material, board=board)
+    parts = [
+        *_main(board),
+        *_ablations(material, part),
+        *_embedding(material),
+        *_attention(material),
+        *_sweeps(material),
+        Section("cost", "Cost against quality", cost.caption(board), partial(cost.cost, board)),
+    ]
+    return Report(
+        board,
+        tuple(one for one in parts if isinstance(one, Section)),
+        tuple(one for one in parts if isinstance(one, Missing)),
+    )
+
+
+def apart(board: Board) -> tuple[Board, Board | None]:
+    """Return a board without ablations, and one on which they stand with their methods; None without ablations."""
+    groups = {row.method: row.group for row in board.rows}
+    if "ablation" not in groups.values():
+        return board, board.part
+    names = {run.label: run.spec.method.name for run in board.runs}
+    owners = {names[method] for method, group in groups.items() if group == "ablation" and method in names}
+    beside = {row.method for row in board.rows if names.get(row.method) in owners or row.method == BASELINE}
+    return (
+        _only(board, [row for row in board.rows if row.group != "ablation"]),
+        _only(board, [row for row in board.rows if row.method in beside]),
+    )
+
+
+def _only(board: Board, rows: Sequence[Row]) -> Board:
+    """Return a board with some of its rows, ranked anew."""
+    places = iter(range(1, len(rows) + 1))
+    numbered = tuple(replace(row, rank=next(places)) if row.rank is not None else row for row in rows)
+    methods = {row.method for row in rows}
+    frame = board.frame[board.frame["method"].isin(methods)]
+    return replace(board, rows=numbered, frame=frame)
+
+
+def _main(board: Board) -> Iterator[Section | Missing]:
+    for convention, name in (("h_mean", "main-table"), ("h_of_means", "main-table-h-of-means")):
+        table = tables.main_table(board, convention)
+        title = f"Main table, {tables.CONVENTIONS[convention]}"
+        yield Section(name, title, tables.main_caption(board, convention), partial(tables.drawn, table), table)
+    yield Section(
+        "trade-off", "Forgetting against retaining", tradeoff.caption(board), partial(tradeoff.tradeoff, board)
+    )
+    yield Section("intervals", "Means with intervals", intervals.caption(board), partial(intervals.intervals, board))
+    if ranked(board) and not domains.accuracies(board, "accuracy_before").empty:
+        yield Section(
+            "domains",
+            "Accuracy by domain, before and after",
+            domains.caption(board),
+            partial(domains.before_and_after, board, _domains(board)),
+        )
+    else:
+        yield Missing(
+            "Accuracy by domain, before and after",
+            "there are no zero-shot runs, or no ranked method",
+            f"adu-bench run --suite {board.suite} --methods zero-shot,paper",
+        )
+
+
+def _domains(board: Board) -> tuple[str, ...]:
+    return board.runs[0].spec.task.domains
+
+
+def _ablations(material: Material, part: Board | None) -> Iterator[Section | Missing]:
+    """Yield a table for each method of which a complete ablation is there."""
+    rows = [row for row in part.rows if row.group == "ablation" and not row.reason] if part is not None else []
+    wholes: dict[str, list[Row]] = {}
+    for row in rows:
+        entry = material.catalogue.presets.get(row.method.partition("[")[0])
+        if entry is not None:
+            wholes.setdefault(entry[1].name, []).append(row)
+    summaries = {name: preset.summary for name, (preset, _) in material.catalogue.presets.items()}
+    for whole, own in wholes.items():
+        assert part is not None
+        if any(row.method == whole and not row.reason for row in part.rows):
+            table = tables.ablation_table(part, whole, [row.method for row in own], summaries)
+            yield Section(
+                f"ablation-{whole}",
+                f"Ablations of {whole}",
+                tables.ablation_caption(part, whole),
+                partial(tables.drawn, table),
+                table,
+            )
+    if not wholes:
+        yield Missing(
+            "Ablations",
+            "no ablation is complete",
+            f"adu-bench run --suite {material.suite.name} --methods {BASELINE},adu,ablation",
+        )
+
+
+def _runs(material: Material) -> dict[str, dict[str, Run]]:
+    """Return the runs behind the board that the store has, of one seed, by task and method."""
+    found: dict[str, dict[str, Run]] = {}
+    for run in material.board.runs:
+        if run.spec.seed == material.seed and material.store.has(run.key):
+            own = run if isinstance(run, Run) else material.store.load(run.key)
+            found.setdefault(run.spec.task.name, {})[run.label] = own
+    return {task: found[task] for task in material.board.tasks if task in found}
+
+
+def _shown(material: Material) -> list[str]:
+    return list(material.methods) or [row.method for row in ranked(material.board)]
+
+
+def _embedding(material: Material) -> Iterator[Section | Missing]:
+    for task, runs in _runs(material).items():
+        if material.task in ("", task) and ZERO_SHOT in runs:
+            sets = _feature_sets(material, runs)
+            if len(sets) > 1:
+                run = runs[ZERO_SHOT]
+                rows = _features(material, run)[1]
+                of = run.predictions()["domain"].to_numpy().astype(str)[rows]
+                spec = run.spec.task
+                features = embedding.Features(task, material.seed, spec.domains, spec.forget, of, sets)
+                yield Section(
+                    "embedding",
+                    "Features, before and after",
+                    embedding.caption(features),
+                    partial(embedding.embedding, features),
+                )
+                return
+    yield Missing(
+        "Features, before and after",
+        "there are no runs with features that differ from zero-shot CLIP's (committed rows hold predictions alone)",
+        f"adu-bench run --suite {material.suite.name} --methods zero-shot,paper",
+    )
+
+
+def _feature_sets(material: Material, runs: Mapping[str, Run]) -> dict[str, np.ndarray]:
+    """Return features of the same pictures by zero-shot CLIP and methods that changed them."""
+    first, rows = _features(material, runs[ZERO_SHOT])
+    sets = {ZERO_SHOT: first}
+    for method in _shown(material):
+        if method in runs and len(sets) <= (len(material.methods) or PANELS):
+            own, own_rows = _features(material, runs[method])
+            if np.array_equal(rows, own_rows) and np.abs(own.astype(np.float32) - first).max() > _SAME:
+                sets[method] = own
+    return sets
+
+
+def _features(material: Material, run: Run) -> tuple[np.ndarray, np.ndarray]:
+    """Return a run's features and their rows: those computed later, where there are any, else its own."""
+    more = read_artefact(material.store.root, run.key, "features")
+    return (more.tensors["features"], more.tensors["rows"]) if more is not None else run.features()
+
+
+def _attention(material: Material) -> Iterator[Section | Missing]:
+    for task, runs in _runs(material).items():
+        maps: dict[str, Artefact] = {}
+        for method in _shown(material):
+            if material.task in ("", task) and method in runs and len(maps) < (len(material.methods) or PANELS):
+                own = read_artefact(material.store.root, runs[method].key, "attention")
+                if own is not None and all(own.info["images"] == other.info["images"] for other in maps.values()):
+                    maps[method] = own
+        if maps:
+            forget = next(iter(runs.values())).spec.task.forget
+            yield Section(
+                "attention",
+                "Attention, before and after",
+                attention.caption(maps, forget, material.seed),
+                partial(attention.attention, maps, forget),
+            )
+            return
+    best = [row.method for row in ranked(material.board)][:PANELS] or ["adu"]
+    yield Missing(
+        "Attention, before and after",
+        "no attention maps are stored",
+        f"adu-bench attention {' '.join(best)} --suite {material.suite.name}",
+    )
+
+
+def _sweeps(material: Material) -> Iterator[Section | Missing]:
+    """Yield a figure for each variable of the suite's studies."""
+    studies = {
+        name: plan_study(material.suite, name, material.catalogue, material.store, seeds=material.board.seeds)
+        for name, own in material.suite.studies.items()
+        if any(one.variable for one in own)
+    }
+    # Points of a study share runs with the board, which are scored already.
+    frame = material.board.frame
+    keys = {key for plan in studies.values() for point in plan.points for key in point.keys} - set(frame["key"])
+    others = material.store.runs(sorted(keys))
+    if others:
+        frame = pd.concat([frame, score(others, material.suite.name)])
+    for name, plan in studies.items():
+        points = curves_of(plan, frame)
+        for variable in dict.fromkeys(point.variable for point in plan.points):
+            title = f"Over {sweeps.NAMES.get(variable, variable)}"
+            if len(sweeps.usable(points, variable)):
+                yield Section(
+                    f"study-{variable.replace('_', '-')}",
+                    title,
+                    sweeps.caption(points, variable, material.board),
+                    partial(sweeps.sweep, points, variable),
+                )
+            else:
+                yield Missing(
+                    title,
+                    f"study {name} has no method with two finished points",
+                    f"adu-bench run --suite {material.suite.name} --study {name}",
+                )
+
+
+def unranked(board: Board) -> str:
+    """Say which methods are not shown, and why; empty if there are none."""
+    rows = [f"{row.method} ({row.reason})" for row in board.rows if row.reason]
+    return f"Not shown: {listed(rows)}." if rows else ""

@@ -1,0 +1,108 @@
+"""A report on disk: figures as PDF and PNG, tables as LaTeX and CSV as well, and a page to be read top to bottom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from adu_bench.core.errors import UserError
+from adu_bench.core.paths import RESOURCES
+from adu_bench.report.document import Report, Section, unranked
+from adu_bench.report.figures.common import block
+from adu_bench.report.style import save, style
+from adu_bench.report.tables import comma_separated, latex
+
+PAGE = "report.html"
+SHOWN_DPI = 100
+"""Pixels an inch at which the page shows a figure, unless it is too narrow."""
+
+
+def write_report(report: Report, folder: Path, progress: Callable[[str], None] = lambda text: None) -> list[Path]:
+    """Write a report; the same results give the same bytes.
+
+    Parameters
+    ----------
+    report
+        What to write.
+    folder
+        Where; other files there are left alone.
+    progress
+        Called with the title of each figure before it is drawn.
+
+    Returns
+    -------
+    list of Path
+        What was written.
+
+    Raises
+    ------
+    UserError
+        If the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        written, shown = [], []
+        for number, section in enumerate(report.sections, start=1):
+            progress(f"[{number}/{len(report.sections)}] {section.title}")
+            files, size = _write(section, folder)
+            written += files
+            shown.append(_described(section, files, size))
+        path = folder / PAGE
+        path.write_text(_page(report, shown), encoding="utf-8")
+    except OSError as error:
+        raise UserError(
+            f"The report cannot be written to '{folder}'.", f"{error.strerror or error}.", "Name a folder with --out."
+        ) from error
+    return [*written, path]
+
+
+def _write(section: Section, folder: Path) -> tuple[list[Path], tuple[float, float]]:
+    """Write a section's files; return them, and the figure's size in inches."""
+    with style():
+        figure = section.draw()
+        files = save(figure, folder / section.name)
+        width, height = figure.get_size_inches()
+    if section.table is not None:
+        for ending, text in (("tex", latex(section.table)), ("csv", comma_separated(section.table))):
+            path = folder / f"{section.name}.{ending}"
+            path.write_text(text, encoding="utf-8")
+            files.append(path)
+    return files, (float(width), float(height))
+
+
+def _described(section: Section, files: list[Path], size: tuple[float, float]) -> dict[str, Any]:
+    return {
+        "name": section.name,
+        "title": section.title,
+        "caption": section.caption,
+        "table": section.table,
+        "files": [path.name for path in files],
+        "width": round(size[0] * SHOWN_DPI),
+        "height": round(size[1] * SHOWN_DPI),
+    }
+
+
+def _page(report: Report, sections: list[dict[str, Any]]) -> str:
+    board = report.board
+    environment = Environment(
+        loader=FileSystemLoader(RESOURCES / "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(PAGE).render(
+        suite=board.suite,
+        title=board.title,
+        block=block(board),
+        runs=len(board.runs),
+        backbones=", ".join(dict.fromkeys(run.spec.backbone.name for run in board.runs)),
+        protocols=", ".join(dict.fromkeys(str(run.spec.protocol) for run in board.runs)),
+        unranked=unranked(board),
+        sections=sections,
+        missing=report.missing,
+    )

@@ -1,0 +1,233 @@
+"""A whole report from made-up runs of the toy suite: what it shows, what it leaves out, and that nothing is cut."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from adu_bench.core.errors import UserError
+from adu_bench.registry import Catalogue
+from adu_bench.report.board import make_board
+from adu_bench.report.document import Material, apart, make_report
+from adu_bench.report.figures.common import percent, ranked
+from adu_bench.report.printing import write_report
+from adu_bench.report.style import style
+from adu_bench.report.tables import ablation_changes, comma_separated, latex, main_table
+from adu_bench.runner.plan import plan, plan_study
+from adu_bench.store import Store
+from adu_bench.store.artefacts import Artefact, write_artefact
+from adu_bench.suites import load_suite
+from adu_bench.suites.suite import Sweep
+from tests.conftest import make_predictions, write_run
+
+METHODS = ["adu", "baseline", "clipfit", "zero-shot", "collapse", "adu-no-ddl", "adu-no-instapg"]
+SKILL = dict(zip(METHODS, (1.2, 0.9, 0.6, 1.5, 0.0, 1.0, 1.1), strict=True))
+
+
+def made_up(spec, label: str):
+    """Predictions that are the better the more skilled a method is, and worse on forget domains."""
+    task = spec.task
+    rng = np.random.default_rng(abs(hash((label, task.name, spec.seed))) % 2**32)
+    count, classes = 24 * len(task.domains), len(task.classes)
+    domains = [task.domains[place % len(task.domains)] for place in range(count)]
+    labels = rng.integers(classes, size=count)
+    scores = rng.normal(size=(count, classes))
+    lift = np.array([SKILL.get(label, 0.8) * (0.3 if domain in task.forget else 1.5) for domain in domains])
+    scores[np.arange(count), labels] += lift
+    p = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    return make_predictions(p, labels, domains, task.forget)
+
+
+def suite():
+    return replace(load_suite("toy"), studies={"shots": (Sweep(("adu", "baseline"), "shots", (1, 2)),)})
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Runs of the toy suite with features and attention maps of the first task."""
+    folder = tmp_path_factory.mktemp("report")
+    catalogue, store = Catalogue(), Store(folder)
+    wanted = plan(suite(), catalogue.select(METHODS), store)
+    study = plan_study(suite(), "shots", catalogue, store)
+    for run in {run.spec.key: run for run in (*wanted.runs, *study.runs)}.values():
+        write_run(folder, run.spec, run.label, made_up(run.spec, run.label))
+    rng = np.random.default_rng(0)
+    for run in wanted.runs:
+        if run.spec.task.name == wanted.runs[0].spec.task.name:
+            task, count = run.spec.task, 24 * len(run.spec.task.domains)
+            features = rng.normal(size=(count, 8)).astype(np.float16)
+            write_artefact(
+                folder, run.spec.key, "features", Artefact({"features": features, "rows": np.arange(count)}, {})
+            )
+            maps = {"before": rng.random((len(task.domains), 3, 3)), "after": rng.random((len(task.domains), 3, 3))}
+            pictures = rng.integers(0, 256, (len(task.domains), 12, 12, 3), dtype=np.uint8)
+            info = {
+                name: list(task.domains) for name in ("images", "domains", "labels", "answers_before", "answers_after")
+            }
+            write_artefact(
+                folder,
+                run.spec.key,
+                "attention",
+                Artefact({"pictures": pictures, **maps}, {**info, "attribution": "me"}),
+            )
+    return folder
+
+
+def material(root: Path, methods=METHODS, **choices) -> Material:
+    catalogue, store = Catalogue(), Store(root)
+    board = make_board(plan(suite(), catalogue.select(list(methods)), store), store.runs())
+    return Material(suite(), catalogue, board, store, **choices)
+
+
+@pytest.fixture(scope="module")
+def report(root):
+    return make_report(material(root))
+
+
+def test_everything_is_shown_in_reading_order(report):
+    assert [section.name for section in report.sections] == [
+        "main-table", "main-table-h-of-means", "trade-off", "intervals", "domains", "ablation-adu", "embedding",
+        "attention", "study-shots", "cost",
+    ]  # fmt: skip
+    assert report.missing == ()
+
+
+def texts_of(figure):
+    """Yield every text that a drawn figure shows: free ones, titles, labels, ticks inside the axes, legends."""
+    from matplotlib.legend import Legend
+
+    yield from figure.texts
+    for legend in figure.findobj(Legend):
+        yield from legend.get_texts()
+    for axes in figure.axes:
+        if not axes.get_visible():
+            continue
+        yield from axes.texts
+        if axes.axison:
+            yield from (axes.title, axes._left_title, axes.xaxis.label, axes.yaxis.label)
+            for axis in (axes.xaxis, axes.yaxis):
+                low, high = sorted(axis.get_view_interval())
+                for tick in axis.get_major_ticks():
+                    if low <= tick.get_loc() <= high and tick.label1.get_visible():
+                        yield tick.label1
+
+
+@pytest.mark.parametrize("number", range(10))
+def test_no_text_is_cut(report, number):
+    with style():
+        figure = report.sections[number].draw()
+        figure.draw_without_rendering()
+        page = figure.bbox
+        shown = [text for text in texts_of(figure) if text.get_visible() and text.get_text().strip()]
+        assert shown
+        for text in shown:
+            box = text.get_window_extent()
+            inside = box.x0 > page.x0 - 1 and box.y0 > page.y0 - 1 and box.x1 < page.x1 + 1 and box.y1 < page.y1 + 1
+            assert inside, f"{text.get_text()!r} of {report.sections[number].name} leaves the figure"
+
+
+def test_captions_state_n_seeds_and_the_kind_of_interval(report):
+    for section in report.sections:
+        assert re.search(r"n = \d+ tasks x|seed|Each point: ", section.caption), section.name
+        assert section.caption.endswith(".")
+    by_name = {section.name: section.caption for section in report.sections}
+    assert "probe" in by_name["embedding"]
+    assert "nearest neighbours" in by_name["embedding"]
+    assert "Student's t" in by_name["ablation-adu"]
+
+
+def test_two_calls_write_the_same_bytes(report, root, tmp_path):
+    first = write_report(report, tmp_path / "a")
+    second = write_report(make_report(material(root)), tmp_path / "b")
+    assert [path.name for path in first] == [path.name for path in second]
+    for one, other in zip(first, second, strict=True):
+        assert one.read_bytes() == other.read_bytes(), one.name
+    page = (tmp_path / "a" / "report.html").read_text()
+    for path in first[:-1]:
+        assert f'"{path.name}"' in page
+    assert "Left out" not in page
+
+
+def test_the_main_table_has_what_the_board_has(report, root):
+    board = report.board
+    table = main_table(board)
+    rows = list(csv.reader(io.StringIO(comma_separated(table))))
+    first = next(row for row in board.rows if row.method == rows[1][0])
+    own = board.frame[(board.frame["method"] == first.method) & (board.frame["forget"] == 1)]
+    means = own.groupby(["metric", "task"])["value"].mean().groupby("metric").mean()
+    assert rows[1][1:4] == [f"{100 * means[name]:.1f}" for name in ("h", "mem", "for")]
+    bold = {cell.text for part in table.parts for row in part for cell in row if cell.bold}
+    assert percent(max(row.h_mean for row in ranked(board))) in bold
+    references = {row.method for row in board.rows if row.reference}
+    assert not any(cell.bold for part in table.parts for row in part for cell in row if row[0].text in references)
+    assert latex(table).count("\\\\") == 2 + sum(len(part) for part in table.parts)
+
+
+def test_ablations_stand_apart_with_their_change(root):
+    board = material(root).board
+    main, part = apart(board)
+    assert not {row.method for row in main.rows} & {"adu-no-ddl", "adu-no-instapg"}
+    assert [row.rank for row in ranked(main)] == list(range(1, len(ranked(main)) + 1))
+    assert {"adu", "baseline", "adu-no-ddl", "adu-no-instapg"} <= {row.method for row in part.rows}
+    change = ablation_changes(part, "adu", ["adu-no-ddl"])["adu-no-ddl"]
+    values = {row.method: row.h_mean for row in part.rows}
+    assert change.value == pytest.approx(values["adu-no-ddl"] - values["adu"])
+
+
+def test_what_is_missing_is_named_with_its_command(tmp_path, root):
+    """Only predictions of two methods: no before, no ablation, no features, no study."""
+    store, catalogue = Store(tmp_path), Catalogue()
+    wanted = plan(suite(), catalogue.select(["baseline", "clipfit"]), store)
+    for run in wanted.runs:
+        write_run(tmp_path, run.spec, run.label, made_up(run.spec, run.label))
+    found = make_report(material(tmp_path, ["baseline", "clipfit"]))
+    assert {section.name for section in found.sections} == {
+        "main-table", "main-table-h-of-means", "trade-off", "intervals", "cost"
+    }  # fmt: skip
+    assert len(found.missing) == 5
+    for one in found.missing:
+        assert one.command.startswith("adu-bench ")
+        assert f"--suite {suite().name}" in one.command
+    write_report(found, tmp_path / "out")
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert all(one.command in page for one in found.missing)
+
+
+def test_a_damaged_artefact_stops_the_report(root, tmp_path):
+    import shutil
+
+    shutil.copytree(root, tmp_path / "runs")
+    for path in (tmp_path / "runs" / "artefacts").rglob("features.safetensors"):
+        path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(UserError, match="is damaged"):
+        make_report(material(tmp_path / "runs"))
+
+
+def test_unknown_choices_are_refused(root):
+    with pytest.raises(UserError, match="no task"):
+        make_report(material(root, task="nowhere"))
+    with pytest.raises(UserError, match="no method"):
+        make_report(replace(material(root), methods=("nobody",)))
+
+
+def test_the_command_needs_no_torch(root, tmp_path):
+    """A package called torch that fails on import stands in for its absence."""
+    for name in ("torch", "open_clip"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('not installed')\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "adu_bench", "report", "--suite", "toy", "--runs", str(root), "--out", "out"],
+        cwd=tmp_path, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(tmp_path)}, timeout=240,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"report.html", "main-table.pdf", "embedding.png", "attention.pdf", "ablation-adu.tex"} <= names
+    assert "wrote out/report.html" in done.stdout
