@@ -103,10 +103,6 @@ def web_page(boards: Sequence[Board], cards: Cards, files: bool = False) -> str:
         security policy allows the page's own style and script only.
     """
     panels = [panel for board in boards for panel in _panels(board, cards, files)]
-    for number, panel in enumerate(panels):
-        panel["id"] = f"table-{number}"
-        for line, row in enumerate(_rows(panel)):
-            row["id"] = f"table-{number}-{line}"
     style, script = (_resource(name) for name in ("page.css", "page.js"))
     template = _environment().get_template("page.html")
     return template.render(
@@ -147,7 +143,11 @@ def _panel(whole: Board, board: Board, views: list[str], heading: str, cards: Ca
         {"heading": title, "rows": [row for row in rows if row["kind"] == kind]} for kind, title in _SECTIONS.items()
     ]
     tasks, seeds = len(board.tasks), len(board.seeds)
+    for row in rows:
+        # What a link to a row says; quoted, since a name may hold what no identifier may.
+        row["id"] = quote("/".join(filter(None, (board.suite, "" if board is whole else heading, row["method"]))))
     return {
+        "id": quote(f"{board.suite}/{heading}"),
         "suite": board.suite,
         "views": views,
         "heading": heading,

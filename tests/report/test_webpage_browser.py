@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from adu_bench.report.webpage import web_page
-from tests.report.test_webpage import two_boards, write_blocks
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install adu-bench[test]")
 
@@ -25,13 +24,6 @@ SILENT = [
 ]
 
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no chromium on this machine (ADU_BENCH_CHROMIUM names one)")
-
-
-@pytest.fixture(scope="module")
-def boards(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs")
-    write_blocks(folder)
-    return two_boards(folder)
 
 
 @pytest.fixture(scope="module")
@@ -55,18 +47,18 @@ def visit(browser, address):
     """Open the page with settings of a context; at the end it must have asked for nothing and said nothing."""
     contexts, noise = [], []
 
-    def opened(**settings):
+    def opened(fragment="", **settings):
         context = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | settings))
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(60_000)
         page.on("console", lambda message: noise.append(f"console: {message.text}"))
         page.on("pageerror", lambda error: noise.append(f"error: {error}"))
-        page.on(
-            "request",
-            lambda request: None if request.url in (address, "data:,") else noise.append(f"request: {request.url}"),
-        )
-        page.goto(address)
+        page.on("request", lambda request: noise.append(f"request: {request.url}"))
+        page.goto(address + fragment)
+        # The page itself, and its empty icon, which is in it.
+        own = {f"request: {address}", f"request: {address}{fragment}", "request: data:,"}
+        noise[:] = [each for each in noise if each not in own]
         return page
 
     yield opened
@@ -133,14 +125,14 @@ def test_a_row_unfolds_by_keyboard_and_shows_the_boards_numbers(visit, boards):
     button.focus()
     page.keyboard.press("Enter")
     assert button.get_attribute("aria-expanded") == "true"
-    detail = page.locator(f"#{button.get_attribute('aria-controls')}")
+    detail = page.locator(f'[id="{button.get_attribute("aria-controls")}"]')
     heat = detail.locator("table.heat")
     assert heat.is_visible()
     frame = boards[0].frame.query("method == 'adu' and task == 'a+b' and metric == 'accuracy:c'")
     row = heat.get_by_role("row", name="a+b")
     assert row.locator("td").nth(2).inner_text().splitlines()[0] == f"{100 * frame['value'].mean():.0f}"
     assert row.locator("td.gone").count() == 2
-    detail.get_by_text("10 runs").click()
+    detail.get_by_text("5 runs").click()
     assert detail.locator(".runs code").all_inner_texts() == [
         run.key
         for run in sorted(boards[0].runs, key=lambda run: (boards[0].tasks.index(run.spec.task.name), run.spec.seed))
@@ -150,6 +142,14 @@ def test_a_row_unfolds_by_keyboard_and_shows_the_boards_numbers(visit, boards):
     button.focus()
     page.keyboard.press("Enter")
     assert not heat.is_visible()
+
+
+def test_a_link_to_a_row_unfolds_it(visit):
+    page = visit(fragment="#toy/2%20forgotten/adu")
+    page.get_by_role("radio", name="2", exact=True).check(force=True)
+    assert page.locator("table.heat:visible").count() == 1
+    page.get_by_role("link", name="Link to this row").click()
+    assert page.locator("table.heat:visible").count() == 1
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

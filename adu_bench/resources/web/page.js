@@ -48,11 +48,20 @@
     name.append(button);
     detail.hidden = true;
     detail.querySelector("details").open = true;
-    button.addEventListener("click", () => {
-      const open = button.getAttribute("aria-expanded") !== "true";
-      button.setAttribute("aria-expanded", String(open));
-      detail.hidden = !open;
-    });
+    button.addEventListener("click", () => unfold(row, button.getAttribute("aria-expanded") !== "true"));
+  };
+
+  const unfold = (row, open) => {
+    row.querySelector(".more").setAttribute("aria-expanded", String(open));
+    row.nextElementSibling.hidden = !open;
+  };
+
+  // A link to a row unfolds it.
+  const follow = () => {
+    const row = document.getElementById(location.hash.slice(1));
+    if (!row?.classList.contains("method")) return;
+    unfold(row, true);
+    row.scrollIntoView({ block: "center" });
   };
 
   const show = () => {
@@ -93,5 +102,7 @@
   form.addEventListener("input", show);
   form.addEventListener("submit", (event) => event.preventDefault());
   form.hidden = false;
+  addEventListener("hashchange", follow);
   show();
+  follow();
 })();
