@@ -51,6 +51,9 @@ def plan_options(parser: Any) -> None:
         metavar="NAME",
         help="emoji-clip, MODEL:TAG, MODEL:TAG=FILE, MODEL:FILE or a folder",
     )
+    parser.add_argument(
+        "--sizes", type=str, default="", metavar="N|N-M|LIST", help="all forget sets of so many domains, e.g. 1-5"
+    )
     parser.add_argument("--limit", type=int, default=0, metavar="N", help="only the first N tasks")
     parser.add_argument(
         "--settings", type=str, default="", metavar="FILE", help="fields by preset that tune wrote, over the suite's"
@@ -82,6 +85,8 @@ def plan_of(options: Any, runs: Path, *, force: bool = False) -> Plan:
 
     suite, catalogue = load_suite(options.suite), catalogue_of(options)
     suite = with_settings(suite, options.settings, catalogue)
+    if options.sizes:
+        suite = suite.with_sizes(sizes_of(options.sizes))
     chosen = [options.methods] if options.methods else list(suite.methods)
     if options.limit < 0:
         raise UserError(f"--limit {options.limit} is below zero.", "It counts tasks.", "Give 1 or more.")
@@ -134,6 +139,31 @@ def with_settings(suite: Suite, path: str, catalogue: Catalogue) -> Suite:
         if name not in catalogue.presets and name not in broken:
             raise unknown("preset in the settings", str(name), catalogue.presets)
     return replace(suite, settings=settings)
+
+
+def sizes_of(text: str) -> list[int]:
+    """Read ``--sizes``: a number, a range such as 1-3, or a list with commas.
+
+    Raises
+    ------
+    UserError
+        If it is none of these.
+    """
+    sizes = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        try:
+            sizes += range(int(first), int(last or first) + 1)
+        except ValueError:
+            sizes = []
+            break
+    if not sizes:
+        raise UserError(
+            f"'{text}' is no choice of sizes.",
+            "A size is the number of domains that a task forgets.",
+            "For example --sizes 1, --sizes 1-5 or --sizes 1,3.",
+        )
+    return sizes
 
 
 def seeds_of(text: str, suite: Suite) -> Sequence[int] | None:

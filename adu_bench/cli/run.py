@@ -23,12 +23,15 @@ def options(parser: Any) -> None:
         "--timeout", type=float, default=0.0, metavar="S", help="end a run after S seconds; it then failed"
     )
     flag(parser, "dry", "only print what would be run")
+    flag(parser, "yes", "start without asking, whatever it costs")
     flag(parser, "force", "run again what is finished")
 
 
 def run(options: Any) -> int:
     """Execute the plan; 0 if everything is finished, 1 if a run failed, 130 after Ctrl-C."""
     _check(options)
+    from adu_bench.runner.cost import cost
+
     out = Path(options.out)
     plan = plan_of(options, out, force=options.force)
     methods = len({run.label for run in plan.runs})
@@ -38,9 +41,15 @@ def run(options: Any) -> int:
         f"{len({run.spec.seed for run in plan.runs})} seeds), {len(plan.runs) - len(plan.todo)} finished, "
         f"{len(plan.todo)} to do, in {out}/"
     )
+    expected = cost(plan.todo)
+    if expected.much:
+        print(expected)
     if options.dry:
         for planned in plan.todo:
             print(f"{planned.spec.key}  {planned.title}")
+        return 0
+    if expected.much and not options.yes and not _agreed(plan.suite.name):
+        print("Nothing was started.")
         return 0
     outcome = None
     if plan.todo:
@@ -54,6 +63,23 @@ def run(options: Any) -> int:
     if outcome and outcome.elsewhere:
         print(f"{len(outcome.elsewhere)} runs are executed by another process; run the command again for the board.")
     return 1 if outcome and outcome.failed else 0
+
+
+def _agreed(suite: str) -> bool:
+    """Ask whether to start what costs much.
+
+    Raises
+    ------
+    UserError
+        If there is nobody to ask.
+    """
+    if not sys.stdin.isatty():
+        raise UserError(
+            f"Running '{suite}' costs much, and nobody confirmed it.",
+            "There is no terminal to ask on.",
+            "Add --yes, or do less with --limit, --seeds or --methods.",
+        )
+    return input("Start? [y/N] ").strip().lower() in ("y", "yes")
 
 
 def _check(options: Any) -> None:

@@ -1,0 +1,79 @@
+"""What a plan would cost, before it starts: counted passes, and a rough time that is marked as an estimate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from adu_bench.data.index import task_rows
+from adu_bench.data.sources import open_source
+from adu_bench.runner.plan import PlannedRun
+
+MUCH = 5_000_000
+"""Forward and backward passes of pictures from which on somebody is asked first."""
+ESTIMATED = "ViT-B-16"
+FLOP = 35e9
+"""Of one picture's forward pass through a ViT-B/16 at 224 pixels; a backward pass to prompts costs as much again."""
+RATE = 100e12
+"""Operations a second that an A100-class GPU is taken to sustain in half precision: a third of its peak."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The cost of some runs.
+
+    Parameters
+    ----------
+    runs
+        How many.
+    shots
+        Training pictures of the largest run.
+    passes
+        Pictures that go forward and backward through the backbone, over all runs and epochs.
+    tested
+        Test pictures that go forward, over all runs.
+    hours
+        Estimate for one A100-class GPU; None for a backbone whose cost is not known here.
+    """
+
+    runs: int
+    shots: int
+    passes: int
+    tested: int
+    hours: float | None
+
+    @property
+    def much(self) -> bool:
+        """Whether somebody should be asked first."""
+        return self.passes >= MUCH
+
+    def __str__(self) -> str:
+        counted = (
+            f"{self.runs:,} runs with up to {self.shots:,} training pictures each: {self.passes:,} forward and "
+            f"backward passes, and {self.tested:,} forward passes of test pictures"
+        )
+        if self.hours is None:
+            return f"{counted}."
+        return (
+            f"{counted}; roughly {self.hours:,.0f} h on one A100-class GPU (an estimate from {FLOP / 1e9:.0f} GFLOP a "
+            f"pass at {RATE / 1e12:.0f} TFLOP/s, not a measurement)."
+        )
+
+
+def cost(runs: Sequence[PlannedRun]) -> Cost:
+    """Count what runs need; methods without epochs train on frozen features, or not at all, and count no passes."""
+    tests: dict[tuple, int] = {}
+    passes = tested = most = 0
+    for run in runs:
+        task = run.spec.task
+        key = (task.dataset, task.domains, task.classes)
+        if key not in tests:
+            rows = task_rows(open_source(task.dataset).index, task.domains, task.classes)
+            tests[key] = int((rows["pool"] == "test").sum())
+        shots = task.shots * len(task.domains) * len(task.classes)
+        epochs = dict(run.spec.method.fields).get("epochs", 0)
+        assert isinstance(epochs, int)
+        most, passes, tested = max(most, shots), passes + epochs * shots, tested + tests[key]
+    known = bool(runs) and all(run.spec.backbone.name.startswith(ESTIMATED) for run in runs)
+    hours = (2 * passes + tested) * FLOP / RATE / 3600 if known else None
+    return Cost(len(runs), most, passes, tested, hours)
