@@ -105,6 +105,8 @@ def _prepare(options: Any) -> int:
         raise UserError(
             f"'{name}' cannot be the name of your data.", "adu-bench uses it itself.", "Choose another name."
         )
+    if options.download and name not in described():
+        raise unknown("public data set", name, described())
     if not place and not options.download:
         raise UserError(
             f"'{name}' has to come from somewhere.",

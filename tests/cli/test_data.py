@@ -91,6 +91,7 @@ def test_a_suite_without_its_data_is_shown_but_not_run(capsys):
         (["data", "prepare", "emoji-mini", "--from", "."], "adu-bench uses it itself"),
         (["data", "prepare", "folder", "--from", "."], "adu-bench uses it itself"),
         (["data", "prepare", "officehome", "--download"], "cannot be fetched by itself"),
+        (["data", "prepare", "domainet", "--download"], "Did you mean domainnet"),
         (["data", "verify", "officehome"], "is not prepared"),
         (["data", "where", "offichome"], "Did you mean officehome"),
         (["show", "folder"], "pattern of suites on pictures of your own"),

@@ -275,6 +275,17 @@ def test_published_counts_are_checked(tree):
     assert "390 pictures instead of 2,427" in " ".join(prepare("officehome", tree, partial=True).notes)
 
 
+def test_a_class_or_domain_without_pictures_is_not_passed_over(tree):
+    for domain in ("art", "clipart", "product", "real_world"):
+        grow(tree, (f"{domain}/{split}/Bed" for split in ("train", "val")), 5)
+    with pytest.raises(UserError, match=r"no picture of 64 classes: alarm clock, .* and 54 more"):
+        prepare("officehome", tree)
+    for path in (tree / "art").rglob("*.png"):
+        path.unlink()
+    with pytest.raises(UserError, match="'art' has no training picture"):
+        prepare("officehome", tree, partial=True)
+
+
 def test_a_duplicate_across_train_and_test_is_dropped_from_training(tree):
     domainnet(tree)
     (tree / "real/ant/000.png").write_bytes((tree / "real/ant/011.png").read_bytes())
@@ -495,7 +506,7 @@ def test_no_content_is_in_two_pools(pictures, published):
         ],
         columns=["image", "domain", "label", "pool", "sha256"],
     )
-    pooled, dropped = assign(rows, {})
+    pooled, dropped = assign(rows, "ab", {})
     assert (pooled.groupby("sha256")["pool"].nunique() == 1).all()
     assert set(dropped) | set(pooled["image"]) == set(rows["image"])
     training = pooled[pooled["pool"] != "test"].groupby(["domain", "label"])["pool"]

@@ -86,7 +86,8 @@ def prepare(
         if bad.any() and not skip_bad:
             raise _bad(rows["path"][bad], inspected["problem"][bad])
         skipped = rows["image"][bad].tolist()
-        rows, dropped = assign(rows[~bad].drop_duplicates(["image", "pool", "sha256"]), description.split_state)
+        rows = rows[~bad].drop_duplicates(["image", "pool", "sha256"])
+        rows, dropped = assign(rows, found.domains, description.split_state)
         if dropped:
             notes.append(f"{_counted(dropped, 'training picture')} left out, being held out as well: {_some(dropped)}.")
         if skipped:
@@ -217,11 +218,14 @@ def _check(found: Found, description: Description, partial: bool) -> list[str]:
     differs = _differences(found, description)
     if found.missing:
         differs.append(f"{_counted(found.missing, 'listed picture')} not there: {_some(found.missing)}")
+    absent = [label for label in description.classes if label not in set(found.rows["label"])]
+    if absent:
+        differs.append(f"no picture of {_counted(absent, 'class')}: {_some(absent)}")
     if not differs:
         return []
     figures = description.figures
     comparable = not figures.layout or figures.layout == found.layout
-    if not partial and (comparable or found.missing):
+    if not partial and (comparable or found.missing or absent):
         raise UserError(
             f"'{description.name}' is not as it was published.",
             "\n".join(f"{sentence}." for sentence in differs),
@@ -250,9 +254,6 @@ def _differences(found: Found, description: Description) -> list[str]:
                 f"{what}: {found_here['']:,} pictures instead of {sum(counts.values()):,}"
                 + (f" ({_some(classes)})" if classes else "")
             )
-    absent = [label for label in description.classes if label not in set(found.rows["label"])]
-    if absent:
-        differs.append(f"no picture of {_counted(absent, 'class')}: {_some(absent)}")
     return differs
 
 

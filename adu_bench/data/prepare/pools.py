@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 
 import numpy as np
@@ -35,7 +35,9 @@ def candidates(rows: pd.DataFrame, most: int) -> pd.DataFrame:
     return rows[~(rank.reindex(rows.index) > most)]
 
 
-def assign(rows: pd.DataFrame, split_state: Mapping[str, int]) -> tuple[pd.DataFrame, list[str]]:
+def assign(
+    rows: pd.DataFrame, domains: Sequence[str], split_state: Mapping[str, int]
+) -> tuple[pd.DataFrame, list[str]]:
     """Give every picture its pool.
 
     Where nothing was published, a fifth of every (class, domain) becomes test, chosen by content; validation is taken
@@ -45,6 +47,8 @@ def assign(rows: pd.DataFrame, split_state: Mapping[str, int]) -> tuple[pd.DataF
     ----------
     rows
         Columns image, domain, label, pool (empty where unknown), sha256.
+    domains
+        The domains that must have pictures.
     split_state
         Random states of scikit-learn's stratified split, for domains that are split with it.
 
@@ -79,7 +83,7 @@ def assign(rows: pd.DataFrame, split_state: Mapping[str, int]) -> tuple[pd.DataF
         training = part[part["pool"] == "shots"]
         rows.loc[training.index[_validation(training)], "pool"] = "validation"
     rows, more = _held_out_once(rows)
-    _require_all(rows)
+    _require_all(rows, domains)
     return rows, dropped + more
 
 
@@ -125,15 +129,15 @@ def _held_out_once(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     return rows[~twice], rows.loc[twice, "image"].tolist()
 
 
-def _require_all(rows: pd.DataFrame) -> None:
-    counts = rows.groupby(["domain", "pool"]).size().unstack(fill_value=0)
+def _require_all(rows: pd.DataFrame, domains: Sequence[str]) -> None:
+    there = set(zip(rows["domain"], rows["pool"], strict=True))
     for pool, purpose in (
         ("shots", "Methods learn from it"),
         ("validation", "Settings are chosen on it"),
         ("test", "Methods are judged by it"),
     ):
-        for domain in counts.index:
-            if pool not in counts or not counts.loc[domain, pool]:
+        for domain in domains:
+            if (domain, pool) not in there:
                 raise UserError(
                     f"The domain '{domain}' has no {'training' if pool == 'shots' else pool} picture.",
                     f"{purpose}; a (class, domain) gives one from five training pictures on."
