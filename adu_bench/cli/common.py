@@ -149,7 +149,7 @@ def sizes_of(text: str) -> list[int]:
     UserError
         If it is none of these.
     """
-    sizes = []
+    sizes: list[int] = []
     for part in text.split(","):
         first, _, last = part.partition("-")
         try:
