@@ -68,7 +68,7 @@ class Pictures:
             If pictures cannot be used; it names all of them.
         """
         bad: list[str] = []
-        self._cache.ensure(self._keys(positions), lambda which: self._blocks(positions[which], which, bad), report)
+        self._cache.ensure(self.keys(positions), lambda which: self._blocks(positions[which], which, bad), report)
         if bad:
             raise UserError(
                 f"{len(bad)} of {len(positions):,} pictures of '{self.name}' cannot be used:\n" + "\n".join(bad) + "\n",
@@ -88,9 +88,10 @@ class Pictures:
 
     def places(self, positions: np.ndarray) -> np.ndarray:
         """Return where in `rows` pictures are, int64 (N,); `ensure` comes first."""
-        return self._cache.places(self._keys(positions))
+        return self._cache.places(self.keys(positions))
 
-    def _keys(self, positions: np.ndarray) -> np.ndarray:
+    def keys(self, positions: np.ndarray) -> np.ndarray:
+        """Return the keys under which pictures, and whatever else is computed from them, are stored, (N,)."""
         return keys_of(self._sha256[positions])
 
     def _blocks(self, positions: np.ndarray, which: np.ndarray, bad: list[str]) -> Iterator[Block]:

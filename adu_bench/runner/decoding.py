@@ -43,16 +43,16 @@ def decode_needed(runs: Sequence[PlannedRun], step: Callable[[str], Progress]) -
         from adu_bench.clip.backbone import load_backbone  # imports torch, which drawn suites need not wait for
 
         pictures = source.pictures(load_backbone(backbone).recipe)
-        parts = [
-            needed(task_rows(source.index, task.domains, task.classes), task, seed) for task, seed in uses.values()
-        ]
+        parts = []
+        for task, seed in uses.values():
+            rows = task_rows(source.index, task.domains, task.classes)
+            parts.append(needed(rows, draw_shots(rows, task, seed)))
         pictures.ensure(np.unique(np.concatenate(parts)), step(f"decoding pictures of {dataset}"))
 
 
-def needed(rows: pd.DataFrame, task: Task, seed: int) -> np.ndarray:
+def needed(rows: pd.DataFrame, shots: np.ndarray) -> np.ndarray:
     """Return the positions of the pictures that a run needs: its shots, validation and test, sorted, int64 (N,)."""
-    pools = [of_pool(rows, pool) for pool in ("validation", "test")]
-    return np.unique(np.concatenate([draw_shots(rows, task, seed), *pools]))
+    return np.unique(np.concatenate([shots, *(of_pool(rows, pool) for pool in ("validation", "test"))]))
 
 
 def of_pool(rows: pd.DataFrame, pool: str) -> np.ndarray:

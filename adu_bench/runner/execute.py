@@ -26,7 +26,7 @@ from adu_bench.core.specs import RunSpec, Task
 from adu_bench.data.decode import DECODING
 from adu_bench.data.index import task_rows
 from adu_bench.data.parallel import Progress
-from adu_bench.data.rows import Block, RowCache, keys_of
+from adu_bench.data.rows import Block, RowCache
 from adu_bench.data.sampler import draw_shots
 from adu_bench.data.sources import open_source
 from adu_bench.registry import load_class
@@ -127,6 +127,7 @@ class TaskData:
         self.rows = task_rows(source.index, task.domains, task.classes)
         self.pictures = source.pictures(backbone.recipe)
         self.features = frozen_features(backbone)
+        self._drawn: dict[int, np.ndarray] = {}
 
     def prepare(self, seed: int) -> None:
         """Decode and encode what a run needs and the cache lacks, so that nothing of it is left to a timed part.
@@ -136,7 +137,7 @@ class TaskData:
         UserError
             If pictures cannot be used; it names all of them.
         """
-        self._ensure(needed(self.rows, self.task, seed))
+        self._ensure(needed(self.rows, self._shots(seed)))
 
     def images(self, pool: str) -> Images:
         """Return the images of one pool."""
@@ -147,13 +148,18 @@ class TaskData:
         return Problem(
             task=spec.task,
             backbone=self.backbone,
-            train=self._batch(self._images(draw_shots(self.rows, spec.task, spec.seed))),
+            train=self._batch(self._images(self._shots(spec.seed))),
             validation=self._batch(self.images("validation")),
             training=spec.training,
             rng=torch.Generator().manual_seed(derive(spec.seed, "batches")),
             record=record,
             report=report,
         )
+
+    def _shots(self, seed: int) -> np.ndarray:
+        if seed not in self._drawn:
+            self._drawn[seed] = draw_shots(self.rows, self.task, seed)
+        return self._drawn[seed]
 
     def _images(self, positions: np.ndarray) -> Images:
         keys = self._ensure(positions)
@@ -173,7 +179,7 @@ class TaskData:
     def _ensure(self, positions: np.ndarray) -> np.ndarray:
         """Decode and encode pictures where the cache lacks them; return the keys of their features."""
         self.pictures.ensure(positions, self._progress("decoding"))
-        keys = keys_of(self.rows.loc[positions, "sha256"])
+        keys = self.pictures.keys(positions)
         self.features.ensure(keys, lambda which: self._encoded(positions[which], which), self._progress("encoding"))
         return keys
 
