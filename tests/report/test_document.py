@@ -145,7 +145,8 @@ def test_captions_state_n_seeds_and_the_kind_of_interval(report):
     assert "Student's t" in by_name["ablation-adu"]
 
 
-def test_two_calls_write_the_same_bytes(report, root, tmp_path):
+def test_two_calls_write_the_same_bytes(report, root, tmp_path, monkeypatch):
+    monkeypatch.setattr("adu_bench.report.style.DPI", 40)
     first = write_report(report, tmp_path / "a")
     second = write_report(make_report(material(root)), tmp_path / "b")
     assert [path.name for path in first] == [path.name for path in second]
