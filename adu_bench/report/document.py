@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from adu_bench.core.errors import unknown
+from adu_bench.core.errors import UserError, unknown
 from adu_bench.metrics.frame import ZERO_SHOT, score
 from adu_bench.registry import Catalogue
 from adu_bench.report import tables
 from adu_bench.report.board import BASELINE, Board, Row
 from adu_bench.report.curves import curves_of
 from adu_bench.report.figures import attention, cost, domains, embedding, intervals, sweeps, tradeoff
-from adu_bench.report.figures.common import listed, ranked
+from adu_bench.report.figures.common import complete, listed, ranked
 from adu_bench.report.tables import Table
 from adu_bench.runner.plan import plan_study
 from adu_bench.store import Run, Store
@@ -111,9 +111,15 @@ def make_report(material: Material) -> Report:
     Raises
     ------
     UserError
-        If a chosen task or method is unknown, or a file in the store is damaged.
+        If no method is complete, a chosen task or method is unknown, or a file in the store is damaged.
     """
     board, part = apart(material.board)
+    if not complete(board):
+        raise UserError(
+            f"No method has finished all its runs of '{board.suite}'.",
+            "A report shows complete blocks, so that its means are over the same tasks.",
+            f"adu-bench run --suite {board.suite}",
+        )
     known = {run.spec.task.name for run in board.runs}
     if material.task and material.task not in known:
         raise unknown(f"task of {board.suite} with results", material.task, known)

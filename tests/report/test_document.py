@@ -213,6 +213,11 @@ def test_a_damaged_artefact_stops_the_report(root, tmp_path):
         make_report(material(tmp_path / "runs"))
 
 
+def test_without_a_complete_method_there_is_no_report(root, tmp_path):
+    with pytest.raises(UserError, match="No method has finished all its runs"):
+        make_report(material(tmp_path, ["baseline"]))
+
+
 def test_unknown_choices_are_refused(root):
     with pytest.raises(UserError, match="no task"):
         make_report(material(root, task="nowhere"))

@@ -24,7 +24,7 @@ BEFORE = "before"
 def accuracies(board: Board, metric: str = "accuracy") -> pd.DataFrame:
     """Return accuracy by domain: a row a method and task, a column a domain; seeds averaged, fractions."""
     own = board.frame[board.frame["metric"].str.startswith(f"{metric}:")]
-    domain = own["metric"].str.partition(":")[2]
+    domain = own["metric"].str.removeprefix(f"{metric}:")
     return own.assign(domain=domain).pivot_table(index=["method", "task"], columns="domain", values="value")
 
 
