@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +77,10 @@ def _one(path: Path, folder: Path, options: Any) -> bool:
     if options.write:
         how = standing(submission, again, seed, options.tolerance)
         if committed:
-            from adu_bench.report.rows import stamp_row
+            from adu_bench.report.rows import stamp_row, standings
 
-            stamp_row(path, how)
+            before = standings(path.resolve().parents[1], path.resolve().parent.name)[path.stem]
+            stamp_row(path, how if again else replace(how, reproduced=before.reproduced))
             print(f"wrote {path}")
         else:
             print(f"wrote {write(submission, Path(options.write), how)}")

@@ -55,8 +55,17 @@ class StoredRun:
         return self.spec.key
 
     def predictions(self) -> pd.DataFrame:
-        """Return one row a test image; probabilities are exact to 1/65535, what is right or wrong is exact."""
-        frame = pq.read_table(self.table, filters=[("run", "==", self.number)]).to_pandas()
+        """Return one row a test image; probabilities are exact to 1/65535, what is right or wrong is exact.
+
+        Raises
+        ------
+        UserError
+            If the Parquet file is missing or damaged.
+        """
+        try:
+            frame = pq.read_table(self.table, filters=[("run", "==", self.number)]).to_pandas()
+        except (OSError, pa.ArrowException) as error:
+            raise _damaged(self.table, error) from error
         for name in ("p_label", "p_max", "margin"):
             frame[name] = (frame[name].astype(np.float64) / _STEPS).astype(np.float32)
         classes = len(self.spec.task.classes)
@@ -233,7 +242,7 @@ def _record(path: Path) -> dict[str, Any]:
 def _damaged(path: Path, error: Exception) -> UserError:
     return UserError(
         f"The leaderboard row '{path}' is damaged.",
-        f"{type(error).__name__}: {error}.",
+        f"{type(error).__name__}: {' '.join(str(error).split())[:200]}.",
         "Restore it, or write it again with adu-bench leaderboard --write.",
     )
 

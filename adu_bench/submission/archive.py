@@ -6,6 +6,7 @@ import re
 import stat
 import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,6 +24,8 @@ MOST_BYTES = 2048 * MIB
 _DIRECTORY_ENTRY = 256
 """Bytes that an entry of the zip's directory may take: more than twice what the longest name needs."""
 _END, _END64 = b"PK\x05\x06", b"PK\x06\x07"
+_DAMAGES = (zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, EOFError, RuntimeError, ValueError)
+"""What the zip library raises on files that are none; encrypted and odd entries are `RuntimeError` and its kin."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _BLOCK = 64 * 1024
 
@@ -66,7 +69,15 @@ def unpack(path: Path, folder: Path) -> dict[str, Path]:
             entries = archive.infolist()
             _check_entries(entries)
             return {entry.filename: _extract(archive, entry, folder) for entry in entries}
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, ValueError, struct.error) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        NotImplementedError,
+        EOFError,
+        RuntimeError,
+        ValueError,
+        struct.error,
+    ) as error:
         raise Refused(f"the zip file is damaged: {shown(error)}") from error
 
 

@@ -64,7 +64,7 @@ def read_table(path: Path, columns: dict[str, tuple[str, ...]], rows: int, name:
             _check_metadata(file, columns, rows, name)
             table = file.read(columns=list(columns), use_threads=False)
             _check_texts(table, name)
-            frame = table.to_pandas()
+            frame = table.to_pandas(ignore_metadata=True)
     except (pa.ArrowException, OSError, MemoryError, ValueError, KeyError) as error:
         raise Refused(f"{name} cannot be read: {shown(error, 100)}") from error
     for column in ("image", "domain"):

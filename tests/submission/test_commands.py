@@ -1,0 +1,247 @@
+"""submit, verify and the rows that come of them, through the program."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from adu_bench.cli import main
+from tests.submission.conftest import METHOD
+
+
+def refusal(capsys, *arguments: str) -> str:
+    """The command leaves with 2 and three lines; returns the first."""
+    capsys.readouterr()
+    assert main(arguments) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 3
+    return lines[0]
+
+
+@pytest.fixture
+def mine(block, tmp_path, monkeypatch) -> Path:
+    """A folder with the method, its runs and its bundle, in which the commands run."""
+    shutil.copytree(block, tmp_path / "mine")
+    monkeypatch.chdir(tmp_path / "mine")
+    return tmp_path / "mine"
+
+
+@pytest.fixture(scope="module")
+def rows(block, tmp_path_factory) -> Path:
+    """A leaderboards folder with the row that verify wrote."""
+    folder = tmp_path_factory.mktemp("rows")
+    assert main(["verify", str(block / "b.zip"), "--write", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture
+def row(mine, rows) -> Path:
+    """A copy of that row, beside the method's file."""
+    shutil.copytree(rows, mine / "rows")
+    return mine / "rows" / "toy" / "blur.json"
+
+
+def test_submit_says_what_it_claims_and_verify_agrees(mine, capsys):
+    assert main(["submit", "blur", "--suite", "toy", "--from", "mine", "--out", "new.zip"]) == 0
+    out = capsys.readouterr().out
+    assert "4 runs, complete and consistent" in out
+    assert (mine / "new.zip").read_bytes() == (mine / "b.zip").read_bytes()
+    assert main(["verify", "new.zip"]) == 0
+    out = capsys.readouterr().out
+    assert out.count("0.00") >= 4
+    assert "Verified" in out
+    assert "--rerun N" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["submit", "blur", "--suite", "toy", "--from", "mine", "--runs", "nowhere"], "is not complete on toy"),
+        (["submit", "blur", "--suite", "toy", "--from", "mine", "--out", "b.tar"], "is no zip file"),
+        (["submit", "blur", "--suite", "toy", "--from", "mine", "--out", "no/such/b.zip"], "cannot be written"),
+        (["submit", "all", "--suite", "toy"], "stands for"),
+        (["submit", "blurr", "--suite", "toy", "--from", "mine"], "no method called"),
+        (["verify", "nowhere.zip"], "cannot be read"),
+        (["verify", "nowhere.json"], "There is no row"),
+        (["verify", "mine/blur.py"], "no zip file"),
+        (["verify", "b.zip", "--rerun", "-1"], "out of range"),
+        (["verify", "b.zip", "--tolerance", "2"], "out of range"),
+        (["verify", "b.zip", "--rerun", "5"], "5 runs cannot be drawn"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_is_refused_in_three_sentences(mine, capsys, arguments, complaint):
+    assert complaint in refusal(capsys, *arguments)
+    assert not list(mine.glob("**/*.tmp"))
+
+
+def test_impossible_predictions_are_not_even_submitted(mine, capsys):
+    path = next((mine / "runs").glob("*/predictions.parquet"))
+    frame = pq.read_table(path).to_pandas()
+    frame["p_max"] = 0.01
+    frame.to_parquet(path, index=False)
+    info = json.loads(path.with_name("run.json").read_text())
+    from adu_bench.core.hashing import file_sha256
+
+    info["checksums"]["predictions.parquet"] = file_sha256(path)
+    path.with_name("run.json").write_text(json.dumps(info))
+    complaint = refusal(capsys, "submit", "blur", "--suite", "toy", "--from", "mine", "--out", "new.zip")
+    assert "p_max" in complaint
+    assert not (mine / "new.zip").exists()
+
+
+def test_a_verified_bundle_becomes_a_row_that_verifies_and_ranks(row, capsys):
+    record = json.loads(row.read_text())
+    assert record["claimed"] == {name: record["verified"][name] for name in record["claimed"]}
+    assert record["reproduced"] is None
+    capsys.readouterr()
+    assert main(["verify", str(row), "--from", "mine"]) == 0
+    assert "Verified" in capsys.readouterr().out
+    assert main(["leaderboard", "--rows", "rows", "--suite", "toy", "--from", "mine", "--format", "csv"]) == 0
+    (line,) = csv.DictReader(capsys.readouterr().out.splitlines())
+    assert (line["method"], line["rank"], line["state"]) == ("blur", "1", "verified")
+    assert float(line["claimed_h"]) == pytest.approx(float(line["h_mean"]), abs=2e-6)
+    assert main(["leaderboard", "--write", "rows", "--from", "mine"]) == 0
+    assert main(["leaderboard", "--check", "--rows", "rows", "--from", "mine"]) == 0
+    page = (row.parent / "README.md").read_text()
+    assert "## Claimed and scored" in page
+    assert "verified" in page
+    (row.parent / "board.tex").write_text("stale")
+    assert main(["leaderboard", "--check", "--rows", "rows", "--from", "mine"]) == 1
+    assert "board.tex is stale" in capsys.readouterr().err
+
+
+def test_a_row_says_claimed_until_somebody_verified_it(row, capsys):
+    record = json.loads(row.read_text())
+    row.write_text(json.dumps(record | {"verified": None}))
+    capsys.readouterr()
+    assert main(["leaderboard", "--rows", "rows", "--suite", "toy", "--from", "mine", "--format", "md"]) == 0
+    assert "| claimed |" in capsys.readouterr().out
+    assert main(["verify", str(row), "--from", "mine", "--write", "rows"]) == 0
+    assert json.loads(row.read_text())["verified"]["h_mean"] == record["verified"]["h_mean"]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda r: r["claimed"].update(mem=0.99), "mem is claimed to be 0.99"),
+        (lambda r: r["runs"][0].update(key="f" * 20), "does not follow from its spec"),
+        (lambda r: r["runs"].pop(), "rows; the test pool"),
+        (lambda r: r["runs"][0].update(seed=3), "does not follow from its spec"),
+        (lambda r: r["common"]["task"].update(data_hash="f" * 20), "does not follow from its spec"),
+        (lambda r: r["card"].update(title="x\u202e"), "malformed at 'card.title'"),
+        (lambda r: r["runs"][0]["measured"].update(seconds="=cmd()"), "malformed at 'runs.0.measured.seconds'"),
+        (lambda r: r["runs"][0]["measured"].update(domain_probe=7), "malformed"),
+        (lambda r: r.update(label="other"), "holds the row of 'other'"),
+        (lambda r: r.update(reproduced={"runs": []}), "malformed at 'reproduced'"),
+        (lambda r: r.update(verified={"mem": 2}), "malformed at 'verified'"),
+    ],
+)
+def test_a_row_that_was_tampered_with_is_refused(row, capsys, change, reason):
+    record = json.loads(row.read_text())
+    change(record)
+    row.write_text(json.dumps(record))
+    capsys.readouterr()
+    assert main(["verify", str(row), "--from", "mine"]) == 2
+    assert reason in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda t: t.set_column(7, "p_max", pa.array([65535] * len(t), pa.uint16())), "image"),
+        (lambda t: t.set_column(3, "label", t["predicted"]), "another label"),
+        (lambda t: t.slice(1), "rows; the test pool"),
+        (lambda t: t.set_column(0, "run", pa.array([0] * len(t), pa.uint16())), "occurs twice"),
+        (lambda t: t.set_column(0, "run", t["run"].cast(pa.int64())), "in the column run"),
+        (lambda t: t.append_column("more", t["run"]), "has the columns"),
+    ],
+)
+def test_predictions_of_a_row_that_were_tampered_with_are_refused(row, capsys, change, reason):
+    path = row.with_suffix(".parquet")
+    table = pq.read_table(path)
+    assert table.column_names[3] == "label"
+    assert table.column_names[7] == "p_max"
+    pq.write_table(change(table), path)
+    capsys.readouterr()
+    assert main(["verify", str(row), "--from", "mine"]) == 2
+    assert reason in capsys.readouterr().err
+
+
+def test_damaged_rows_stop_the_board_with_a_reason_and_no_traceback(row, capsys):
+    table = row.with_suffix(".parquet")
+    table.write_bytes(table.read_bytes()[:100])
+    assert "is damaged" in refusal(capsys, "leaderboard", "--rows", "rows", "--suite", "toy", "--from", "mine")
+    table.unlink()
+    assert "is damaged" in refusal(capsys, "leaderboard", "--rows", "rows", "--suite", "toy", "--from", "mine")
+    row.write_text("[" * 100_000)
+    assert "is damaged" in refusal(capsys, "leaderboard", "--rows", "rows", "--suite", "toy", "--from", "mine")
+
+
+def test_absent_measures_leave_empty_cells_that_say_why(row, capsys):
+    record = json.loads(row.read_text())
+    for run in record["runs"]:
+        run["measured"] = {"domain_probe": None, "seconds": None}
+    row.write_text(json.dumps(record))
+    for kind in ("md", "csv", "json", "tex", "html"):
+        capsys.readouterr()
+        assert main(["leaderboard", "--rows", "rows", "--suite", "toy", "--from", "mine", "--format", kind]) == 0
+        out = capsys.readouterr().out
+        assert "blur" in out
+        if kind == "csv":
+            (line,) = csv.DictReader(out.splitlines())
+            assert line["domain_probe"] == ""
+            assert "probe: no features were stored" in line["empty"]
+            assert "forgot: no zero-shot run beside it" in line["empty"]
+        if kind in ("md", "tex"):
+            assert "(a) no zero-shot run beside it" in out
+            assert "(b) no features were stored" in out
+
+
+def test_one_bad_file_among_several_is_named_and_ends_with_two(mine, capsys):
+    (mine / "c.zip").write_bytes(b"rubbish")
+    assert "no zip file" in refusal(capsys, "verify", "b.zip", "c.zip")
+
+
+def test_running_again_is_announced_and_finds_out_invented_predictions(mine, capsys):
+    """The bundle's predictions are random and its claims honest about them; only a re-run can tell."""
+    assert main(["verify", "b.zip", "--rerun", "1", "--seed", "7", "--device", "cpu", "--write", "rows"]) == 1
+    done = capsys.readouterr()
+    announced, _, after = done.out.partition("1 runs drawn by seed 7")
+    assert "method.py now" in announced
+    assert "Mem" in after
+    assert "Not reproduced" in done.err
+    assert not (mine / "rows").exists()
+
+
+def test_only_a_row_that_was_run_again_is_reproduced(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "blur.py").write_text(METHOD)
+    assert main(["run", "--suite", "toy", "--methods", "blur", "--from", "mine", "--device", "cpu"]) == 0
+    assert main(["submit", "blur", "--suite", "toy", "--from", "mine", "--out", "b.zip"]) == 0
+    assert main(["verify", "b.zip", "--rerun", "2", "--seed", "3", "--device", "cpu", "--write", "rows"]) == 0
+    out = capsys.readouterr().out
+    assert "Reproduced: 2 of 4 runs" in out
+    assert "unzip -p b.zip method.py > methods/blur.py" in out
+    record = json.loads((tmp_path / "rows" / "toy" / "blur.json").read_text())
+    assert record["reproduced"]["same_answers"] == 1.0
+    assert record["reproduced"]["largest_difference"] == 0.0
+    assert (len(record["reproduced"]["runs"]), record["reproduced"]["seed"]) == (2, 3)
+    assert main(["verify", "rows/toy/blur.json", "--from", "mine"]) == 0
+    capsys.readouterr()
+    assert main(["leaderboard", "--rows", "rows", "--suite", "toy", "--from", "mine", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["state"] == "reproduced"
+
+
+def test_a_bundle_holds_nothing_that_can_run_by_being_read(block):
+    with zipfile.ZipFile(block / "b.zip") as archive:
+        names = {name.rpartition("/")[2] for name in archive.namelist()}
+    assert names == {"submission.json", "method.py", "run.json", "predictions.parquet"}
