@@ -88,7 +88,8 @@ def _stored(run: Scorable) -> dict[str, tuple[float, int]]:
     """Measures that were taken while running, and the probe, which needs features rather than predictions."""
     values = {name: run.measured.get(name) for name in ("trainable_parameters", "seconds", "peak_memory_mb")}
     values["domain_probe"] = run.measured["domain_probe"] if "domain_probe" in run.measured else domain_probe(run)
-    return {name: (float(value), 1) for name, value in values.items() if value is not None and np.isfinite(value)}
+    numbers = {name: value for name, value in values.items() if isinstance(value, int | float | np.floating)}
+    return {name: (float(value), 1) for name, value in numbers.items() if np.isfinite(value)}
 
 
 def _reference_key(spec: RunSpec) -> tuple:

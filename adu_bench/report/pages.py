@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,11 +21,11 @@ from adu_bench.report.formats import (
     sizes_markdown,
 )
 from adu_bench.report.paper import has_paper, paper_comma_separated, paper_latex, paper_markdown
-from adu_bench.report.rows import Standing, read_rows, standings
+from adu_bench.report.rows import Standing, StoredRun, read_rows, standings
 from adu_bench.report.webpage import Cards, web_page
-from adu_bench.runner.plan import plan
+from adu_bench.runner.plan import Plan, plan
 from adu_bench.store import Store
-from adu_bench.suites import load_suite
+from adu_bench.suites import Suite, load_suite
 
 Renderer = tuple[str, Callable[[Board], str]]
 BOARD_FILES: Sequence[Renderer] = (("board.csv", comma_separated), ("board.tex", latex))
@@ -50,10 +51,23 @@ def committed_board(folder: Path, suite: str, catalogue: Catalogue) -> Board:
             next(iter(strange.values()), "A board needs results").rstrip(".") + ".",
             f"Name a folder with runs: adu-bench leaderboard --suite {suite} --runs runs",
         )
-    # An empty store: the plan says which runs make up the board, the rows hold them.
-    board = make_board(plan(load_suite(suite), choices, Store(folder / "none")), read_rows(folder, suite))
+    runs = read_rows(folder, suite)
+    board = make_board(_plan(load_suite(suite), choices, runs, folder), runs)
     board = replace(board, rows=(*board.rows, *(without_numbers(label, why) for label, why in strange.items())))
     return _with_standings(board, known)
+
+
+def _plan(suite: Suite, choices: Sequence[Choice], runs: Sequence[StoredRun], folder: Path) -> Plan:
+    """Return which runs make up the board; where the suite's pictures or weights are not here, most rows say which."""
+    # An empty store: the rows hold the runs.
+    nowhere = Store(folder / "none")
+    try:
+        return plan(suite, choices, nowhere)
+    except UserError:
+        kinds = Counter((run.spec.task.data_hash, run.spec.backbone) for run in runs)
+        usual = kinds.most_common(1)[0][0]
+        like = next(run.spec for run in runs if (run.spec.task.data_hash, run.spec.backbone) == usual)
+        return plan(suite, choices, nowhere, like=like)
 
 
 def _choices(catalogue: Catalogue, labels: Iterable[str]) -> tuple[list[Choice], dict[str, str]]:

@@ -194,9 +194,15 @@ def standings(folder: Path, suite: str) -> dict[str, Standing]:
     found = {}
     for path in sorted((folder / suite).glob("*.json")):
         record = _record(path)
-        sayings = (record.get(name) or {} for name in ("claimed", "verified", "reproduced"))
-        found[path.stem] = Standing(*sayings)
+        claimed, *checks = (record.get(name) for name in ("claimed", "verified", "reproduced"))
+        found[path.stem] = Standing(_numbers(claimed), *(check if isinstance(check, dict) else {} for check in checks))
     return found
+
+
+def _numbers(value: Any) -> dict[str, float]:
+    """Keep the finite numbers of a mapping; whatever else a row claims is no claim."""
+    items = value.items() if isinstance(value, dict) else ()
+    return {name: float(number) for name, number in items if isinstance(number, int | float) and np.isfinite(number)}
 
 
 def read_rows(folder: Path, suite: str) -> list[StoredRun]:

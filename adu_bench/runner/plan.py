@@ -94,6 +94,7 @@ def plan(
     backbone: str | None = None,
     limit: int | None = None,
     force: bool = False,
+    like: RunSpec | None = None,
 ) -> Plan:
     """List the runs of a suite.
 
@@ -109,12 +110,14 @@ def plan(
         Only the first tasks of the suite.
     force
         Execute finished runs again.
+    like
+        Take this run's pictures and weights for the suite's, where neither need be on this machine.
     """
     name = backbone or suite.backbone
-    weights = backbone_spec(name)
+    weights = backbone_spec(name) if like is None else like.backbone
     methods = [(choice, choice.resolve(suite.budget, suite.settings)) for choice in choices]
     runs: dict[str, PlannedRun] = {}
-    for task in suite.tasks()[:limit]:
+    for task in suite.tasks(like.task.data_hash if like is not None else "")[:limit]:
         for seed in seeds or suite.seeds:
             for choice, method in methods:
                 if task.forget not in suite.blocks.get(choice.preset.group, suite.forget):

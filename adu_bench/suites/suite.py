@@ -106,10 +106,17 @@ class Suite:
         """Digest of the pictures that the suite's tasks use."""
         return data_hash(task_rows(open_source(self.dataset).index, self.domains, self.classes))
 
-    def tasks(self) -> list[Task]:
-        """Return the suite's tasks, fewest forget domains first."""
+    def tasks(self, data_hash: str = "") -> list[Task]:
+        """Return the suite's tasks, fewest forget domains first.
+
+        Parameters
+        ----------
+        data_hash
+            Instead of the digest of the pictures here, where there are none.
+        """
+        pictures = data_hash or self.data_hash
         return [
-            Task(self.dataset, self.data_hash, self.domains, forget, self.classes, self.template, self.shots)
+            Task(self.dataset, pictures, self.domains, forget, self.classes, self.template, self.shots)
             for forget in self.forget
         ]
 

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from adu_bench.cli import main
+from adu_bench.core.errors import UserError
 from tests.submission.conftest import METHOD
 
 
@@ -203,6 +204,44 @@ def test_absent_measures_leave_empty_cells_that_say_why(row, capsys):
         if kind in ("md", "tex"):
             assert "(a) no zero-shot run beside it" in out
             assert "(b) no features were stored" in out
+
+
+@pytest.mark.parametrize("claimed", [{"mem": float("nan"), "for": "=1", "h_mean": None}, [1], "<b>", 3])
+def test_claims_that_are_no_numbers_are_no_claims(row, capsys, claimed):
+    row.write_text(json.dumps(json.loads(row.read_text()) | {"claimed": claimed}))
+    for kind in ("md", "csv", "html"):
+        capsys.readouterr()
+        assert main(["leaderboard", "--rows", "rows", "--suite", "toy", "--from", "mine", "--format", kind]) == 0
+        out = capsys.readouterr().out
+        assert "=1" not in out
+        assert "nan" not in out.lower().replace("nance", "")
+    assert main(["verify", str(row), "--from", "mine"]) == 2
+
+
+def test_a_board_needs_neither_pictures_nor_weights_and_still_refuses_other_weights(row, capsys, monkeypatch):
+    """Public suites' pictures are not on every machine; most rows say which pictures and weights are meant."""
+    from adu_bench.core.specs import RunSpec
+
+    def absent(name):
+        raise UserError("There are no weights.", "None.", "None.")
+
+    record = json.loads(row.read_text())
+    record["label"] = "blur[lr=0.2]"
+    record["common"]["backbone"]["weights_hash"] = "f" * 20
+    record["common"]["method"]["fields"] = [["lr", 0.2]]
+    for run in record["runs"][:]:
+        task = record["common"]["task"] | {"forget": run["forget"]}
+        run["key"] = RunSpec.from_dict(record["common"] | {"seed": run["seed"], "task": task}).key
+    record["runs"] = record["runs"][:2]
+    (row.parent / "blur[lr=0.2].json").write_text(json.dumps(record))
+    shutil.copy(row.with_suffix(".parquet"), row.parent / "blur[lr=0.2].parquet")
+    monkeypatch.setattr("adu_bench.runner.plan.backbone_spec", absent)
+    capsys.readouterr()
+    assert main(["leaderboard", "--rows", "rows", "--suite", "toy", "--from", "mine", "--format", "json"]) == 0
+    first, second = json.loads(capsys.readouterr().out)
+    assert (first["method"], first["rank"]) == ("blur", 1)
+    assert (second["method"], second["rank"]) == ("blur[lr=0.2]", None)
+    assert "other weights" in second["reason"]
 
 
 def test_one_bad_file_among_several_is_named_and_ends_with_two(mine, capsys):
