@@ -16,6 +16,12 @@ from typing import Any
 from adu_bench.cli.common import catalogue_of, from_option
 from adu_bench.core.errors import UserError
 
+TOLERANCE = 0.02
+"""Mem and For of a run that was run again may differ by this much: other processors round differently, and training
+makes more of it."""
+SAME_ANSWERS = 0.9
+"""And so many of its answers must be the same.  With another seed, and so other shots, the paper's methods gave
+47 to 86 % of the same answers on emoji, so that invented predictions of the right accuracy stay below as well."""
 _DRAWS = 2**31
 
 
@@ -28,8 +34,13 @@ def options(parser: Any) -> None:
     parser.add_argument("--rerun", type=int, default=0, metavar="N", help="run N of the runs again; runs their method")
     parser.add_argument("--seed", type=int, default=-1, metavar="X", help="draws these runs (default: drawn, printed)")
     parser.add_argument(
-        "--tolerance", type=float, default=0.02, metavar="T", help="most that Mem and For may differ when run again"
+        "--tolerance",
+        type=float,
+        default=TOLERANCE,
+        metavar="T",
+        help="most that Mem and For may differ when run again",
     )
+    parser.add_argument("--same", type=float, default=SAME_ANSWERS, metavar="S", help="and least share of same answers")
     parser.add_argument("--device", type=str, default="auto", metavar="auto|cpu|cuda", help="where to run again")
     parser.add_argument("--write", type=str, default="", metavar="DIR", help="write the verified row there")
     from_option(parser)
@@ -37,11 +48,11 @@ def options(parser: Any) -> None:
 
 def run(options: Any) -> int:
     """Verify each file; 1 if a run that was run again came out otherwise."""
-    if options.rerun < 0 or not 0 <= options.tolerance <= 1:
+    if options.rerun < 0 or not 0 <= options.tolerance <= 1 or not 0 <= options.same <= 1:
         raise UserError(
-            "--rerun or --tolerance is out of range.",
-            "The first counts runs, the second is a share.",
-            "For example --rerun 2 --tolerance 0.02.",
+            "--rerun, --tolerance or --same is out of range.",
+            "The first counts runs, the others are shares.",
+            "For example --rerun 2 --tolerance 0.02 --same 0.9.",
         )
     with tempfile.TemporaryDirectory(prefix="adu-bench-verify-") as folder:
         results = [_one(Path(path), Path(folder, str(number)), options) for number, path in enumerate(options.paths)]
@@ -68,10 +79,12 @@ def _one(path: Path, folder: Path, options: Any) -> bool:
     if options.rerun:
         seed = options.seed if options.seed >= 0 else secrets.randbelow(_DRAWS)
         again = _rerun(submission, folder, seed, options)
-        if max(one.largest_difference for one in again) > options.tolerance:
-            print(f"Not reproduced: a difference is above {options.tolerance:g}.", file=sys.stderr)
+        bounds = f"Mem and For within {options.tolerance:g}, and {100 * options.same:g} % of the answers the same"
+        far = [one for one in again if not one.near(options.tolerance, options.same)]
+        if far:
+            print(f"Not reproduced: {far[0].run.title} lacks {bounds}.", file=sys.stderr)
             return False
-        print(f"Reproduced: {len(again)} of {len(submission.runs)} runs, all within {options.tolerance:g}.")
+        print(f"Reproduced: {len(again)} of {len(submission.runs)} runs, each with {bounds}.")
     else:
         print("Whether the predictions came from the method is shown by running some of it again: --rerun N.")
     if options.write:

@@ -230,7 +230,7 @@ def read_row(path: Path) -> list[StoredRun]:
                 raise ValueError(f"the key of run {number} does not follow from its spec")
             table = path.with_suffix(".parquet")
             runs.append(StoredRun(spec, record["label"], entry["measured"], number, table, str(entry["finished"])))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _damaged(path, error) from error
     return runs
 

@@ -23,9 +23,6 @@ from adu_bench.submission.tables import RUN_COLUMNS, read_table
 
 CLAIM_TOLERANCE = 1.5e-6
 """Claims and scores are rounded to six decimals each."""
-RERUN_TOLERANCE = 0.02
-"""Mem and For of a run that was run again may differ by this much: other processors round differently, and training
-makes more of it."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +48,10 @@ class Again:
     def largest_difference(self) -> float:
         """The larger of the differences in Mem and For."""
         return max(abs(self.fresh[name] - self.submitted[name]) for name in ("mem", "for"))
+
+    def near(self, tolerance: float, same: float) -> bool:
+        """Return whether it came near enough: by Mem and For, and by the share of same answers."""
+        return self.largest_difference <= tolerance and self.same_answers >= same
 
 
 def check(submission: Submission) -> None:
