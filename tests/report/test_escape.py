@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adu_bench.report.board import make_board
@@ -73,6 +73,7 @@ def test_a_hostile_name_reason_and_title_reach_no_board_unescaped(runs, kind, te
         assert "\\write18" not in shown
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_a_spreadsheet_never_sees_a_formula_and_other_texts_stay(text):
     safe = spreadsheet_text(text)
@@ -82,6 +83,7 @@ def test_a_spreadsheet_never_sees_a_formula_and_other_texts_stay(text):
     assert spreadsheet_safe(pd.DataFrame({"a": [text], "b": [-1.0]})).to_numpy().tolist() == [[safe, -1.0]]
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_latex_sees_no_command_that_the_text_brought(text):
     shown = tex_text(text)
@@ -89,6 +91,7 @@ def test_latex_sees_no_command_that_the_text_brought(text):
     assert not re.search(r"[\\&%$#_{}~^<>\n]", bare)
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_markdown_cells_end_where_they_should(text):
     assert not re.search(r"(?<!\\)(\\\\)*[|<\[`*_]", re.sub(r"\\.", "", markdown_text(text)))

@@ -141,6 +141,7 @@ def test_any_number_in_a_prediction_is_possible_or_refused(task, row, column, va
     assert frame["entropy"].between(-1e-4, ln).all()
 
 
+@QUICK
 @given(st.text() | st.binary() | JSON)
 def test_what_is_quoted_from_a_stranger_is_short_and_printable(value):
     text = shown(value)
