@@ -111,8 +111,9 @@ def test_the_answers_of_every_classifier_are_possible(task, seed, sharpness, qua
     """What the harness can write is never refused: sharp, flat, uniform and tied distributions alike."""
     pool, rng, classes = pool_of(task), np.random.default_rng(seed), len(task.classes)
     probabilities = rng.dirichlet(np.full(classes, 10.0**sharpness) + 1e-3, len(pool)).astype(np.float32)
+    probabilities += np.float32(1e-9)
     if quantised:
-        probabilities = np.exp(np.round(np.log(probabilities + 1e-9)))
+        probabilities = np.exp(np.round(np.log(probabilities)))
     if ties:
         probabilities[:, 1] = probabilities[:, 0]
     probabilities = (probabilities / probabilities.sum(axis=1, keepdims=True)).astype(np.float32)
