@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,15 @@ def board_options(parser: Any) -> None:
     parser.add_argument("--rows", type=str, default="", metavar="DIR", help="make the board from these committed rows")
 
 
-def board_of(options: Any) -> Board:
+def board_of(options: Any, only: Sequence[str] = ()) -> Board:
     """Read what is named, else the committed rows of the suite, else the runs in ``runs``.
+
+    Parameters
+    ----------
+    options
+        Those of `board_options` and `adu_bench.cli.common.plan_options`.
+    only
+        The methods that are needed, so that no others are scored; all if empty.
 
     Raises
     ------
@@ -32,11 +40,11 @@ def board_of(options: Any) -> Board:
     rows = Path(options.rows) if options.rows else rows_dir()
     committed = any((rows / options.suite).glob("*.json"))
     if options.rows or (committed and not options.runs and not options.methods):
-        return committed_board(rows, options.suite, catalogue_of(options))
-    return _from_runs(options, Path(options.runs or "runs"))
+        return committed_board(rows, options.suite, catalogue_of(options), only)
+    return _from_runs(options, Path(options.runs or "runs"), only)
 
 
-def _from_runs(options: Any, folder: Path) -> Board:
+def _from_runs(options: Any, folder: Path, only: Sequence[str]) -> Board:
     from adu_bench.report.board import make_board
     from adu_bench.store import Store
 
@@ -47,6 +55,8 @@ def _from_runs(options: Any, folder: Path) -> Board:
             f"adu-bench run --suite {options.suite}",
         )
     runs = Store(folder).runs()
+    if only:
+        options.methods = ",".join(only)
     if not options.methods:
         known = catalogue_of(options).presets
         labels = dict.fromkeys(run.label for run in runs if run.label.partition("[")[0] in known)

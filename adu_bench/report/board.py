@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any
 
@@ -13,6 +13,9 @@ from adu_bench.core.specs import RunSpec
 from adu_bench.metrics.frame import Scorable, score
 from adu_bench.metrics.measures import harmonic
 from adu_bench.runner.plan import Plan, PlannedRun
+from adu_bench.stats.estimates import over_domains
+from adu_bench.stats.ranks import letters, pairwise
+from adu_bench.stats.scores import scores
 
 SHOWN = ("mem", "for", "h", "normalised_forgetting", "worst_retain", "domain_probe", "trainable_parameters", "seconds")
 """Measures that are averaged for a board: seeds first, then tasks."""
@@ -40,7 +43,7 @@ class Row:
     h_of_means
         H of means: the harmonic mean of ``mem`` and ``for_``.
     h_low, h_high
-        95 % interval of ``h_mean`` over tasks (Student's t); None with fewer than three tasks.
+        95 % interval of ``h_mean`` for other domains, see `adu_bench.stats.estimates`; None below three domains.
     normalised_forgetting, worst_retain, domain_probe, parameters, seconds
         Means, as ``mem``.
     tasks, runs
@@ -52,6 +55,8 @@ class Row:
     claimed_mem, claimed_for, claimed_h
         What its submitter claims for ``mem``, ``for_`` and ``h_mean``; the board's own numbers are scored from the
         predictions.
+    letters
+        Ranked methods that share one cannot be told apart on other domains; empty where there is nothing to compare.
     """
 
     method: str
@@ -76,6 +81,7 @@ class Row:
     claimed_mem: float | None = None
     claimed_for: float | None = None
     claimed_h: float | None = None
+    letters: str = ""
 
 
 @dataclass(frozen=True)
@@ -189,10 +195,17 @@ def _board(
     """Make the board of some methods within some tasks."""
     runs = [run for run in plan.runs if run.label in labels and run.spec.task.name in within]
     own = frame[frame["method"].isin(labels) & frame["task"].isin(within)]
-    rows = [_row(label, [run for run in runs if run.label == label], own, stale) for label in labels]
+    forget = {run.spec.task.name: run.spec.task.forget for run in plan.runs}
+    means = frame[frame["metric"] == "h"].groupby(["method", "task"])["value"].mean()
+    intervals = {label: _interval(means[label], forget, within) for label in set(own["method"])}
+    rows = [
+        _row(label, [run for run in runs if run.label == label], own, intervals.get(label, (None, None)), stale)
+        for label in labels
+    ]
+    ranked = _with_letters(_ranked(rows), frame, forget, within)
     tasks = tuple(dict.fromkeys(run.spec.task.name for run in runs))
     seeds = tuple(dict.fromkeys(run.spec.seed for run in runs))
-    return Board(plan.suite.name, plan.suite.title, tasks, seeds, _ranked(rows), own, plan.runs[0].spec)
+    return Board(plan.suite.name, plan.suite.title, tasks, seeds, ranked, own, plan.runs[0].spec)
 
 
 def differences(spec: RunSpec, wanted: RunSpec) -> list[str]:
@@ -213,7 +226,13 @@ def differences(spec: RunSpec, wanted: RunSpec) -> list[str]:
     return [text for text, one, other in pairs if one != other]
 
 
-def _row(label: str, planned: Sequence[PlannedRun], frame: pd.DataFrame, stale: Sequence[Scorable]) -> Row:
+def _row(
+    label: str,
+    planned: Sequence[PlannedRun],
+    frame: pd.DataFrame,
+    interval: tuple[float | None, float | None],
+    stale: Sequence[Scorable],
+) -> Row:
     group = planned[0].group
     own = frame[frame["method"] == label]
     keys = set(own["key"])
@@ -222,8 +241,6 @@ def _row(label: str, planned: Sequence[PlannedRun], frame: pd.DataFrame, stale: 
     by_task = own.groupby(["metric", "task"])["value"].mean()
     means = {name: float(by_task[name].mean()) for name in SHOWN if name in by_task.index.get_level_values(0)}
     means = {name: value for name, value in means.items() if np.isfinite(value)}
-    h_values = by_task["h"].to_numpy() if "h" in means else np.array([])
-    low, high = interval(h_values)
     return Row(
         method=label,
         group=group,
@@ -233,8 +250,8 @@ def _row(label: str, planned: Sequence[PlannedRun], frame: pd.DataFrame, stale: 
         for_=means.get("for"),
         h_mean=means.get("h"),
         h_of_means=harmonic(means["mem"], means["for"]) if {"mem", "for"} <= set(means) else None,
-        h_low=low,
-        h_high=high,
+        h_low=interval[0],
+        h_high=interval[1],
         normalised_forgetting=means.get("normalised_forgetting"),
         worst_retain=means.get("worst_retain"),
         domain_probe=means.get("domain_probe"),
@@ -254,15 +271,25 @@ def without_numbers(label: str, reason: str) -> Row:
     )
 
 
-def interval(values: np.ndarray) -> tuple[float | None, float | None]:
-    """Return the 95 % interval of a mean by Student's t, kept inside 0..1; (None, None) below three values."""
-    if len(values) < 3:
-        return None, None
-    from scipy.special import stdtrit  # the quantile of Student's t; scipy.stats would take a second to import
+def _interval(
+    means: pd.Series, forget: Mapping[str, Sequence[str]], within: Collection[str]
+) -> tuple[float | None, float | None]:
+    """Return the interval of a mean over some of a method's tasks; all of them tell how far domains differ."""
+    view = means.index.isin(within)
+    found = over_domains(means.to_numpy(), [forget[task] for task in means.index], view).within(0, 1)
+    return found.low, found.high
 
-    half = float(stdtrit(len(values) - 1, 0.975) * values.std(ddof=1) / np.sqrt(len(values)))
-    mean = float(values.mean())
-    return max(0.0, mean - half), min(1.0, mean + half)
+
+def _with_letters(
+    rows: Sequence[Row], frame: pd.DataFrame, forget: Mapping[str, Sequence[str]], within: Collection[str]
+) -> tuple[Row, ...]:
+    """Give ranked rows letters: those that share one cannot be told apart on other domains."""
+    ranked = [row.method for row in rows if row.rank is not None]
+    if len(ranked) < 2:
+        return tuple(rows)
+    block = scores(frame, forget, "h", ranked)
+    found = letters(pairwise(block, [task in within for task in block.tasks]))
+    return tuple(replace(row, letters=found.get(row.method, "")) for row in rows)
 
 
 def _reason(label: str, planned: Sequence[PlannedRun], missing: Sequence[PlannedRun], stale: Sequence[Scorable]) -> str:

@@ -18,6 +18,7 @@ COLUMNS = (
     ("For", "for_"),
     ("mean of H", "h_mean"),
     ("95 % interval", "interval"),
+    ("letters", "letters"),
     ("H of means", "h_of_means"),
     ("forgot", "normalised_forgetting"),
     ("probe", "domain_probe"),
@@ -29,6 +30,8 @@ COLUMNS = (
 _LEGEND = (
     "Mem: accuracy on retain domains; For: error rate on forget domains; H: their harmonic mean, all in per cent. "
     "Mean of H averages H over seeds, then tasks; H of means is the harmonic mean of the two columns before it. "
+    "95 % interval: of the mean of H, for other domains than these (Student's t over domains). Letters: ranked methods "
+    "that share one cannot be told apart by it (Holm, 5 %). "
     "Forgot: the share of zero-shot skill over chance that is gone on forget domains. Probe: accuracy of a linear "
     "domain probe on the features. Reference rows are bounds and controls, and have no rank."
 )
@@ -38,7 +41,7 @@ _STATES = (
     "reproduced (some of its runs were also run again)."
 )
 _WHY_EMPTY = {
-    "interval": "too few tasks for an interval",
+    "interval": "too few domains for an interval",
     "normalised_forgetting": "no zero-shot run beside it",
     "domain_probe": "no features were stored",
 }
@@ -201,6 +204,8 @@ def _cell(row: Row, name: str) -> str:
         return (
             f"{100 * row.h_low:.1f}-{100 * row.h_high:.1f}" if row.h_low is not None and row.h_high is not None else ""
         )
+    if name == "letters":
+        return row.letters or "-"
     value = getattr(row, name)
     if value is None or not math.isfinite(value):
         return ""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from adu_bench.core.errors import UserError
+from adu_bench.core.errors import UserError, unknown
 from adu_bench.registry import Catalogue, Choice
 from adu_bench.report.board import Board, Row, make_board, without_numbers
 from adu_bench.report.escape import markdown_code
@@ -35,15 +35,26 @@ READING = "READING.md"
 """What people read out of a board: written by hand, kept beside the rows, and shown below the tables."""
 
 
-def committed_board(folder: Path, suite: str, catalogue: Catalogue) -> Board:
+def committed_board(folder: Path, suite: str, catalogue: Catalogue, only: Sequence[str] = ()) -> Board:
     """Make the board of a suite from its committed rows; rows of methods that are not known here stand last.
+
+    Parameters
+    ----------
+    folder, suite, catalogue
+        Where the rows are, and what is known.
+    only
+        Take the rows of these methods; all if empty.
 
     Raises
     ------
     UserError
-        If the suite has no rows, or none whose method is known.
+        If the suite has no rows, none whose method is known, or no row of a method that was asked for.
     """
     known = standings(folder, suite)
+    for method in only if known else ():
+        if method not in known:
+            raise unknown(f"row of '{suite}'", method, known)
+    known = {method: known[method] for method in only if known} or known
     choices, strange = _choices(catalogue, known)
     if not choices:
         raise UserError(

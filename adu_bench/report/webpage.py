@@ -62,7 +62,9 @@ COLUMNS = (
     Column("group", "family", "paper: published; ablation: a part left out; reference: bounds.", "family", "ascending"),
     Column("h_mean", "mean of H", "H, the harmonic mean of Mem and For, averaged.", "headline", wide=False),
     Column(
-        "interval", "95 % interval", "Of mean of H over tasks (Student's t), the bar between 0 and 100; needs three."
+        "interval",
+        "95 % interval",
+        "Of mean of H on other domains (Student's t), bar between 0 and 100; needs three.",
     ),
     Column("mem", "Mem", "Accuracy on the domains to keep.", wide=False),
     Column("for_", "For", "Error rate on the domains to forget.", wide=False),

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rich.console import Console
+from scipy import stats
 
 from adu_bench.core.errors import UserError
 from adu_bench.metrics.frame import score
 from adu_bench.metrics.measures import harmonic
 from adu_bench.registry import Catalogue
-from adu_bench.report.board import by_size, interval, make_board
+from adu_bench.report.board import by_size, make_board
 from adu_bench.report.curves import curves
 from adu_bench.report.formats import FORMATS, render
 from adu_bench.report.pages import stale_pages, write_pages
@@ -23,7 +24,7 @@ from adu_bench.report.terminal import print_board
 from adu_bench.runner.plan import Plan, PlannedRun, Point, plan
 from adu_bench.store import Store
 from adu_bench.suites import load_suite
-from tests.conftest import make_spec, random_predictions, write_run
+from tests.conftest import make_predictions, make_spec, random_predictions, write_run
 
 FORGETS = [("a",), ("b",), ("c",)]
 
@@ -126,13 +127,29 @@ def test_the_terminal_table_fits(board, width):
     assert max(map(len, text.splitlines())) <= width
 
 
-def test_the_interval_covers_as_often_as_it_says():
-    """Student's t over 14 tasks: 95 % up to sampling error of 2,000 draws."""
+def test_the_interval_is_that_of_domains_and_letters_join_what_cannot_be_told_apart(board):
+    for row in board.rows:
+        own = board.frame.query("metric == 'h' and method == @row.method").groupby("task")["value"].mean()
+        interval = stats.ttest_1samp(own, 0).confidence_interval()
+        assert (row.h_low, row.h_high) == pytest.approx((max(0, interval.low), min(1, interval.high)))
+    assert {row.letters for row in board.rows if row.rank} == {"a"}
+    assert {row.letters for row in board.rows if not row.rank} == {""}
+
+
+def test_methods_that_differ_for_sure_share_no_letter(tmp_path):
     rng = np.random.default_rng(0)
-    draws = rng.normal(0.5, 0.05, size=(2000, 14))
-    inside = [low < 0.5 < high for low, high in map(interval, draws)]
-    assert 0.935 < np.mean(inside) < 0.965
-    assert interval(draws[0, :2]) == (None, None)
+    blocks = planned("weak"), planned("strong")
+    for block, right in zip(blocks, (0.4, 0.9), strict=True):
+        for run in block:
+            count, forget = 300, run.spec.task.forget
+            domains = [("a", "b", "c")[place % 3] for place in range(count)]
+            labels = rng.integers(3, size=count)
+            hit = (rng.random(count) < right) != np.isin(domains, forget)
+            chosen = np.where(hit, labels, (labels + 1) % 3)
+            write_run(tmp_path, run.spec, run.label, make_predictions(np.eye(3)[chosen], labels, domains, forget))
+    board = make_board(made_up_plan(*blocks), Store(tmp_path).runs())
+    assert [(row.method, row.letters) for row in board.rows] == [("strong", "a"), ("weak", "b")]
+    assert "| a |" in render(board, "md")
 
 
 def test_committed_rows_score_as_the_runs_do(tmp_path):

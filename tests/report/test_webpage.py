@@ -160,7 +160,7 @@ def test_empty_cells_say_why(boards):
     assert row.h_mean is None
     reasons = [element.attributes.get("title") for element in read(web_page(boards[:1], {}))]
     assert "none of its runs counts" in reasons
-    assert "too few tasks for an interval" in reasons
+    assert "too few domains for an interval" in reasons
 
 
 def test_rows_say_how_far_they_were_checked_and_what_they_claim(boards):

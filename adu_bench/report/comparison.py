@@ -1,0 +1,220 @@
+"""A comparison of two methods, or what it can detect, on the terminal and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from adu_bench.stats.estimates import LEVEL, Estimate
+from adu_bench.stats.measured import wrong
+from adu_bench.stats.paired import WILCOXON, Comparison, Difference, Test
+from adu_bench.stats.power import POWER, Power
+
+TITLES = {"h": "H", "mem": "Mem", "for": "For"}
+_FOUND = f"{POWER:.0%}".replace("%", " %")
+
+
+def print_comparison(found: Comparison, console: Console) -> None:
+    """Print differences with intervals, the tests of H, and what the images say task by task."""
+    seeds = f"{len(found.seeds)} seed{'s' * (len(found.seeds) != 1)}"
+    tasks = f"{len(found.tasks)} task{'s' * (len(found.tasks) != 1)}"
+    _say(console, f"{found.suite}: {found.a} minus {found.b}, {tasks} x {seeds}, percentage points", style="bold")
+    if found.left_out:
+        _say(console, f"Left out, not finished by both with every seed: {', '.join(found.left_out)}.")
+    domains = found.differences[0].domains
+    _print_differences(
+        f"On other domains like these {domains.units} (Student's t over domains, {domains.df} degrees of freedom)",
+        [(one, one.domains) for one in found.differences],
+        console,
+    )
+    _print_differences(
+        "On these tasks with other seeds (Student's t over seeds)",
+        [(one, one.seeds) for one in found.differences],
+        console,
+    )
+    whole = next(one for one in reversed(found.differences) if one.metric == "h")
+    _print_tests(whole, console)
+    _print_tasks(found, console)
+    _say(console, verdict(found, whole))
+
+
+def verdict(found: Comparison, one: Difference) -> str:
+    """Return what a difference of H shows, in a sentence."""
+    ahead, behind = (found.a, found.b) if one.domains.value >= 0 else (found.b, found.a)
+    where = "all tasks" if one.size is None else f"tasks that forget {one.size}"
+    head = f"H, {where}: {ahead} is {100 * abs(one.domains.value):.1f} points ahead of {behind}; "
+    here = _sure(one.seeds, "on these tasks this holds with other seeds", "other seeds could turn it round")
+    beyond = _sure(one.domains, "it holds for other domains", "other domains could turn it round")
+    return f"{head}{here}, {beyond}."
+
+
+def _sure(estimate: Estimate, yes: str, no: str) -> str:
+    if estimate.p is None:
+        return "too few seeds to say more" if "seeds" in estimate.reason else "too few domains to say more"
+    return f"{yes if estimate.p < LEVEL else no} (p = {_p(estimate.p)})"
+
+
+def _print_differences(title: str, shown: Sequence[tuple[Difference, Estimate]], console: Console) -> None:
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", padding=0, collapse_padding=True)
+    table.add_column("forgets  ", no_wrap=True)
+    table.add_column("tasks", justify="right", no_wrap=True)
+    for name in TITLES.values():
+        table.add_column(f"{name}, 95 %", justify="right", no_wrap=True, min_width=21)
+    sizes = list(dict.fromkeys(one.size for one, _ in shown))
+    for size in sizes:
+        row = {one.metric: estimate for one, estimate in shown if one.size == size}
+        cells = [f"{_points(row[metric].value)} {_span(row[metric])}" for metric in TITLES]
+        table.add_row("any" if size is None else str(size), str(row["h"].tasks), *map(escape, cells))
+    console.print(table)
+    reasons = dict.fromkeys(estimate.reason for _, estimate in shown if estimate.reason)
+    for reason in reasons:
+        _say(console, reason)
+
+
+def _print_tests(one: Difference, console: Console) -> None:
+    """Print the tests of H that readers ask for, and say of each whether it holds."""
+    where = "all tasks" if one.size is None else f"tasks that forget {one.size}"
+    _say(console, f"Tests of H, {where}", style="bold")
+    if one.domains.p is not None:
+        effect = "" if one.effect is None else f", Hedges' g {one.effect:.2f}"
+        _say(console, f"  t over {one.domains.units} domains: p = {_p(one.domains.p)}{effect}")
+    _say(console, f"  {_test(one.apart)}")
+    if one.together.n != one.apart.n:
+        note = "" if one.together.p is None else _warning(one.size)
+        _say(console, f"  {_test(one.together)}{note}")
+    _say(console, f"  rank-biserial correlation over tasks: {one.rank_biserial:+.2f}")
+    console.print()
+
+
+def _warning(size: int | None) -> str:
+    """Say that tasks are not independent, and how often the test was wrong on simulated boards for that reason."""
+    share = wrong(WILCOXON, size)
+    measured = "" if share is None else f" ({100 * share:.0f} % of simulated boards without a difference show one)"
+    return f" This does not hold, because tasks share domains{measured}: go by the t over domains."
+
+
+def _print_tasks(found: Comparison, console: Console) -> None:
+    table = Table(
+        title="Task by task: H, and images that one does better (exact McNemar, Holm)",
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+    )
+    table.add_column("forgets", no_wrap=True)
+    for name in ("H A", "H B", "A - B", "Mem A : B", "p", "For A : B", "p"):
+        table.add_column(name, justify="right", no_wrap=True)
+    images = {(own["task"], own["part"]): own for own in found.images.to_dict("records")}
+    for row in found.by_task.to_dict("records"):
+        cells = [f"{100 * row['h_a']:.1f}", f"{100 * row['h_b']:.1f}", _points(row["h_difference"])]
+        for part in ("mem", "for"):
+            own = images[(row["task"], part)]
+            cells += [f"{own['a_better']} : {own['b_better']}", _p(own["p_holm"])]
+        table.add_row(escape(row["task"]), *cells)
+    console.print(table)
+
+
+def print_power(suite: str, a: str, b: str, found: Sequence[Power], wanted: float, console: Console) -> None:
+    """Print what the comparison of two methods can detect, and what it would take."""
+    points = f"{100 * wanted:g} points"
+    _say(console, f"{suite}: what a comparison of {a} and {b} can show of H", style="bold")
+    table = Table(
+        title=f"Smallest difference found {_FOUND} of the time, percentage points",
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+    )
+    for name in ("forgets", "domains", "tasks", "seeds", "other domains", "95 %", "these tasks"):
+        table.add_column(name, justify="right")
+    for one in found:
+        span = "" if one.detectable_low is None else f"{100 * one.detectable_low:.1f} to {_large(one.detectable_high)}"
+        table.add_row(*_head(one), str(one.seeds), _large(one.detectable), span, _large(one.detectable_here))
+    console.print(table)
+    table = Table(title=f"What it takes to find {points}", box=box.SIMPLE_HEAD, title_justify="left")
+    for name in ("forgets", "domains", "tasks", "domains needed", "their tasks", "or seeds", "seeds, these tasks"):
+        table.add_column(name, justify="right")
+    for one in found:
+        many = one.detectable is None
+        seeds = _needed(one.seeds_needed, "?" if many or one.seeds < 2 else "none")
+        table.add_row(
+            *_head(one),
+            _needed(one.domains_needed, "?" if many else "> 1000"),
+            _needed(one.tasks_needed, ""),
+            seeds,
+            _needed(one.seeds_needed_here, "?" if one.detectable_here is None else "> 1000"),
+        )
+    console.print(table)
+    _say(
+        console,
+        "Other domains: how far domains differ is known from these few only, hence the interval. 'or seeds': with the "
+        "domains there are; none where domains differ too much for any number of seeds. '?': too few to say.",
+    )
+
+
+def _head(one: Power) -> tuple[str, str, str]:
+    return "any" if one.size is None else str(one.size), str(one.domains), str(one.tasks)
+
+
+def comparison_record(found: Comparison) -> dict[str, Any]:
+    """Return a comparison as plain values; differences in fractions."""
+    record = asdict(found)
+    record["by_task"] = found.by_task.to_dict("records")
+    record["images"] = found.images.to_dict("records")
+    return _plain(record)
+
+
+def power_record(found: Sequence[Power]) -> list[dict[str, Any]]:
+    """Return powers as plain values; differences in fractions."""
+    return _plain([asdict(one) for one in found])
+
+
+def _plain(value: Any) -> Any:
+    """Turn NumPy's numbers into Python's, rounded to what is meant, and what is not finite into None."""
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if np.isfinite(value) else None
+    return value
+
+
+def _test(test: Test) -> str:
+    return f"{test.name}: p = {_p(test.p)}, n = {test.n}." if test.p is not None else f"{test.name}: {test.reason}"
+
+
+def _p(p: float) -> str:
+    if p >= 0.9995:
+        return "1"
+    return "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:+.1f}"
+
+
+def _span(estimate: Estimate) -> str:
+    if estimate.low is None or estimate.high is None:
+        return "[?]"
+    return f"[{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
+
+
+def _large(value: float | None) -> str:
+    """Return a difference in points; a fraction cannot differ by more than one."""
+    if value is None:
+        return "?"
+    return f"{100 * value:.1f}" if value <= 1 else "> 100"
+
+
+def _needed(count: int | None, otherwise: str) -> str:
+    return otherwise if count is None else f"{count:,}"
+
+
+def _say(console: Console, text: str, style: str | None = None) -> None:
+    console.print(text, style=style, highlight=False, markup=False)

@@ -1,0 +1,210 @@
+"""Means over tasks that share domains and seeds, each with an interval that holds for what it speaks about.
+
+Fourteen tasks over four domains are not fourteen independent trials: what a method does to one domain shows in every
+task that forgets it.  Two questions have to be kept apart.
+
+`over_domains` asks what to expect on *other domains* of the kind.  Over tasks that share no forget domain it is the
+ordinary t-test.  Otherwise an effect of each domain is fitted, which every task that forgets the domain shows, and the
+spread of these effects gives Student's t with one degree of freedom less than there are domains.
+
+`over_seeds` asks what to expect on *these tasks* with new few-shot draws: Student's t over the means of the seeds,
+which is right however the seeds' effects are shared among tasks.
+
+How often both are right on boards with such dependence is measured by `adu_bench.stats.simulation`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+from scipy.special import stdtr, stdtrit  # scipy.stats would take a second to import, and every board needs these two
+
+LEVEL = 0.05
+"""Tests are made at this level, intervals cover one minus it."""
+FEWEST_DOMAINS = 3
+"""With two domains the 95 % interval is thirteen standard errors wide to each side."""
+FEWEST_SEEDS = 3
+_NOTHING = 1e-12
+"""Spreads below this are rounding errors of equal values."""
+
+ForgetSets = Sequence[Sequence[str]]
+"""The domains that each task forgets."""
+View = Sequence[bool] | np.ndarray | None
+"""Which tasks are looked at; all if None."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its interval and the test of zero.
+
+    Parameters
+    ----------
+    value
+        The mean.
+    low, high
+        95 % interval; None where there is too little to say.
+    p
+        Two-sided p-value of the mean being zero; None likewise.
+    error
+        Standard error; None likewise.
+    df
+        Degrees of freedom.
+    units
+        How many domains or seeds it rests on.
+    tasks
+        How many tasks were averaged.
+    reason
+        Why there is no interval; empty if there is one.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    p: float | None
+    error: float | None
+    df: int
+    units: int
+    tasks: int
+    reason: str = ""
+
+    def around(self, value: float, factor: float = 1.0) -> Estimate:
+        """Return the same certainty about another value, with the standard error times a factor."""
+        if self.error is None:
+            return replace(self, value=value)
+        return student(value, factor * self.error, self.df, self.units, self.tasks)
+
+    def within(self, low: float, high: float) -> Estimate:
+        """Return the estimate with its interval cut to the possible values."""
+        if self.low is None or self.high is None:
+            return self
+        return replace(self, low=max(low, self.low), high=min(high, self.high))
+
+
+def over_domains(values: np.ndarray, forget: ForgetSets, view: View = None) -> Estimate:
+    """Estimate a mean over tasks as one of other domains, from few tasks that share them.
+
+    Parameters
+    ----------
+    values
+        One value a task (T,), for example a difference of two methods, averaged over seeds.
+    forget
+        What each task forgets.
+    view
+        Which tasks to average (all if None); the others still help to tell how far domains differ.
+
+    Notes
+    -----
+    The squared standard error is ``w'w`` times the variance of the fitted effects, where ``w`` is the share of the
+    suite's tasks that forget each domain.  That is right if effects of domains add up, and about a third too large if a
+    task shows their mean, or if those of retained domains are as strong.  It is never below what the noise of single
+    tasks alone gives.
+    """
+    values = np.asarray(values, dtype=float)
+    chosen = np.ones(len(values), bool) if view is None else np.asarray(view, bool)
+    value, tasks = float(values[chosen].mean()), int(chosen.sum())
+    fit = _fit_to(forget, view)
+    if isinstance(fit, int):
+        reason = f"Too few domains: {fit} can be told apart, an interval takes {FEWEST_DOMAINS}."
+        return Estimate(value, None, None, None, None, max(fit - 1, 0), fit, tasks, reason)
+    domains = len(fit.effects)
+    return student(value, float(fit.error(values)), domains - 1, domains, tasks)
+
+
+def errors_over_domains(values: np.ndarray, forget: ForgetSets, view: View = None) -> np.ndarray:
+    """Return the standard errors that `over_domains` gives, for many sets of values (..., T) at once."""
+    fit = _fit_to(forget, view)
+    assert isinstance(fit, _Fit)
+    return fit.error(values)
+
+
+def over_seeds(values: np.ndarray) -> Estimate:
+    """Estimate a mean over tasks as one of new seeds on the same tasks.
+
+    Parameters
+    ----------
+    values
+        One value a task and seed (T, R); the seeds are the same for all tasks.
+    """
+    means = np.asarray(values, dtype=float).mean(axis=0)
+    tasks, seeds = len(values), len(means)
+    if seeds < FEWEST_SEEDS:
+        reason = f"Too few seeds: there {'is' if seeds == 1 else 'are'} {seeds}, an interval takes {FEWEST_SEEDS}."
+        return Estimate(float(means.mean()), None, None, None, None, max(seeds - 1, 0), seeds, tasks, reason)
+    error = float(means.std(ddof=1) / np.sqrt(seeds))
+    return student(float(means.mean()), error, seeds - 1, seeds, tasks)
+
+
+def student(value: float, error: float, df: int, units: int, tasks: int) -> Estimate:
+    """Build the estimate of a mean with a standard error of so many degrees of freedom."""
+    if error < _NOTHING:
+        return Estimate(value, value, value, float(abs(value) < _NOTHING), 0.0, df, units, tasks)
+    half = quantile(df) * error
+    p = float(2 * stdtr(df, -abs(value) / error))
+    return Estimate(value, value - half, value + half, p, error, df, units, tasks)
+
+
+def quantile(df: float, level: float = LEVEL) -> float:
+    """Return the two-sided quantile of Student's t."""
+    return float(stdtrit(df, 1 - level / 2))
+
+
+def noise_share(forget: ForgetSets, view: View = None) -> float:
+    """Return how much of a variance of single tasks is in the squared standard error that `over_domains` gives."""
+    fit = _fit_to(forget, view)
+    return float("nan") if isinstance(fit, int) else fit.factor * fit.noise
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """How to get centred domain effects (K,) from values (T,), and the share of their variance that the mean has.
+
+    ``noise`` is the variance of the effects for a variance of one a task.
+    """
+
+    effects: np.ndarray
+    factor: float
+    noise: float
+
+    def error(self, values: np.ndarray) -> np.ndarray:
+        """Return the standard error of the mean of values (..., T)."""
+        effects = values @ self.effects.T
+        return np.sqrt(self.factor * (effects**2).sum(axis=-1) / (len(self.effects) - 1))
+
+
+def _fit_to(forget: ForgetSets, view: View) -> _Fit | int:
+    chosen = (True,) * len(forget) if view is None else tuple(map(bool, view))
+    return _fit(tuple(tuple(sorted(domains)) for domains in forget), chosen)
+
+
+@cache
+def _fit(forget: tuple[tuple[str, ...], ...], view: tuple[bool, ...]) -> _Fit | int:
+    """Choose what to measure the spread of domains by; returns the number of domains where they are too few."""
+    domains = sorted(set().union(*forget)) if forget else []
+    chosen = np.flatnonzero(view)
+    count = len(chosen)
+    if sum(len(forget[task]) for task in chosen) == len(set().union(*(forget[task] for task in chosen))):
+        if count < FEWEST_DOMAINS:
+            return count
+        apart = np.zeros((count, len(forget)))
+        apart[np.arange(count), chosen] = 1
+        return _Fit(apart - np.isin(np.arange(len(forget)), chosen) / count, 1 / count, 1.0)
+    members = np.array([[domain in task for domain in domains] for task in forget], dtype=float)
+    effects = _effects(members, np.array([len(task) for task in forget]))
+    if effects is None or len(domains) < FEWEST_DOMAINS:
+        return min(len(domains), FEWEST_DOMAINS - 1)
+    weights = members.mean(axis=0)
+    noise = float((effects**2).sum() / (len(domains) - 1))
+    return _Fit(effects, max(float(weights @ weights), 1 / count / noise), noise)
+
+
+def _effects(members: np.ndarray, sizes: np.ndarray) -> np.ndarray | None:
+    """Return the matrix of the least-squares fit (K, T) within sizes; None if the tasks do not tell domains apart."""
+    centred = members.copy()
+    for size in set(sizes.tolist()):
+        centred[sizes == size] -= centred[sizes == size].mean(axis=0)
+    if np.linalg.matrix_rank(centred) < members.shape[1] - 1:
+        return None
+    return np.linalg.pinv(centred)

@@ -1,0 +1,229 @@
+"""Several methods at once: who differs from whom, average ranks, and how often one beats another.
+
+Blocks of the rank tests are tasks that share no forget domain, because all tasks of a suite together are not
+independent trials (see `adu_bench.stats.estimates`).  That leaves one block a domain, and the tests say where so few
+can show nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations
+from string import ascii_letters
+
+import numpy as np
+import pandas as pd
+
+from adu_bench.stats.estimates import LEVEL, View, over_domains
+from adu_bench.stats.paired import disjoint, exact_wilcoxon, holm
+from adu_bench.stats.scores import Scores
+
+SHUFFLES = 9_999
+"""Random shuffles of methods within blocks for the p-value of Friedman's test."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Several methods ranked within blocks; rank 1 is best.
+
+    Parameters
+    ----------
+    methods
+        Best average rank first.
+    blocks
+        The tasks that are the blocks.
+    ranks
+        Average rank by method: what a critical-difference diagram shows.
+    friedman, p
+        Friedman's statistic, and its p-value from shuffling methods within blocks.
+    critical_difference
+        Nemenyi's, for average ranks.
+    nemenyi, wilcoxon
+        p-values of all pairs (methods x methods): Nemenyi's, and exact Wilcoxon with Holm's correction, None where so
+        few blocks cannot reach the level after correction.
+    reason
+        Why there is no Wilcoxon; empty if there is.
+    """
+
+    methods: tuple[str, ...]
+    blocks: tuple[str, ...]
+    ranks: pd.Series
+    friedman: float
+    p: float
+    critical_difference: float
+    nemenyi: pd.DataFrame
+    wilcoxon: pd.DataFrame | None
+    reason: str
+
+
+def pairwise(block: Scores, view: View = None) -> pd.DataFrame:
+    """Test all pairs of methods for other domains, corrected by Holm's procedure.
+
+    Parameters
+    ----------
+    block
+        Any metric.
+    view
+        Which tasks to average; all if None.
+
+    Returns
+    -------
+    DataFrame
+        p-values (methods x methods), ones on the diagonal; all NaN beside it where domains are too few.
+    """
+    by_task, count = block.by_task, len(block.methods)
+    pairs = list(combinations(range(count), 2))
+    found = [over_domains(by_task[one] - by_task[two], block.forget, view).p for one, two in pairs]
+    return _matrix(block.methods, holm(np.array([np.nan if p is None else p for p in found], dtype=float)))
+
+
+def letters(p: pd.DataFrame) -> dict[str, str]:
+    """Return compact letters: two methods share a letter exactly if their p-value is not below the level.
+
+    Parameters
+    ----------
+    p
+        p-values (methods x methods); methods in the order in which letters are given out.  Empty texts come back where
+        p-values are NaN.
+    """
+    # The letters of scikit-posthocs, to which a test compares them, would take seconds to import for every board.
+    names = list(p.index)
+    values = p.to_numpy(dtype=float)
+    if np.isnan(values).any():
+        return dict.fromkeys(names, "")
+    groups: list[set[int]] = [set(range(len(names)))]
+    for one, two in combinations(range(len(names)), 2):
+        if values[one, two] < LEVEL:
+            split = [group - {gone} for group in groups if {one, two} <= group for gone in (one, two)]
+            groups = [group for group in groups if not {one, two} <= group] + split
+            groups = [group for group in groups if not any(group < other for other in groups)]
+            groups = list(map(set, dict.fromkeys(map(frozenset, groups))))
+    groups.sort(key=sorted)
+    return {
+        name: "".join(ascii_letters[number] for number, group in enumerate(groups) if place in group)
+        for place, name in enumerate(names)
+    }
+
+
+def rank(block: Scores, size: int | None = None) -> Ranking:
+    """Rank several methods within tasks that share no forget domain.
+
+    Parameters
+    ----------
+    block
+        A metric of which more is better.
+    size
+        Only tasks that forget so many domains.
+    """
+    import scikit_posthocs
+    from scipy.stats import rankdata
+
+    chosen = np.flatnonzero(block.view(size))
+    alone = chosen[disjoint([block.forget[place] for place in chosen])]
+    values = block.by_task[:, alone].T
+    ranks = rankdata(-values, axis=1)
+    mean = pd.Series(ranks.mean(axis=0), index=list(block.methods)).sort_values(kind="stable")
+    nemenyi = scikit_posthocs.posthoc_nemenyi_friedman(pd.DataFrame(values, columns=list(block.methods)))
+    statistic, p = friedman(ranks)
+    wilcoxon, reason = _wilcoxon_holm(values, block.methods)
+    order = list(mean.index)
+    return Ranking(
+        methods=tuple(order),
+        blocks=tuple(block.tasks[place] for place in alone),
+        ranks=mean,
+        friedman=statistic,
+        p=p,
+        critical_difference=critical_difference(len(order), len(alone)),
+        nemenyi=nemenyi.loc[order, order],
+        wilcoxon=None if wilcoxon is None else wilcoxon.loc[order, order],
+        reason=reason,
+    )
+
+
+def friedman(ranks: np.ndarray, seed: int = 0, shuffles: int = SHUFFLES) -> tuple[float, float]:
+    """Return Friedman's statistic of ranks (blocks, methods), corrected for ties, and its p-value.
+
+    The p-value comes from shuffling the ranks within blocks, because chi-square does not hold for a handful of blocks.
+    """
+    observed = float(_friedman_statistic(ranks))
+    beyond = (_shuffled(tuple(map(tuple, np.sort(ranks, axis=1))), seed, shuffles) >= observed - 1e-9).sum()
+    return observed, float((beyond + 1) / (shuffles + 1))
+
+
+@lru_cache(maxsize=8)
+def _shuffled(blocks: tuple[tuple[float, ...], ...], seed: int, shuffles: int) -> np.ndarray:
+    """Return the statistic of blocks whose ranks were shuffled; without ties it is the same for all data."""
+    ranks = np.array(blocks)
+    order = np.random.default_rng(seed).random((shuffles, *ranks.shape)).argsort(axis=2)
+    return _friedman_statistic(np.take_along_axis(np.broadcast_to(ranks, order.shape), order, axis=2))
+
+
+def _friedman_statistic(ranks: np.ndarray) -> np.ndarray:
+    """Return the statistic of (..., blocks, methods); zero where everything is tied."""
+    blocks, methods = ranks.shape[-2:]
+    between = ((ranks.sum(axis=-2) - blocks * (methods + 1) / 2) ** 2).sum(axis=-1)
+    within = ((ranks - (methods + 1) / 2) ** 2).sum(axis=(-1, -2))
+    return np.where(within > 0, (methods - 1) * between / np.where(within > 0, within, 1), 0.0)
+
+
+def critical_difference(methods: int, blocks: int) -> float:
+    """Return the difference of average ranks that Nemenyi's test needs (Demsar 2006, section 3.2.2)."""
+    from scipy.stats import studentized_range
+
+    return float(
+        studentized_range.ppf(1 - LEVEL, methods, np.inf) / np.sqrt(2) * np.sqrt(methods * (methods + 1) / (6 * blocks))
+    )
+
+
+def _wilcoxon_holm(values: np.ndarray, methods: Sequence[str]) -> tuple[pd.DataFrame | None, str]:
+    """Test all pairs of columns, where the smallest possible p-value survives the correction."""
+    blocks, count = values.shape
+    pairs = list(combinations(range(count), 2))
+    least = 2 / 2**blocks
+    if least * len(pairs) > LEVEL:
+        return None, (
+            f"Too few tasks to test: {blocks} that share no forget domain cannot give a p-value below {least:.3g}, "
+            f"and {len(pairs)} pairs take {LEVEL / len(pairs):.2g}."
+        )
+    found = [exact_wilcoxon(values[:, one] - values[:, two]).p for one, two in pairs]
+    return _matrix(methods, holm(np.array([1.0 if p is None else p for p in found]))), ""
+
+
+def _matrix(names: Sequence[str], p: np.ndarray) -> pd.DataFrame:
+    """Put the p-values of all pairs, in the order of `itertools.combinations`, into a symmetric table."""
+    full = np.ones((len(names), len(names)))
+    for (one, two), value in zip(combinations(range(len(names)), 2), p, strict=True):
+        full[one, two] = full[two, one] = value
+    return pd.DataFrame(full, index=list(names), columns=list(names))
+
+
+def improvement(block: Scores, a: str, b: str, size: int | None = None) -> float:
+    """Return the probability that a run of A beats one of B on the same task (Agarwal et al. 2021), mean over tasks.
+
+    It comes without an interval: shares near 0 and 1 make that of `over_domains` too narrow
+    (`adu_bench.stats.simulation` measures it).
+    """
+    return float(improvements(block, a, b)[block.view(size)].mean())
+
+
+def improvements(block: Scores, a: str, b: str) -> np.ndarray:
+    """Return for each task how often a run of A beats one of B, all seeds against all; ties count half."""
+    places = block.methods.index(a), block.methods.index(b)
+    gaps = block.values[places[0]][:, :, None] - block.values[places[1]][:, None, :]
+    return (gaps > 0).mean(axis=(1, 2)) + (gaps == 0).mean(axis=(1, 2)) / 2
+
+
+def profile(block: Scores, thresholds: np.ndarray | None = None, size: int | None = None) -> pd.DataFrame:
+    """Return performance profiles: the share of runs that reach a threshold (Dolan and More 2002; Agarwal et al. 2021).
+
+    Returns
+    -------
+    DataFrame
+        One row a threshold (index), one column a method.
+    """
+    values = block.values[:, block.view(size)].reshape(len(block.methods), -1)
+    grid = np.linspace(0, 1, 101) if thresholds is None else np.asarray(thresholds)
+    shares = (values[:, :, None] >= grid).mean(axis=1)
+    return pd.DataFrame(shares.T, index=pd.Index(grid, name="threshold"), columns=list(block.methods))

@@ -1,0 +1,85 @@
+"""One method in three numbers: mean, interquartile mean and worst task, each with a 95 % interval."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import stdtrit
+
+from adu_bench.stats.estimates import FEWEST_SEEDS, LEVEL, Estimate, ForgetSets, View, over_domains, quantile
+
+TRIMMED = 1.1
+"""Standard error of an interquartile mean over that of a mean, for normal values."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A method on some tasks.
+
+    Parameters
+    ----------
+    mean, middle
+        Mean and interquartile mean over tasks as estimates for other domains, see
+        `adu_bench.stats.estimates.over_domains`.
+    worst
+        The worst task of these, for new seeds.
+    worst_task
+        Which task it is (its position).
+    """
+
+    mean: Estimate
+    middle: Estimate
+    worst: Estimate
+    worst_task: int
+
+
+def summarise(values: np.ndarray, forget: ForgetSets, view: View = None) -> Summary:
+    """Summarise a method's values in 0..1.
+
+    Parameters
+    ----------
+    values
+        One value a task and seed (T, R).
+    forget, view
+        As for `adu_bench.stats.estimates.over_domains`.
+    """
+    values = np.asarray(values, dtype=float)
+    chosen = np.flatnonzero(np.ones(len(values), bool) if view is None else np.asarray(view, bool))
+    by_task = values.mean(axis=1)
+    mean = over_domains(by_task, forget, view)
+    middle = mean.around(interquartile_mean(by_task[chosen]), TRIMMED)
+    lowest = worst(values[chosen])
+    return Summary(mean.within(0, 1), middle.within(0, 1), lowest.within(0, 1), int(chosen[by_task[chosen].argmin()]))
+
+
+def interquartile_mean(values: np.ndarray) -> float:
+    """Return the mean without the lowest and the highest quarter (Agarwal et al. 2021; `scipy.stats.trim_mean`)."""
+    cut = len(values) // 4
+    return float(np.sort(values)[cut : len(values) - cut].mean())
+
+
+def worst(values: np.ndarray) -> Estimate:
+    """Estimate the expected value of the worst task, for new seeds.
+
+    Parameters
+    ----------
+    values
+        One value a task and seed (T, R).
+
+    Notes
+    -----
+    The seeds' variance is pooled over tasks.  The lowest of several means is lower than the mean of the lowest, so the
+    upper end is corrected for as many tasks as could be the worst.
+    """
+    tasks, seeds = values.shape
+    means = values.mean(axis=1)
+    value, df = float(means.min()), tasks * (seeds - 1)
+    if seeds < FEWEST_SEEDS:
+        reason = f"Too few seeds: there {'is' if seeds == 1 else 'are'} {seeds}, an interval takes {FEWEST_SEEDS}."
+        return Estimate(value, None, None, None, None, df, seeds, tasks, reason)
+    error = float(np.sqrt(values.var(axis=1, ddof=1).mean() / seeds))
+    half = quantile(df) * error
+    rivals = int((means <= value + np.sqrt(2) * half).sum())
+    upper = float(stdtrit(df, 1 - LEVEL / 2 / rivals)) * error
+    return Estimate(value, value - half, value + upper, None, error, df, seeds, tasks)

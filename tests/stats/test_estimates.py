@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from adu_bench.stats.estimates import noise_share, over_domains, over_seeds
+from adu_bench.stats.simulation import Effects, board, subsets
+from adu_bench.stats.summary import interquartile_mean, summarise, worst
+
+FORGET = subsets()
+ALONE = FORGET[:4]
+
+
+def test_over_tasks_that_forget_one_domain_it_is_the_ordinary_t_test():
+    values = np.random.default_rng(0).normal(0.02, 0.05, 4)
+    found, theirs = over_domains(values, ALONE), stats.ttest_1samp(values, 0)
+    interval = theirs.confidence_interval()
+    assert found.p == pytest.approx(theirs.pvalue)
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+    assert (found.df, found.units, found.tasks) == (3, 4, 4)
+
+
+def test_the_view_of_a_suite_decides_the_mean_and_other_tasks_its_certainty():
+    values = np.random.default_rng(1).normal(0.02, 0.05, len(FORGET))
+    view = np.array([len(task) == 3 for task in FORGET])
+    found, whole = over_domains(values, FORGET, view), over_domains(values, FORGET)
+    assert found.value == pytest.approx(values[view].mean())
+    assert (found.error, found.df) == (pytest.approx(whole.error), 3)
+    alone = over_domains(values, FORGET, [len(task) == 1 for task in FORGET])
+    assert alone.error == pytest.approx(values[:4].std(ddof=1) / 2)
+
+
+@pytest.mark.parametrize("size", [None, 1, 2, 3])
+def test_noise_of_single_tasks_is_never_counted_less_than_it_is(size):
+    """The squared error holds at least as much noise as the mean does: 1/14, 1/4, 1/6 and 1/4 of a task's."""
+    view = np.array([size is None or len(task) == size for task in FORGET])
+    assert noise_share(FORGET, view) == pytest.approx(0.25)
+    assert noise_share(FORGET, view) >= 1 / view.sum() - 1e-12
+
+
+def test_domain_effects_that_add_up_are_found_again():
+    """Seven of fourteen tasks forget a domain, so the mean holds half the sum of four effects."""
+    effects = np.random.default_rng(2).normal(size=4)
+    values = np.array([sum(effects[int(domain[-1])] for domain in task) for task in FORGET])
+    found = over_domains(values, FORGET)
+    assert found.value == pytest.approx(effects.sum() / 2)
+    assert found.error == pytest.approx(effects.std(ddof=1))
+
+
+def test_tasks_that_share_no_domain_are_taken_as_they_are():
+    values = np.array([0.1, 0.3, 0.2])
+    found = over_domains(values, [("a", "b"), ("c", "d"), ("e", "f")])
+    assert found.p == pytest.approx(stats.ttest_1samp(values, 0).pvalue)
+
+
+def test_two_domains_or_seeds_are_too_few():
+    found = over_domains(np.array([0.1, 0.2]), [("a",), ("b",)])
+    assert (found.low, found.p) == (None, None)
+    assert "Too few domains" in found.reason
+    assert found.value == pytest.approx(0.15)
+    assert "Too few seeds: there are 2" in over_seeds(np.ones((4, 2))).reason
+
+
+def test_equal_methods_differ_by_nothing_for_sure():
+    found = over_domains(np.zeros(14), FORGET)
+    assert (found.low, found.high, found.p) == (0, 0, 1)
+
+
+def test_over_seeds_is_the_t_test_of_the_seeds_means():
+    values = np.random.default_rng(2).normal(size=(14, 3))
+    theirs = stats.ttest_1samp(values.mean(axis=0), 0)
+    assert over_seeds(values).p == pytest.approx(theirs.pvalue)
+
+
+@pytest.mark.parametrize("count", [3, 4, 6, 14])
+def test_the_interquartile_mean_is_scipys(count):
+    values = np.random.default_rng(3).normal(size=count)
+    assert interquartile_mean(values) == pytest.approx(stats.trim_mean(values, 0.25))
+
+
+def test_a_summary_names_the_worst_task_and_stays_possible():
+    drawn = 0.9 + 0.2 * board(np.random.default_rng(4), Effects(1.0, seed=0.1)).values[0]
+    found = summarise(drawn.clip(0, 1), FORGET)
+    assert found.worst_task == drawn.clip(0, 1).mean(axis=1).argmin()
+    for estimate in (found.mean, found.middle, found.worst):
+        assert 0 <= estimate.low <= estimate.value <= estimate.high <= 1
+
+
+def test_the_worst_of_many_equal_tasks_gets_a_wider_upper_end():
+    rng = np.random.default_rng(5)
+    noise = rng.normal(0.5, 0.01, (14, 3))
+    clear = noise + np.linspace(0, 0.4, 14)[:, None]
+    close, apart = worst(noise), worst(clear)
+    assert close.high - close.value > apart.high - apart.value
+    assert close.value - close.low == pytest.approx(apart.value - apart.low)
