@@ -73,7 +73,7 @@ def test_coverage_on_a_few_boards():
 
 
 def test_the_measured_table_says_what_the_commands_go_by():
-    """The committed table: at most 6 % false positives and 93 to 97 % coverage where domains, tasks and seeds matter."""
+    """The committed table: at most 6 % false positives , 93 to 97 % coverage with all kinds of effects."""
     table = pd.read_csv(MEASURED)
     assert set(table["boards"]) == {1_000}
     assert set(table["scenario"]) == set(SCENARIOS)
