@@ -131,6 +131,9 @@ def test_the_interval_is_that_of_domains_and_letters_join_what_cannot_be_told_ap
     for row in board.rows:
         own = board.frame.query("metric == 'h' and method == @row.method").groupby("task")["value"].mean()
         interval = stats.ttest_1samp(own, 0).confidence_interval()
+        if len(own) < 3:  # the block that is not complete
+            assert (row.h_low, row.h_high) == (None, None)
+            continue
         assert (row.h_low, row.h_high) == pytest.approx((max(0, interval.low), min(1, interval.high)))
     assert {row.letters for row in board.rows if row.rank} == {"a"}
     assert {row.letters for row in board.rows if not row.rank} == {""}
