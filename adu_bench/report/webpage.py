@@ -21,6 +21,7 @@ from adu_bench.report.board import Board, Row
 from adu_bench.report.claims import MEASURES, beside_paper
 from adu_bench.report.formats import best, cells_of, has_states, place, row_class, why_empty
 from adu_bench.report.paper import KINDS, TITLES, has_paper, paper_cells, paper_legend
+from adu_bench.report.rankpicture import rank_picture
 from adu_bench.report.style import look
 
 Cards = Mapping[str, Mapping[str, Any]]
@@ -158,7 +159,7 @@ def _panel(whole: Board, board: Board, views: list[str], heading: str, cards: Ca
         "columns": columns,
         "domains": details.domains,
         "sections": [section for section in sections if section["rows"]],
-        "ranks": None,
+        "ranks": rank_picture(board, details.runs),
         "paper": _paper(board) if board is whole else None,
     }
 

@@ -15,6 +15,7 @@ from adu_bench.metrics import measures
 from adu_bench.metrics.measures import UP, Metric
 from adu_bench.report.board import by_size
 from adu_bench.report.claims import claims_of
+from adu_bench.report.rankpicture import cliques
 from adu_bench.report.webpage import web_page
 from tests.report.conftest import two_boards
 
@@ -133,6 +134,27 @@ def test_rows_link_to_their_files_only_beside_them(boards):
 
     assert links(False) == set()
     assert links(True) == {"second/adu.json", "second/baseline.json"}
+
+
+def test_the_ranks_are_pictured_where_they_can_show_something(boards):
+    text = web_page(boards[:1], {})
+    captions = [element.text for element in read(text) if element.tag == "figcaption"]
+    assert len(captions) == text.count("<figure>") == 3
+    assert [caption.startswith("Too few tasks to test") for caption in captions] == [False, False, True]
+    assert "1 task that share no forgotten domain (a+b)" not in captions[0]
+    assert "3 tasks that share no forgotten domain (a, b, c)" in captions[0]
+    labels = [element.attributes["aria-label"] for element in read(text) if element.attributes.get("role") == "img"]
+    assert len(labels) == 2
+    values = boards[0].frame.query("metric == 'h' and forget == 1 and method in ['adu', 'baseline', 'adu-less']")
+    ranks = values.pivot_table(index="task", columns="method", values="value").rank(axis=1, ascending=False).mean()
+    assert all(f"{method} {rank:.2f}" in label for method, rank in ranks.items() for label in labels)
+
+
+def test_groups_hold_what_differs_by_less_than_the_critical_difference():
+    assert cliques([1, 2, 3.5], 1.6) == [(0, 1), (1, 2)]
+    assert cliques([1, 2, 3], 0.5) == []
+    assert cliques([1, 2, 3], 2.5) == [(0, 2)]
+    assert cliques([1, 1.5, 3, 3.2, 6], 2) == [(0, 1), (1, 3)]
 
 
 def test_audits_become_columns_where_there_are_any(boards, monkeypatch):
