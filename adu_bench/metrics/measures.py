@@ -26,7 +26,8 @@ class Metric:
     ideal
         The best value, or None.
     family
-        ``core``, ``forgetting``, ``domain``, ``confidence``, ``representation`` or ``cost``.
+        ``core``, ``forgetting``, ``domain``, ``confidence``, ``representation``, ``cost``, or ``audit``,
+        which the web page shows as columns where a board has them.
     """
 
     name: str
