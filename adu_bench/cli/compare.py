@@ -30,7 +30,7 @@ def pair_options(parser: Any) -> None:
 
 def run(options: Any) -> int:
     """Print the comparison."""
-    from adu_bench.report.comparison import comparison_record, print_comparison
+    from adu_bench.report.comparison import WIDTH, comparison_record, print_comparison
     from adu_bench.stats.paired import compare
 
     board = pair_board(options)
@@ -42,7 +42,7 @@ def run(options: Any) -> int:
     else:
         from rich.console import Console
 
-        print_comparison(found, Console())
+        print_comparison(found, Console(width=WIDTH))
     return 0
 
 

@@ -21,7 +21,7 @@ def options(parser: Any) -> None:
 
 def run(options: Any) -> int:
     """Print what can be detected."""
-    from adu_bench.report.comparison import power_record, print_power
+    from adu_bench.report.comparison import WIDTH, power_record, print_power
     from adu_bench.stats.power import power_of
     from adu_bench.stats.scores import forget_sets, scores
 
@@ -39,5 +39,5 @@ def run(options: Any) -> int:
     else:
         from rich.console import Console
 
-        print_power(board.suite, options.a, options.b, found, options.difference / 100, Console())
+        print_power(board.suite, options.a, options.b, found, options.difference / 100, Console(width=WIDTH))
     return 0

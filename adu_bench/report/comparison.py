@@ -17,6 +17,9 @@ from adu_bench.stats.measured import wrong
 from adu_bench.stats.paired import WILCOXON, Comparison, Difference, Test
 from adu_bench.stats.power import POWER, Power
 
+WIDTH = 112
+"""Columns that the tables need; a narrower terminal wraps their lines rather than losing numbers."""
+
 TITLES = {"h": "H", "mem": "Mem", "for": "For"}
 _FOUND = f"{POWER:.0%}".replace("%", " %")
 
