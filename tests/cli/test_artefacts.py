@@ -58,15 +58,15 @@ def test_what_cannot_be_made_is_refused_with_the_remedy(finished, arguments, mes
 
 
 def test_a_classifier_that_answers_otherwise_is_no_source_of_features(finished, tmp_path):  # noqa: F811
-    """The stored classifier of zero-shot stands in for one that was rebuilt wrongly."""
+    """The stored classifier of the domain gate stands in for one that was rebuilt wrongly."""
     import json
 
     folder, _ = finished
     shutil.copytree(folder / ROOT, tmp_path / ROOT)
-    wrong, right = run_of(tmp_path, "baseline[epochs=1]"), run_of(tmp_path, "zero-shot")
+    wrong, right = run_of(tmp_path, "baseline[epochs=1]"), run_of(tmp_path, "domain-gate")
     shutil.copy(right.path / "method.safetensors", wrong.path / "method.safetensors")
     info = json.loads((wrong.path / "run.json").read_text())
     info["checksums"]["method.safetensors"] = right.info["checksums"]["method.safetensors"]
     (wrong.path / "run.json").write_text(json.dumps(info))
-    done = call("features", wrong.key, "--suite", "toy", cwd=tmp_path, status=2)
+    done = call("features", wrong.key, "--suite", "toy", "--force", cwd=tmp_path, status=2)
     assert "was not rebuilt as it was" in done.stderr
