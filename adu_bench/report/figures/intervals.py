@@ -40,10 +40,10 @@ def intervals(board: Board) -> Figure:
 
 def caption(board: Board) -> str:
     """Say what the figure shows and what it rests on."""
-    few = len(board.tasks) < 3
+    few = all(row.h_low is None for row in board.rows)
     bars = (
         f"No intervals: {counted(len(board.tasks), 'task')} are too few. "
         if few
-        else "Bars: 95 % interval of the mean over tasks (Student's t). "
+        else "Bars: 95 % interval of the mean on other domains than these (Student's t over domains). "
     )
     return f"{bars}Ticks: single tasks. Below the line: references. {block(board)}"
