@@ -11,12 +11,11 @@ import textwrap
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from adu_bench.clip import folder_model
 from adu_bench.clip.corpus import STYLE_PACKAGES, Corpus, pool_corpus
 from adu_bench.clip.identity import SHIPPED_FOLDER, SHIPPED_WEIGHTS
-from adu_bench.clip.pretrain import EMOJI, accuracies
+from adu_bench.clip.pretrain import EMOJI, accuracies, statistics
 from adu_bench.core.hashing import file_sha256
 from adu_bench.data import toy
 from adu_bench.data.emoji import HANDS
@@ -73,9 +72,8 @@ def card(training: dict) -> str:
     classes = _suite_classes()
     pools = {"seen": "pretrain", "validation": "validation", "test": "test"}
     settings = folder_model.config()
-    normalise = [torch.tensor(settings["preprocess_cfg"][name]).view(3, 1, 1) for name in ("mean", "std")]
     found = {
-        name: accuracies(model, tokenizer, pool_corpus(pool, classes), EMOJI.templates[0], normalise)
+        name: accuracies(model, tokenizer, pool_corpus(pool, classes), EMOJI.templates[0], statistics())
         for name, pool in pools.items()
     }
     means = {name: float(np.mean([values[domain] for domain in HANDS])) for name, values in found.items()}

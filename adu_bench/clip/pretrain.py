@@ -162,8 +162,7 @@ class Trainer:
         self.model: Any = folder_model.build(start)[0].train() if start else folder_model.untrained()
         self.model.requires_grad_(True)
         self.tokenizer = folder_model.tokenizer(start or SHIPPED_FOLDER)
-        preprocess = folder_model.config(start or SHIPPED_FOLDER)["preprocess_cfg"]
-        self.mean, self.std = (torch.tensor(preprocess[name]).view(3, 1, 1) for name in ("mean", "std"))
+        self.mean, self.std = statistics(start or SHIPPED_FOLDER)
         self.average = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         decay = [p for p in self.model.parameters() if p.ndim > 1]
         rest = [p for p in self.model.parameters() if p.ndim <= 1]
@@ -302,6 +301,12 @@ class Trainer:
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.seconds = state["progress"]
         self.log = record["log"]
+
+
+def statistics(folder: Path = SHIPPED_FOLDER) -> tuple[Tensor, Tensor]:
+    """Return the channel means and standard deviations that a model in a folder wants, (3, 1, 1) each."""
+    preprocess = folder_model.config(folder)["preprocess_cfg"]
+    return torch.tensor(preprocess["mean"]).view(3, 1, 1), torch.tensor(preprocess["std"]).view(3, 1, 1)
 
 
 def _encode_text(model: Any, tokens: Tensor) -> Tensor:
