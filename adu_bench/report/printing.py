@@ -6,14 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from adu_bench.core.errors import UserError
-from adu_bench.core.paths import RESOURCES
 from adu_bench.report.document import Report, Section, unranked
 from adu_bench.report.figures.common import block
 from adu_bench.report.style import save, style
 from adu_bench.report.tables import comma_separated, latex
+from adu_bench.report.templates import environment
 
 PAGE = "report.html"
 SHOWN_DPI = 100
@@ -87,22 +85,18 @@ def _described(section: Section, files: list[Path], size: tuple[float, float]) -
 
 def _page(report: Report, sections: list[dict[str, Any]]) -> str:
     board = report.board
-    environment = Environment(
-        loader=FileSystemLoader(RESOURCES / "report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template(PAGE).render(
-        suite=board.suite,
-        title=board.title,
-        block=block(board),
-        runs=len(board.runs),
-        backbones=", ".join(dict.fromkeys(run.spec.backbone.name for run in board.runs)),
-        protocols=", ".join(dict.fromkeys(str(run.spec.protocol) for run in board.runs)),
-        unranked=unranked(board),
-        sections=sections,
-        missing=report.missing,
+    return (
+        environment("report")
+        .get_template(PAGE)
+        .render(
+            suite=board.suite,
+            title=board.title,
+            block=block(board),
+            runs=len(board.runs),
+            backbones=", ".join(dict.fromkeys(run.spec.backbone.name for run in board.runs)),
+            protocols=", ".join(dict.fromkeys(str(run.spec.protocol) for run in board.runs)),
+            unranked=unranked(board),
+            sections=sections,
+            missing=report.missing,
+        )
     )

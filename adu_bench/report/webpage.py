@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from adu_bench.core.paths import RESOURCES
@@ -23,6 +22,7 @@ from adu_bench.report.formats import best, cells_of, has_states, place, row_clas
 from adu_bench.report.paper import KINDS, TITLES, has_paper, paper_cells, paper_legend
 from adu_bench.report.rankpicture import rank_picture
 from adu_bench.report.style import look
+from adu_bench.report.templates import environment
 
 Cards = Mapping[str, Mapping[str, Any]]
 """What methods say about themselves, by preset."""
@@ -107,7 +107,7 @@ def web_page(boards: Sequence[Board], cards: Cards, files: bool = False) -> str:
     """
     panels = [panel for board in boards for panel in _panels(board, cards, files)]
     style, script = (_resource(name) for name in ("page.css", "page.js"))
-    template = _environment().get_template("page.html")
+    template = environment("web").get_template("page.html")
     return template.render(
         title="Leaderboard" if len(boards) > 1 else f"{boards[0].suite}: leaderboard",
         policy=_policy(style, script),
@@ -335,17 +335,6 @@ def _sizes(board: Board) -> list[int]:
 
 def _rows(panel: dict[str, Any]) -> list[dict[str, Any]]:
     return [row for section in panel["sections"] for row in section["rows"]]
-
-
-def _environment() -> Environment:
-    return Environment(
-        loader=FileSystemLoader(RESOURCES / "web"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
 
 
 def _resource(name: str) -> str:
