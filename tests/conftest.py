@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -16,6 +17,12 @@ import pytest
 
 from adu_bench.core.specs import BackboneSpec, MethodSpec, RunSpec, Task, TrainingSpec
 from adu_bench.store import Store
+
+
+def pytest_unconfigure() -> None:
+    """Remove the session's own folders."""
+    for name in ("ADU_BENCH_CACHE", "ADU_BENCH_DATA"):
+        shutil.rmtree(os.environ[name], ignore_errors=True)
 
 
 def make_task(forget: tuple[str, ...] = ("b",), classes: int = 3) -> Task:

@@ -12,6 +12,7 @@ from rich.console import Console
 from scipy import stats
 
 from adu_bench.core.errors import UserError
+from adu_bench.core.seeds import derive
 from adu_bench.metrics.frame import score
 from adu_bench.metrics.measures import harmonic
 from adu_bench.registry import Catalogue
@@ -44,7 +45,7 @@ def made_up_plan(*blocks: list[PlannedRun]) -> Plan:
 
 def write_block(root: Path, block: list[PlannedRun]) -> None:
     for number, run in enumerate(block):
-        frame = random_predictions(hash(run.label) % 1000 + number, forget=run.spec.task.forget)
+        frame = random_predictions(derive(number, run.label), forget=run.spec.task.forget)
         write_run(root, run.spec, run.label, frame)
 
 

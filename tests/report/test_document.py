@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from adu_bench.core.errors import UserError
+from adu_bench.core.seeds import derive
 from adu_bench.registry import Catalogue
 from adu_bench.report.board import make_board
 from adu_bench.report.document import Material, apart, make_report
@@ -36,7 +37,7 @@ SKILL = dict(zip(METHODS, (1.2, 0.9, 0.6, 1.5, 0.0, 1.0, 1.1), strict=True))
 def made_up(spec, label: str):
     """Predictions that are the better the more skilled a method is, and worse on forget domains."""
     task = spec.task
-    rng = np.random.default_rng(abs(hash((label, task.name, spec.seed))) % 2**32)
+    rng = np.random.default_rng(derive(spec.seed, label, task.name))
     count, classes = 24 * len(task.domains), len(task.classes)
     domains = [task.domains[place % len(task.domains)] for place in range(count)]
     labels = rng.integers(classes, size=count)
