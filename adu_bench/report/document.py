@@ -16,10 +16,11 @@ from adu_bench.registry import Catalogue
 from adu_bench.report import tables
 from adu_bench.report.board import BASELINE, Board, Row
 from adu_bench.report.curves import curves_of
-from adu_bench.report.figures import attention, cost, domains, embedding, intervals, sweeps, tradeoff
-from adu_bench.report.figures.common import complete, listed, ranked
+from adu_bench.report.figures import attention, cost, domains, embedding, intervals, ranks, sweeps, tradeoff
+from adu_bench.report.figures.common import complete, counted, listed, ranked
 from adu_bench.report.tables import Table
 from adu_bench.runner.plan import plan_study
+from adu_bench.stats.scores import forget_sets
 from adu_bench.store import Run, Store
 from adu_bench.store.artefacts import Artefact, read_artefact
 from adu_bench.suites import Suite
@@ -174,6 +175,15 @@ def _main(board: Board) -> Iterator[Section | Missing]:
         "trade-off", "Forgetting against retaining", tradeoff.caption(board), partial(tradeoff.tradeoff, board)
     )
     yield Section("intervals", "Means with intervals", intervals.caption(board), partial(intervals.intervals, board))
+    if len(ranked(board)) > 2:
+        found = ranks.ranking(board)
+        yield Section("ranks", "Critical differences", ranks.caption(board, found), partial(ranks.ranks, board, found))
+    else:
+        yield Missing(
+            "Critical differences",
+            f"{counted(len(ranked(board)), 'method')} with a complete block are too few to rank",
+            f"adu-bench run --suite {board.suite} --methods paper",
+        )
     if ranked(board) and not domains.accuracies(board, "accuracy_before").empty:
         yield Section(
             "domains",
@@ -205,11 +215,14 @@ def _ablations(material: Material, part: Board | None) -> Iterator[Section | Mis
     for whole, own in wholes.items():
         assert part is not None
         if any(row.method == whole and not row.reason for row in part.rows):
-            table = tables.ablation_table(part, whole, [row.method for row in own], summaries)
+            changes = tables.ablation_changes(
+                part, forget_sets(material.board.runs), whole, [row.method for row in own]
+            )
+            table = tables.ablation_table(part, whole, changes, summaries)
             yield Section(
                 f"ablation-{whole}",
                 f"Ablations of {whole}",
-                tables.ablation_caption(part, whole),
+                tables.ablation_caption(part, whole, changes),
                 partial(tables.drawn, table),
                 table,
             )

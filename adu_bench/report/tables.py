@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from adu_bench.report.board import Board, Row, by_size
 from adu_bench.report.escape import spreadsheet_text, tex_text
 from adu_bench.report.figures.common import MINUS, block, complete, percent, ranked
 from adu_bench.report.style import INK, TWO_COLUMNS
+from adu_bench.stats.estimates import Estimate, over_domains
+from adu_bench.stats.scores import scores
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -104,7 +104,7 @@ def main_caption(board: Board, convention: str = "h_mean") -> str:
     )
 
 
-def ablation_table(board: Board, whole: str, others: Sequence[str], summaries: Mapping[str, str]) -> Table:
+def ablation_table(board: Board, whole: str, changes: Mapping[str, Estimate], summaries: Mapping[str, str]) -> Table:
     """Return the ablations of a method: what each changes, its means, and the change of H against the whole method.
 
     Parameters
@@ -113,14 +113,13 @@ def ablation_table(board: Board, whole: str, others: Sequence[str], summaries: M
         A board on which the method and its ablations are complete.
     whole
         The method.
-    others
-        Its ablations.
+    changes
+        By ablation, see `ablation_changes`.
     summaries
         What each method changes, in words.
     """
-    rows = [row for row in complete(board) if row.method in (whole, *others)]
+    rows = [row for row in complete(board) if row.method in (whole, *changes)]
     rows.sort(key=lambda row: (row.method != whole, -(row.h_mean or 0)))
-    changes = ablation_changes(board, whole, others)
     best = max(row.h_mean or 0 for row in rows)
 
     def cells(row: Row) -> tuple[Cell, ...]:
@@ -149,37 +148,37 @@ def _ends(low: float | None, high: float | None) -> str:
     )
 
 
-@dataclass(frozen=True)
-class Change:
-    """A mean over tasks with its 95 % interval, None where there are too few."""
+def ablation_changes(
+    board: Board, forget: Mapping[str, Sequence[str]], whole: str, others: Sequence[str]
+) -> dict[str, Estimate]:
+    """Return H of each ablation minus H of the whole method, as estimates for other domains.
 
-    value: float
-    low: float | None
-    high: float | None
-
-
-def ablation_changes(board: Board, whole: str, others: Sequence[str]) -> dict[str, Change]:
-    """Return H of each ablation minus H of the whole method, with Student's t over tasks."""
-    wide = board.frame[board.frame["metric"] == "h"].pivot_table(index="task", columns="method", values="value")
-    return {name: _student((wide[name] - wide[whole]).to_numpy()) for name in others}
-
-
-def _student(values: np.ndarray) -> Change:
-    from scipy.special import stdtrit
-
-    mean, count = float(values.mean()), len(values)
-    if count < 3:
-        return Change(mean, None, None)
-    half = float(stdtrit(count - 1, 0.975) * values.std(ddof=1) / np.sqrt(count))
-    return Change(mean, mean - half, mean + half)
+    Parameters
+    ----------
+    board
+        A board on which the method and its ablations are complete.
+    forget
+        What each of its tasks forgets.
+    whole, others
+        The method and its ablations.
+    """
+    block = scores(board.frame, forget, "h", [whole, *others])
+    own, *rest = block.by_task
+    return {name: over_domains(values - own, block.forget) for name, values in zip(others, rest, strict=True)}
 
 
-def ablation_caption(board: Board, whole: str) -> str:
+def ablation_caption(board: Board, whole: str, changes: Mapping[str, Estimate]) -> str:
     """Say what the ablation table shows and what it rests on."""
+    found = next(iter(changes.values()))
+    interval = (
+        f"No intervals. {found.reason}"
+        if found.reason
+        else f"Its 95 % interval is for other domains (Student's t over domains, {found.df} degrees of freedom), not "
+        "corrected for the number of intervals."
+    )
     return (
-        f"Per cent; H is the mean of H. Change: H minus that of {whole} on the same tasks and seeds, in points, with "
-        "its 95 % interval (Student's t over tasks), not corrected for the number of "
-        f"intervals. {block(board)}"
+        f"Per cent; H is the mean of H. Change: H minus that of {whole} on the same tasks and seeds, in points. "
+        f"{interval} {block(board)}"
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import ttest_rel
 
 from adu_bench.core.errors import UserError
 from adu_bench.core.seeds import derive
@@ -24,6 +25,7 @@ from adu_bench.report.printing import write_report
 from adu_bench.report.style import style
 from adu_bench.report.tables import ablation_changes, comma_separated, latex, main_table
 from adu_bench.runner.plan import plan, plan_study
+from adu_bench.stats.scores import forget_sets
 from adu_bench.store import Store
 from adu_bench.store.artefacts import Artefact, write_artefact
 from adu_bench.suites import load_suite
@@ -96,8 +98,8 @@ def report(root):
 
 def test_everything_is_shown_in_reading_order(report):
     assert [section.name for section in report.sections] == [
-        "main-table", "main-table-h-of-means", "trade-off", "intervals", "domains", "ablation-adu", "embedding",
-        "attention", "study-shots", "cost",
+        "main-table", "main-table-h-of-means", "trade-off", "intervals", "ranks", "domains", "ablation-adu",
+        "embedding", "attention", "study-shots", "cost",
     ]  # fmt: skip
     assert report.missing == ()
 
@@ -122,7 +124,7 @@ def texts_of(figure):
                         yield tick.label1
 
 
-@pytest.mark.parametrize("number", range(10))
+@pytest.mark.parametrize("number", range(11))
 def test_no_text_is_cut(report, number):
     with style():
         figure = report.sections[number].draw()
@@ -180,9 +182,13 @@ def test_ablations_stand_apart_with_their_change(root):
     assert not {row.method for row in main.rows} & {"adu-no-ddl", "adu-no-instapg"}
     assert [row.rank for row in ranked(main)] == list(range(1, len(ranked(main)) + 1))
     assert {"adu", "baseline", "adu-no-ddl", "adu-no-instapg"} <= {row.method for row in part.rows}
-    change = ablation_changes(part, "adu", ["adu-no-ddl"])["adu-no-ddl"]
+    change = ablation_changes(part, forget_sets(board.runs), "adu", ["adu-no-ddl"])["adu-no-ddl"]
     values = {row.method: row.h_mean for row in part.rows}
     assert change.value == pytest.approx(values["adu-no-ddl"] - values["adu"])
+    # These tasks share no forget domain, so the interval for other domains is the ordinary one of paired tasks.
+    wide = board.frame[board.frame["metric"] == "h"].pivot_table(index="task", columns="method", values="value")
+    paired = ttest_rel(wide["adu-no-ddl"], wide["adu"]).confidence_interval()
+    assert (change.low, change.high) == pytest.approx(tuple(paired))
 
 
 def test_what_is_missing_is_named_with_its_command(tmp_path, root):
@@ -195,7 +201,7 @@ def test_what_is_missing_is_named_with_its_command(tmp_path, root):
     assert {section.name for section in found.sections} == {
         "main-table", "main-table-h-of-means", "trade-off", "intervals", "cost"
     }  # fmt: skip
-    assert len(found.missing) == 5
+    assert len(found.missing) == 6
     for one in found.missing:
         assert one.command.startswith("adu-bench ")
         assert f"--suite {suite().name}" in one.command

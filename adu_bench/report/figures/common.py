@@ -50,6 +50,11 @@ def percent(value: float | None, signed: bool = False) -> str:
     return text[1:] if text in ("-0.0", "+0.0") else text.replace("-", MINUS)
 
 
+def chance(p: float) -> str:
+    """Return a p-value with three decimals, after its name and sign."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
 def listed(names: Sequence[str]) -> str:
     """Join names with commas and an ``and``."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from adu_bench.report.board import Board
-from adu_bench.report.figures.common import block, complete, counted
+from adu_bench.report.figures.common import block, complete
 from adu_bench.report.style import FAINT, QUIET, TWO_COLUMNS, look
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ def caption(board: Board) -> str:
     """Say what the figure shows and what it rests on."""
     few = all(row.h_low is None for row in board.rows)
     bars = (
-        f"No intervals: {counted(len(board.tasks), 'task')} are too few. "
+        "No intervals: they take three domains that can be told apart."
         if few
-        else "Bars: 95 % interval of the mean on other domains than these (Student's t over domains). "
+        else "Bars: 95 % interval of the mean on other domains than these (Student's t over domains)."
     )
-    return f"{bars}Ticks: single tasks. Below the line: references. {block(board)}"
+    return f"{bars} Ticks: single tasks. Below the line: references. {block(board)}"
