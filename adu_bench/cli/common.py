@@ -81,12 +81,9 @@ def plan_of(options: Any, runs: Path, *, force: bool = False) -> Plan:
     """Return the plan that the options describe."""
     from adu_bench.runner.plan import plan, plan_study
     from adu_bench.store import Store
-    from adu_bench.suites import load_suite
 
-    suite, catalogue = load_suite(options.suite), catalogue_of(options)
-    suite = with_settings(suite, options.settings, catalogue)
-    if options.sizes:
-        suite = suite.with_sizes(sizes_of(options.sizes))
+    catalogue = catalogue_of(options)
+    suite = suite_of(options, catalogue)
     chosen = [options.methods] if options.methods else list(suite.methods)
     if options.limit < 0:
         raise UserError(f"--limit {options.limit} is below zero.", "It counts tasks.", "Give 1 or more.")
@@ -105,6 +102,14 @@ def plan_of(options: Any, runs: Path, *, force: bool = False) -> Plan:
         limit=options.limit or None,
         force=force,
     )
+
+
+def suite_of(options: Any, catalogue: Catalogue) -> Suite:
+    """Return the suite with the settings and sizes that the options give."""
+    from adu_bench.suites import load_suite
+
+    suite = with_settings(load_suite(options.suite), options.settings, catalogue)
+    return suite.with_sizes(sizes_of(options.sizes)) if options.sizes else suite
 
 
 def with_settings(suite: Suite, path: str, catalogue: Catalogue) -> Suite:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from adu_bench.cli.boards import board_of, board_options
-from adu_bench.cli.common import catalogue_of, plan_options
+from adu_bench.cli.common import catalogue_of, plan_options, suite_of
 from adu_bench.core.errors import UserError
 
 
@@ -40,19 +40,20 @@ def run(options: Any) -> int:
     from adu_bench.report.document import Material, make_report
     from adu_bench.report.printing import write_report
     from adu_bench.store import Store
-    from adu_bench.suites import load_suite
 
     if options.study:
         raise UserError(
             "A report takes no --study.", "It shows every study whose runs there are.", "Leave --study out."
         )
-    suite, catalogue = load_suite(options.suite), catalogue_of(options)
+    catalogue = catalogue_of(options)
+    suite = suite_of(options, catalogue)
     store = Store(Path(options.runs or "runs"))
     if options.runs and not options.methods:
         options.methods = ",".join(_whole_methods(store, catalogue))
     board = board_of(options)
     shown = tuple(name.strip() for name in options.show.split(",") if name.strip())
-    report = make_report(Material(suite, catalogue, board, store, options.task, shown))
+    choices = {"backbone": options.backbone or None, "limit": options.limit or None}
+    report = make_report(Material(suite, catalogue, board, store, options.task, shown, **choices))
     folder = Path(options.out or f"reports/{suite.name}")
     for path in write_report(report, folder, lambda text: print(text, file=sys.stderr, flush=True)):
         print(f"wrote {path}")

@@ -82,6 +82,8 @@ class Material:
         The task whose features and attention are shown; the first that has them if empty.
     methods
         Methods whose features and attention are shown; the best ranked ones if empty.
+    backbone, limit
+        Which runs make up the studies, as in `adu_bench.runner.plan.plan_study`: those that the board was planned with.
     """
 
     suite: Suite
@@ -90,6 +92,8 @@ class Material:
     store: Store
     task: str = ""
     methods: tuple[str, ...] = field(default=())
+    backbone: str | None = None
+    limit: int | None = None
 
     @property
     def seed(self) -> int:
@@ -318,7 +322,15 @@ def _attention(material: Material) -> Iterator[Section | Missing]:
 def _sweeps(material: Material) -> Iterator[Section | Missing]:
     """Yield a figure for each variable of the suite's studies."""
     studies = {
-        name: plan_study(material.suite, name, material.catalogue, material.store, seeds=material.board.seeds)
+        name: plan_study(
+            material.suite,
+            name,
+            material.catalogue,
+            material.store,
+            seeds=material.board.seeds,
+            backbone=material.backbone,
+            limit=material.limit,
+        )
         for name, own in material.suite.studies.items()
         if any(one.variable for one in own)
     }

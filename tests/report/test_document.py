@@ -210,6 +210,21 @@ def test_what_is_missing_is_named_with_its_command(tmp_path, root):
     assert all(one.command in page for one in found.missing)
 
 
+def test_studies_are_of_the_backbone_and_tasks_that_were_asked_for(tmp_path):
+    (tmp_path / "w.safetensors").write_bytes(b"weights")
+    choices = {"backbone": f"ViT-B-32:{tmp_path / 'w.safetensors'}", "limit": 2}
+    catalogue, store = Catalogue(), Store(tmp_path / "runs")
+    block = plan(suite(), catalogue.select(["adu", "baseline"]), store, **choices)
+    study = plan_study(suite(), "shots", catalogue, store, **choices)
+    for run in {run.spec.key: run for run in (*block.runs, *study.runs)}.values():
+        write_run(store.root, run.spec, run.label, made_up(run.spec, run.label))
+    found = Material(suite(), catalogue, make_board(block, store.runs()), store, **choices)
+    by_name = {section.name: section.caption for section in make_report(found).sections}
+    assert "Each point: 2 tasks" in by_name["study-shots"]
+    shipped = make_report(replace(found, backbone=None))
+    assert "study-shots" not in {section.name for section in shipped.sections}
+
+
 def test_a_damaged_artefact_stops_the_report(root, tmp_path):
     import shutil
 
