@@ -42,11 +42,13 @@ class Column:
     title, note
         Heading, and what it means.
     kind
-        Style: ``rank``, ``method``, ``family``, ``headline`` (a number with a bar) or ``number``.
+        Style: ``rank``, ``method``, ``family``, ``letters``, ``headline`` (a number with a bar) or ``number``.
     first
         Which way it is sorted first: ``ascending`` or ``descending``.
     wide
         Whether narrow screens show it in the row's details only.
+    spoken
+        What a screen reader says after the title, where that is not enough by itself.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Column:
     kind: str = "number"
     first: str = "descending"
     wide: bool = True
+    spoken: str = ""
 
 
 COLUMNS = (
@@ -66,6 +69,14 @@ COLUMNS = (
         "interval",
         "95 % interval",
         "Of mean of H on other domains (Student's t), bar between 0 and 100; needs three.",
+    ),
+    Column(
+        "letters",
+        "letters",
+        "Ranked methods that share one cannot be told apart on other domains (t over domains, Holm, 5 %).",
+        "letters",
+        "ascending",
+        spoken=": methods that share one cannot be told apart",
     ),
     Column("mem", "Mem", "Accuracy on the domains to keep.", wide=False),
     Column("for_", "For", "Error rate on the domains to forget.", wide=False),
@@ -155,13 +166,23 @@ def _panel(whole: Board, board: Board, views: list[str], heading: str, cards: Ca
         "views": views,
         "heading": heading,
         "block": f"{board.title}. A complete block is {tasks} task{'s' * (tasks != 1)} x {seeds} "
-        f"seed{'s' * (seeds != 1)}.",
+        f"seed{'s' * (seeds != 1)}.{_told_apart(board)}",
         "columns": columns,
         "domains": details.domains,
         "sections": [section for section in sections if section["rows"]],
         "ranks": rank_picture(board, details.runs),
         "paper": _paper(board) if board is whole else None,
     }
+
+
+def _told_apart(board: Board) -> str:
+    """Say what the letters of a board mean; nothing where it has none."""
+    found = [row.letters for row in board.rows if row.letters]
+    if not found:
+        return ""
+    if set.intersection(*map(set, found)):
+        return " No two ranked methods can be told apart on other domains, so all share a letter."
+    return " Ranked methods that share a letter cannot be told apart on other domains."
 
 
 def _row(row: Row, board: Board, columns: Sequence[Column], details: _Details) -> dict[str, Any]:
@@ -182,11 +203,12 @@ def _row(row: Row, board: Board, columns: Sequence[Column], details: _Details) -
 def _cells(row: Row, board: Board, columns: Sequence[Column], details: _Details) -> Iterator[dict[str, Any]]:
     texts = {name: text.replace("-", "\N{EN DASH}") for name, text in cells_of(row)}
     texts |= {"rank": place(row), "method": row.method, "group": row.group, "runs": str(row.runs)}
+    texts["letters"] = row.letters
     bold = best(board)
     for column in columns:
         if column.name in texts:
             text, value = texts[column.name], _value(row, column.name)
-            why = "" if text else why_empty(row, column.name)
+            why = "" if text else _no_letter(row) if column.name == "letters" else why_empty(row, column.name)
         else:
             text, value = details.audit(row.method, column.name)
             why = "" if text else "not measured"
@@ -198,6 +220,10 @@ def _cells(row: Row, board: Board, columns: Sequence[Column], details: _Details)
             "best": (row.method, column.name) in bold,
             "bar": _bar(row) if column.kind == "headline" else None,
         }
+
+
+def _no_letter(row: Row) -> str:
+    return "nothing to tell it apart by" if row.rank is not None else "not ranked"
 
 
 def _value(row: Row, name: str) -> str | float | None:

@@ -185,6 +185,31 @@ def test_empty_cells_say_why(boards):
     assert "too few domains for an interval" in reasons
 
 
+def test_letters_have_a_column_and_a_sentence(boards):
+    board = boards[1]
+    first, second = board.rows
+    cases = {
+        ("a", "a"): "No two ranked methods can be told apart on other domains, so all share a letter.",
+        ("a", "ab"): "No two ranked methods can be told apart on other domains, so all share a letter.",
+        ("a", "b"): "Ranked methods that share a letter cannot be told apart on other domains.",
+        ("", ""): "",
+    }
+    for letters, sentence in cases.items():
+        lettered = replace(
+            board, rows=tuple(replace(row, letters=own) for row, own in zip(board.rows, letters, strict=True))
+        )
+        elements = read(web_page([lettered], {}))
+        cells = [element for element in elements if "letters" in element.attributes.get("class", "").split()]
+        assert [cell.attributes.get("data-value") for cell in cells] == [None, *letters]
+        assert [cell.text.strip() for cell in cells] == ["letters", *letters]
+        (told,) = (element.text for element in elements if element.attributes.get("class") == "block")
+        assert told.strip().endswith(f"seed. {sentence}".strip())
+    assert first.rank == 1
+    assert second.rank == 2
+    spoken = [element.text.strip() for element in read(web_page([board], {})) if element.tag == "span"]
+    assert ": methods that share one cannot be told apart" in spoken
+
+
 def test_rows_say_how_far_they_were_checked_and_what_they_claim(boards):
     board = boards[1]
     assert "verified" not in web_page([board], {})
