@@ -13,10 +13,10 @@ import pandas as pd
 from adu_bench.core.errors import UserError, unknown
 from adu_bench.metrics.frame import ZERO_SHOT, score
 from adu_bench.registry import Catalogue
-from adu_bench.report import tables
+from adu_bench.report import summaries, tables
 from adu_bench.report.board import BASELINE, Board, Row
 from adu_bench.report.curves import curves_of
-from adu_bench.report.figures import attention, cost, domains, embedding, intervals, ranks, sweeps, tradeoff
+from adu_bench.report.figures import attention, cost, domains, embedding, intervals, profile, ranks, sweeps, tradeoff
 from adu_bench.report.figures.common import complete, counted, listed, ranked
 from adu_bench.report.tables import Table
 from adu_bench.runner.plan import plan_study
@@ -179,6 +179,7 @@ def _main(board: Board) -> Iterator[Section | Missing]:
         "trade-off", "Forgetting against retaining", tradeoff.caption(board), partial(tradeoff.tradeoff, board)
     )
     yield Section("intervals", "Means with intervals", intervals.caption(board), partial(intervals.intervals, board))
+    yield from _summaries(board)
     if len(ranked(board)) > 2:
         found = ranks.ranking(board)
         yield Section("ranks", "Critical differences", ranks.caption(board, found), partial(ranks.ranks, board, found))
@@ -201,6 +202,24 @@ def _main(board: Board) -> Iterator[Section | Missing]:
             "there are no zero-shot runs, or no ranked method",
             f"adu-bench run --suite {board.suite} --methods zero-shot,paper",
         )
+
+
+def _summaries(board: Board) -> Iterator[Section | Missing]:
+    if not ranked(board):
+        reason = "no ranked method is complete"
+        yield Missing(
+            "Summary, profile and improvement", reason, f"adu-bench run --suite {board.suite} --methods paper"
+        )
+        return
+    found = summaries.summaries(board)
+    table = summaries.summary_table(board, found)
+    caption = summaries.summary_caption(board, found)
+    yield Section("summary-table", "Mean, interquartile mean, worst task", caption, partial(tables.drawn, table), table)
+    yield Section("profile", "Performance profiles", profile.caption(board), partial(profile.profile, board))
+    if len(complete(board)) > 1:
+        table = summaries.improvement_table(board)
+        caption = summaries.improvement_caption(board)
+        yield Section("improvement", "Probability of improvement", caption, partial(tables.drawn, table), table)
 
 
 def _domains(board: Board) -> tuple[str, ...]:

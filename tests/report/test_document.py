@@ -98,8 +98,8 @@ def report(root):
 
 def test_everything_is_shown_in_reading_order(report):
     assert [section.name for section in report.sections] == [
-        "main-table", "main-table-h-of-means", "trade-off", "intervals", "ranks", "domains", "ablation-adu",
-        "embedding", "attention", "study-shots", "cost",
+        "main-table", "main-table-h-of-means", "trade-off", "intervals", "summary-table", "profile", "improvement",
+        "ranks", "domains", "ablation-adu", "embedding", "attention", "study-shots", "cost",
     ]  # fmt: skip
     assert report.missing == ()
 
@@ -124,7 +124,7 @@ def texts_of(figure):
                         yield tick.label1
 
 
-@pytest.mark.parametrize("number", range(11))
+@pytest.mark.parametrize("number", range(14))
 def test_no_text_is_cut(report, number):
     with style():
         figure = report.sections[number].draw()
@@ -199,7 +199,8 @@ def test_what_is_missing_is_named_with_its_command(tmp_path, root):
         write_run(tmp_path, run.spec, run.label, made_up(run.spec, run.label))
     found = make_report(material(tmp_path, ["baseline", "clipfit"]))
     assert {section.name for section in found.sections} == {
-        "main-table", "main-table-h-of-means", "trade-off", "intervals", "cost"
+        "main-table", "main-table-h-of-means", "trade-off", "intervals", "summary-table", "profile", "improvement",
+        "cost",
     }  # fmt: skip
     assert len(found.missing) == 6
     for one in found.missing:

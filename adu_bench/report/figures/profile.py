@@ -1,0 +1,50 @@
+"""Performance profiles (Dolan and More 2002): how many of a method's runs reach each H."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from adu_bench.report.board import Board
+from adu_bench.report.figures.common import block, legend_panel, ranked
+from adu_bench.report.style import FAINT, TWO_COLUMNS, look
+from adu_bench.stats.ranks import profile as shares_of
+from adu_bench.stats.scores import forget_sets, scores
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def profile(board: Board) -> Figure:
+    """Draw the share of runs over H, both in per cent, a line a ranked method."""
+    from matplotlib.figure import Figure
+
+    rows = ranked(board)
+    found = scores(board.frame, forget_sets(board.runs), "h", [row.method for row in rows])
+    shares = shares_of(found, np.unique(found.values))
+    figure = Figure(figsize=(0.75 * TWO_COLUMNS, 2.6), layout="constrained")
+    axes, beside = figure.subplots(1, 2, width_ratios=(3, 1))
+    for place, row in enumerate(rows):
+        own, line = look(row.method, row.group), shares[row.method]
+        # A line starts at its worst run, and falls to the bottom at its best.
+        worst, best = line[line == 1].index[-1], line[line > 0].index[-1]
+        x, y = [*line[worst:best].index, best], [*line[worst:best], 0]
+        axes.step(100 * np.array(x), 100 * np.array(y), where="pre", color=own.colour)
+        # Markers stand at different heights, so that none hides another.
+        height = 1 - (place + 0.5) / len(rows)
+        axes.plot(100 * line[line >= height].index[-1], 100 * height, zorder=3, **own.points())
+    low, high = 100 * found.values.min(), 100 * found.values.max()
+    edge = 0.04 * (high - low)
+    axes.set(xlim=(low - edge, high + edge), ylim=(-2, 102), xlabel="H, %", ylabel="runs that reach it, %")
+    axes.grid(axis="y", color=FAINT)
+    legend_panel(beside, rows)
+    return figure
+
+
+def caption(board: Board) -> str:
+    """Say what the figure shows and what it rests on."""
+    return (
+        "Share of a ranked method's runs, over all tasks and seeds, that reach an H: the farther right, the better. "
+        f"Markers tell the lines apart. No test between lines. {block(board)}"
+    )

@@ -1,0 +1,123 @@
+"""Tables that judge single methods: mean, interquartile mean and worst task; how often the best beats each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from adu_bench.report.board import Board, Row
+from adu_bench.report.figures.common import block, complete, percent, ranked
+from adu_bench.report.tables import Cell, Table
+from adu_bench.stats.estimates import Estimate
+from adu_bench.stats.ranks import improvement
+from adu_bench.stats.scores import Scores, forget_sets, scores, views_of
+from adu_bench.stats.summary import Summary, summarise
+
+
+def scores_of(board: Board, rows: Sequence[Row]) -> Scores:
+    """Return H of some rows of a board."""
+    return scores(board.frame, forget_sets(board.runs), "h", [row.method for row in rows])
+
+
+def summaries(board: Board) -> dict[int | None, dict[str, Summary]]:
+    """Summarise the ranked methods for each number of forgotten domains, and (None) for all tasks."""
+    found = scores_of(board, ranked(board))
+    return {
+        size: {
+            method: summarise(values, found.forget, found.view(size))
+            for method, values in zip(found.methods, found.values, strict=True)
+        }
+        for size in views_of(found.sizes)
+    }
+
+
+def summary_table(board: Board, found: dict[int | None, dict[str, Summary]]) -> Table:
+    """Return mean, interquartile mean and worst task of the ranked methods, a part a number of forgotten domains.
+
+    Parameters
+    ----------
+    board
+        The board.
+    found
+        See `summaries`.
+    """
+    tasks = scores_of(board, ranked(board)).tasks
+
+    def part(size: int | None, own: dict[str, Summary]) -> tuple[tuple[Cell, ...], ...]:
+        estimates = {name: (one.mean, one.middle, one.worst) for name, one in own.items()}
+        tops = [
+            max(values) for values in zip(*([each.value for each in row] for row in estimates.values()), strict=True)
+        ]
+        return tuple(
+            (
+                Cell(method),
+                Cell("any" if size is None else str(size)),
+                Cell(tasks[own[method].worst_task].replace("+", " + ")),
+                *(
+                    cell
+                    for each, top in zip(row, tops, strict=True)
+                    for cell in (Cell(percent(each.value), len(own) > 1 and each.value == top), Cell(_ends(each)))
+                ),
+            )
+            for method, row in estimates.items()
+        )
+
+    return Table(
+        groups=(("", 3), ("mean", 2), ("interquartile mean", 2), ("worst task", 2)),
+        columns=("method", "forgets", "worst task", *("H", "95 % interval") * 3),
+        parts=tuple(part(size, own) for size, own in found.items()),
+        words=3,
+    )
+
+
+def summary_caption(board: Board, found: dict[int | None, dict[str, Summary]]) -> str:
+    """Say what the summary table shows, what its intervals speak about, and why some are not there."""
+    every = [one for own in found.values() for one in own.values()]
+    reasons = dict.fromkeys(each.reason for one in every for each in (one.mean, one.worst) if each.reason)
+    return " ".join(
+        [
+            "Per cent, ranked methods, by number of forgotten domains. The interquartile mean leaves out the lowest "
+            "and the highest quarter of the tasks. Intervals of both means are for other domains (Student's t over "
+            "domains), those of the worst task for other seeds on the same tasks (Student's t, variance of seeds "
+            "pooled over tasks). Bold: best of its part.",
+            *reasons,
+            block(board),
+        ]
+    )
+
+
+def _ends(estimate: Estimate) -> str:
+    if estimate.low is None or estimate.high is None:
+        return ""
+    return f"{percent(estimate.low)} to {percent(estimate.high)}"
+
+
+def improvement_table(board: Board) -> Table:
+    """Return how often the best ranked method beats every other, a column a number of forgotten domains."""
+    best, *others = complete(board)
+    found = scores_of(board, [best, *others])
+    sizes = views_of(found.sizes)
+    kinds = [[row for row in others if row.reference is kind] for kind in (False, True)]
+
+    def share(other: str, size: int | None) -> str:
+        # Whole per cent: a handful of tasks and seeds know no more.
+        return f"{100 * improvement(found, best.method, other, size):.0f}"
+
+    return Table(
+        groups=(("", 1 + len(sizes)),),
+        columns=(f"{best.method} against", *("any" if size is None else f"{size} forgotten" for size in sizes)),
+        parts=tuple(
+            tuple((Cell(row.method), *(Cell(share(row.method, size)) for size in sizes)) for row in kind)
+            for kind in kinds
+            if kind
+        ),
+    )
+
+
+def improvement_caption(board: Board) -> str:
+    """Say what the table of improvements shows and why it has no intervals."""
+    return (
+        f"Probability, per cent, that a run of {complete(board)[0].method}, the best ranked method, has a higher H "
+        "than one of the method at the left on the same task: every seed against every seed, ties count half, mean "
+        "over tasks; 50 is no difference. Without intervals, which would be too narrow near 0 and 100. Below the rule: "
+        f"references. {block(board)}"
+    )

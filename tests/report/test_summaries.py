@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from adu_bench.report.figures.common import percent, ranked
+from adu_bench.report.figures.profile import profile
+from adu_bench.report.style import style
+from adu_bench.report.summaries import improvement_table, summaries, summary_caption, summary_table
+
+
+def texts(table, part: int) -> list[list[str]]:
+    return [[cell.text for cell in row] for row in table.parts[part]]
+
+
+@pytest.fixture
+def board(boards):
+    """One seed; three tasks that forget one domain, two that forget two."""
+    return boards[0]
+
+
+@pytest.fixture
+def values(board):
+    """H by task, a column a method."""
+    return board.frame[board.frame["metric"] == "h"].pivot(index="task", columns="method", values="value")
+
+
+def test_the_summary_has_a_part_a_number_of_domains_and_one_for_all(board, values):
+    found = summaries(board)
+    assert list(found) == [1, 2, None]
+    table = summary_table(board, found)
+    for part, tasks in enumerate((["a", "b", "c"], ["a+b", "b+c"], list(board.tasks))):
+        for row, line in zip(ranked(board), texts(table, part), strict=True):
+            own = values.loc[tasks, row.method]
+            assert line[:2] == [row.method, ("1", "2", "any")[part]]
+            assert line[2].replace(" + ", "+") == own.idxmin()
+            assert (line[3], line[7]) == (percent(own.mean()), percent(own.min()))
+            assert line[4].count(" to ") == 1
+            assert line[8] == ""
+    middle = np.sort(values.loc[list(board.tasks), "adu"])[1:4].mean()
+    (adu,) = (line for line in texts(table, 2) if line[0] == "adu")
+    assert adu[5] == percent(middle)
+    best = values[[row.method for row in ranked(board)]].mean().idxmax()
+    assert [row[0].text for row in table.parts[2] if row[3].bold] == [best]
+
+
+def test_the_caption_says_why_there_is_no_interval(board):
+    assert "Too few seeds: there is 1, an interval takes 3." in summary_caption(board, summaries(board))
+
+
+def test_the_best_method_is_compared_with_every_other(board, values):
+    best, *others = ranked(board)
+    table = improvement_table(board)
+    assert table.columns == (f"{best.method} against", "1 forgotten", "2 forgotten", "any")
+    shown = {line[0]: line[1:] for part in range(2) for line in texts(table, part)}
+    assert list(shown) == [*(row.method for row in others), "zero-shot"]
+    for method, line in shown.items():
+        wins = (values[best.method] > values[method]) + 0.5 * (values[best.method] == values[method])
+        groups = (["a", "b", "c"], ["a+b", "b+c"], list(board.tasks))
+        assert line == [f"{100 * wins[group].mean():.0f}" for group in groups]
+
+
+def test_a_profile_falls_from_the_worst_run_to_the_best(board, values):
+    with style():
+        axes, _ = profile(board).axes
+    lines = [line for line in axes.lines if len(line.get_xdata()) > 1]
+    assert len(lines) == len(ranked(board))
+    for row, line in zip(ranked(board), lines, strict=True):
+        own = 100 * values[row.method].to_numpy()
+        x, y = line.get_xdata(), line.get_ydata()
+        assert (x[0], y[0], x[-1], y[-1]) == pytest.approx((own.min(), 100, own.max(), 0))
+        for threshold, share in zip(x[:-1], y[:-1], strict=True):
+            assert share == pytest.approx(100 * (own >= threshold - 1e-9).mean())
+
+
+def test_one_method_alone_is_never_bold(board):
+    first, *_ = ranked(board)
+    alone = replace(board, rows=(first,))
+    assert not any(cell.bold for part in summary_table(alone, summaries(alone)).parts for row in part for cell in row)
