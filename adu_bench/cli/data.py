@@ -46,14 +46,11 @@ def run(options: Any) -> int:
 
 def _list(as_json: bool) -> int:
     from adu_bench.data import prepared
-    from adu_bench.data.prepare.description import describe, described
+    from adu_bench.data.prepare.description import described
     from adu_bench.data.sources import drawn_names, open_source
 
     found = [{"name": name, "state": "ok", "title": open_source(name).title} for name in drawn_names()]
-    for name in sorted({*described(), *prepared.prepared_names()}):
-        made = prepared.read(name)
-        title = describe(name).title if name in described() else made.title if made else ""
-        found.append({"name": name, "state": "ok" if made else "missing", "title": title})
+    found += [_listed(name) for name in sorted({*described(), *prepared.prepared_names()})]
     if as_json:
         print(json.dumps(found, indent=1))
         return 0
@@ -61,6 +58,19 @@ def _list(as_json: bool) -> int:
     for item in found:
         print(f"{item['name']:<{width}}  {item['state']:<7}  {item['title']}")
     return 0
+
+
+def _listed(name: str) -> dict[str, str]:
+    """Describe a data set; a damaged one says so, and hides no other."""
+    from adu_bench.data import prepared
+    from adu_bench.data.prepare.description import describe, described
+
+    try:
+        made = prepared.read(name)
+    except UserError as error:
+        return {"name": name, "state": "damaged", "title": str(error)}
+    title = describe(name).title if name in described() else made.title if made else ""
+    return {"name": name, "state": "ok" if made else "missing", "title": title}
 
 
 def _where(options: Any) -> int:

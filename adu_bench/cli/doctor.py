@@ -1,10 +1,11 @@
-"""Look at this installation: versions, device, folders, pictures, weights, methods."""
+"""Look at this installation: versions, device, folders, data, weights, methods."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
+import shutil
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ def run(options: Any) -> int:
         *map(_library, LIBRARIES),
         _device(),
         _cache(),
+        _data(),
         _output(),
         *_pictures(),
         _weights(),
@@ -83,6 +85,26 @@ def _cache() -> dict[str, str]:
         )
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return _finding("cache", f"{folder}, {size / 2**20:.0f} MiB; may be deleted at any time")
+
+
+def _data() -> dict[str, str]:
+    from adu_bench.core.paths import data_dir
+    from adu_bench.data import prepared
+
+    folder, here, damaged = data_dir(), [], []
+    for name in prepared.prepared_names():
+        try:
+            prepared.require(name)
+            here.append(name)
+        except UserError:
+            damaged.append(name)
+    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir())
+    free = shutil.disk_usage(existing).free / 2**30
+    why = f"{folder}, prepared: {', '.join(here) or 'nothing'}; {free:.1f} GiB free"
+    if damaged:
+        remedy = f"Prepare it again: adu-bench data prepare {damaged[0]} --from FOLDER"
+        return _finding("data", f"{why}; damaged: {', '.join(damaged)}", remedy)
+    return _finding("data", why)
 
 
 def _output() -> dict[str, str]:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from adu_bench.cli.common import catalogue_of, flag, from_option, suite_option
-from adu_bench.core.errors import unknown
+from adu_bench.core.errors import UserError, unknown
 
 KINDS = ("methods", "suites", "tasks", "backbones", "metrics")
 
@@ -53,20 +53,28 @@ def _methods(options: Any) -> list[dict[str, Any]]:
 
 
 def _suites(_options: Any) -> list[dict[str, Any]]:
-    from adu_bench.data.sources import outline
-    from adu_bench.suites import load_suite, suite_names
+    from adu_bench.suites import suite_names
 
-    suites = [load_suite(name) for name in suite_names()]
-    return [
-        {
-            "name": suite.name,
-            "state": "ok" if outline(suite.dataset).ready else "data missing",
-            "tasks": len(suite.forget),
-            "seeds": list(suite.seeds),
-            "summary": f"{suite.title} ({len(suite.forget)} tasks x {len(suite.seeds)} seeds)",
-        }
-        for suite in suites
-    ]
+    return [_outlined(name) for name in suite_names()]
+
+
+def _outlined(name: str) -> dict[str, Any]:
+    """Describe a suite; one whose data set is damaged says so, and hides no other."""
+    from adu_bench.data.sources import outline
+    from adu_bench.suites import load_suite
+
+    try:
+        suite = load_suite(name)
+        ready = outline(suite.dataset).ready
+    except UserError as error:
+        return {"name": name, "state": "damaged", "tasks": None, "seeds": [], "summary": str(error)}
+    return {
+        "name": suite.name,
+        "state": "ok" if ready else "data missing",
+        "tasks": len(suite.forget),
+        "seeds": list(suite.seeds),
+        "summary": f"{suite.title} ({len(suite.forget)} tasks x {len(suite.seeds)} seeds)",
+    }
 
 
 def _tasks(options: Any) -> list[dict[str, Any]]:

@@ -30,10 +30,13 @@ def run(options: Any) -> int:
     suite, chosen = load_suite(options.suite), catalogue_of(options).select([options.methods])
     import torch
 
-    from adu_bench.runner.tune import agreement, tune, write_settings
+    from adu_bench.cli.progress import steps
+    from adu_bench.runner.tune import agreement, decode_tuned, tune, write_settings
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     out, best = Path(options.out), {}
+    with steps() as step:
+        decode_tuned(suite, chosen[0], step, audit=options.audit)
     for choice in chosen:
         found = tune(suite, choice, options.trials, out, device, _say, audit=options.audit)
         best[choice.preset.name] = {**choice.overrides, **found[0]["fields"]}

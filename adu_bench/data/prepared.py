@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -89,12 +89,25 @@ def read(name: str) -> Prepared | None:
         values: dict[str, Any] = json.loads((data_dir() / name / "dataset.json").read_text(encoding="utf-8"))
         if values.pop("format") != FORMAT:
             raise ValueError(f"format {FORMAT} is wanted")
+        if values["name"] != name:
+            raise ValueError(f"it is the record of '{values['name']}'")
         lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
-        return Prepared(**{**values, **lists, "root": Path(values["root"])})
+        return _checked(Prepared(**{**values, **lists, "root": Path(values["root"])}))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise _damaged(name, error) from error
+
+
+def _checked(made: Prepared) -> Prepared:
+    """Return a record whose entries are what they should be; a file can be damaged and still be JSON."""
+    for entry in fields(made):
+        value = getattr(made, entry.name)
+        several = str(entry.type).startswith("tuple")
+        texts = value if several else [str(value) if entry.name == "root" else value]
+        if several != isinstance(value, tuple) or not all(isinstance(text, str) for text in texts):
+            raise ValueError(f"'{entry.name}' is malformed")
+    return made
 
 
 def require(name: str) -> Prepared:

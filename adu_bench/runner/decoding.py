@@ -14,8 +14,10 @@ from adu_bench.data.sampler import draw_shots
 from adu_bench.data.sources import open_source
 from adu_bench.runner.plan import PlannedRun
 
+HELD_OUT = ("validation", "test")
 
-def decode_needed(runs: Sequence[PlannedRun], step: Callable[[str], Progress]) -> None:
+
+def decode_needed(runs: Sequence[PlannedRun], step: Callable[[str], Progress], pools: Sequence[str] = HELD_OUT) -> None:
     """Decode the pictures in files that runs need and the cache lacks; drawn pictures are left to the runs.
 
     Parameters
@@ -24,6 +26,8 @@ def decode_needed(runs: Sequence[PlannedRun], step: Callable[[str], Progress]) -
         What is going to be executed.
     step
         Given the name of a step, returns what is told of its progress.
+    pools
+        Which pools are wanted beside the shots.
 
     Raises
     ------
@@ -46,13 +50,13 @@ def decode_needed(runs: Sequence[PlannedRun], step: Callable[[str], Progress]) -
         parts = []
         for task, seed in uses.values():
             rows = task_rows(source.index, task.domains, task.classes)
-            parts.append(needed(rows, draw_shots(rows, task, seed)))
+            parts.append(needed(rows, draw_shots(rows, task, seed), pools))
         pictures.ensure(np.unique(np.concatenate(parts)), step(f"decoding pictures of {dataset}"))
 
 
-def needed(rows: pd.DataFrame, shots: np.ndarray) -> np.ndarray:
-    """Return the positions of the pictures that a run needs: its shots, validation and test, sorted, int64 (N,)."""
-    return np.unique(np.concatenate([shots, *(of_pool(rows, pool) for pool in ("validation", "test"))]))
+def needed(rows: pd.DataFrame, shots: np.ndarray, pools: Sequence[str] = HELD_OUT) -> np.ndarray:
+    """Return the positions of the pictures that a run needs: its shots and whole pools, sorted, int64 (N,)."""
+    return np.unique(np.concatenate([shots, *(of_pool(rows, pool) for pool in pools)]))
 
 
 def of_pool(rows: pd.DataFrame, pool: str) -> np.ndarray:

@@ -16,11 +16,15 @@ import yaml
 from adu_bench.core.errors import RunFailed, UserError
 from adu_bench.core.seeds import derive
 from adu_bench.core.specs import RunSpec, Value
+from adu_bench.data.parallel import Progress
 from adu_bench.metrics.measures import measure
 from adu_bench.registry import Choice, load_class
 from adu_bench.runner.batches import EVALUATION_BATCH
+from adu_bench.runner.decoding import HELD_OUT, decode_needed
 from adu_bench.runner.evaluate import predict
 from adu_bench.runner.execute import TaskData, load_shared_backbone
+from adu_bench.runner.plan import plan
+from adu_bench.store import Store
 from adu_bench.suites import Suite
 
 TASKS = 2
@@ -110,6 +114,20 @@ def tune(
         report(f"[{trial}/{number}] {choice.label} {_written(record['fields'])}: H {100 * record['h']:.1f}")
         found.append(record)
     return sorted(found, key=lambda record: -record["h"])
+
+
+def decode_tuned(suite: Suite, choice: Choice, step: Callable[[str], Progress], *, audit: bool = False) -> None:
+    """Decode the pictures that trials need and the cache lacks: the same for all tasks and methods.
+
+    Parameters
+    ----------
+    suite, choice, audit
+        As in `tune`; any method will do.
+    step
+        As in `adu_bench.runner.decoding.decode_needed`, errors too.
+    """
+    runs = plan(suite, [choice], Store(Path("none")), seeds=suite.seeds[:1], limit=1).runs
+    decode_needed(runs, step, HELD_OUT if audit else HELD_OUT[:1])
 
 
 def agreement(folder: Path) -> pd.DataFrame:

@@ -14,6 +14,10 @@ from adu_bench.core.errors import RunFailed, UserError
 from adu_bench.runner.plan import PlannedRun
 from adu_bench.store import Store
 
+BLAS_THREADS = 2
+"""numpy's linear algebra rounds by how many threads it has, and searches such as CMA-ES make much of it; so these are
+the same on every machine and for any number of workers, and those that the committed boards were computed with."""
+
 
 @dataclass(frozen=True)
 class Event:
@@ -43,10 +47,12 @@ def work(pipe: Connection, store: Store, device: str, threads: int, force: bool)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     import torch
+    from threadpoolctl import threadpool_limits
 
     from adu_bench.runner import execute  # noqa: F401 - loaded before the clock of the first run starts
 
     torch.set_num_threads(threads)
+    threadpool_limits(BLAS_THREADS, user_api="blas")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     pipe.send(Event("ready"))

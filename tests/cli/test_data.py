@@ -57,6 +57,41 @@ def test_from_a_folder_to_a_listed_suite(capsys, here):
     assert str(here / "photos") in call(capsys, "data", "where", "my-photos")[1]
 
 
+def test_a_damaged_data_set_is_listed_with_its_reason_and_hides_no_other(capsys, here):
+    for name in ("my-photos", "others"):
+        call(capsys, "data", "prepare", name, "--from", str(photos(here / "photos")))
+    sound = (here / "data/my-photos/dataset.json").read_text()
+    for content in ("{", "[1]", '{"format": 1}', sound.replace('"my-photos"', '"others"'), sound.replace('"day"', "1")):
+        (here / "data/my-photos/dataset.json").write_text(content)
+        for command in (["list", "suites"], ["data", "list"]):
+            status, out, _ = call(capsys, *command, "--json")
+            rows = {row["name"]: row for row in json.loads(out)}
+            said = rows["my-photos"].get("summary") or rows["my-photos"]["title"]
+            assert (status, rows["my-photos"]["state"], rows["others"]["state"]) == (0, "damaged", "ok")
+            assert "adu-bench data prepare my-photos --from" in said
+            status, out, _ = call(capsys, *command)
+            assert (status, out.count("damaged"), "officehome" in out) == (0, 1, True)
+
+
+def test_doctor_says_what_data_are_here_and_which_are_damaged(capsys, here):
+    def found() -> dict[str, str]:
+        return next(row for row in json.loads(call(capsys, "doctor", "--json")[1]) if row["name"] == "data")
+
+    assert found()["state"] == "ok"
+    assert found()["why"].startswith(f"{here / 'data'}, prepared: nothing; ")
+    call(capsys, "data", "prepare", "my-photos", "--from", str(photos(here / "photos")))
+    assert re.search(r"prepared: my-photos; [0-9.]+ GiB free$", found()["why"])
+    (here / "data/my-photos/dataset.json").write_text("{")
+    assert (found()["state"], found()["why"].endswith("damaged: my-photos")) == ("wrong", True)
+    assert "adu-bench data prepare my-photos" in found()["remedy"]
+
+
+def test_a_bound_on_candidates_for_shots_is_shown(capsys):
+    for name in description.described():
+        bound = description.describe(name).most
+        assert (f"at most {bound} training" in call(capsys, "show", name)[1]) == bool(bound), name
+
+
 def test_verify_names_what_changed(capsys, here):
     call(capsys, "data", "prepare", "my-photos", "--from", str(photos(here / "photos")))
     assert call(capsys, "data", "verify", "my-photos")[0] == 0

@@ -19,6 +19,7 @@ from adu_bench.data.sampler import draw_shots
 from adu_bench.data.sources import Source
 from adu_bench.runner.decoding import decode_needed
 from adu_bench.runner.execute import TaskData
+from adu_bench.runner.tune import decode_tuned
 
 DOMAINS, CLASSES = ("photo", "sketch"), ("cat", "dog", "fox")
 POOLS = {"shots": 40, "validation": 2, "test": 3}
@@ -116,6 +117,18 @@ def test_what_planned_runs_need_is_decoded_before_them(source, loaded, tiny_back
     count = len(wanted) + NEEDED - SHOTS * 6
     assert (steps, loaded, seen[-1]) == (["decoding pictures of animals"], ["tiny"], (count, count))
     assert made(data) == (count, 0)
+
+
+def test_what_trials_need_is_decoded_before_them(source, loaded, tiny_backbone, monkeypatch):
+    """Tuning reads no test picture unless it is told to score them."""
+    monkeypatch.setattr("adu_bench.runner.tune.plan", lambda *_, **__: SimpleNamespace(runs=planned(spec())))
+    test = (TaskData(spec().task, tiny_backbone).rows["pool"] == "test").sum()
+    counts = []
+    step = lambda name: lambda done, total: counts.append(total)  # noqa: E731
+    decode_tuned(SimpleNamespace(seeds=(1,)), None, step)
+    assert counts[-1] == NEEDED - test
+    decode_tuned(SimpleNamespace(seeds=(1,)), None, step, audit=True)
+    assert counts[-1] == NEEDED
 
 
 def test_damaged_pictures_stop_all_runs_before_the_first(source, loaded, monkeypatch, tmp_path):

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
 from types import SimpleNamespace
 
+from adu_bench.registry import Catalogue
 from adu_bench.runner import executors
 from adu_bench.runner.executors import Outcome, run_all
+from adu_bench.runner.plan import plan
+from adu_bench.runner.worker import BLAS_THREADS
 from adu_bench.store import Store
+from adu_bench.suites import load_suite
 
 
 def test_a_worker_is_deaf_to_ctrl_c_from_its_first_moment(tmp_path):
@@ -38,6 +43,42 @@ def test_a_worker_that_dies_is_noticed_at_once(tmp_path):
         executors._listen([worker], [], outcome, lambda *_: None)
     executors._stop(worker)
     assert broken == ("died", "The worker process ended with code -9, often for lack of memory.")
+
+
+THREADS = '''"""Says how many threads numpy's linear algebra has."""
+
+from dataclasses import dataclass
+
+from threadpoolctl import threadpool_info
+
+from adu_bench.api import Card, Classifier, Method, Problem
+
+
+@dataclass(frozen=True, kw_only=True)
+class Threads(Method):
+    """Answer as zero-shot CLIP does."""
+
+    card = Card(name="threads", group="other", title="t", authors="a", year=2026, paper="none", licence="MIT")
+
+    def unlearn(self, problem: Problem) -> Classifier:
+        """Change nothing."""
+        (threads,) = {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+        problem.log(threads=threads)
+        return problem.classifier()
+'''
+
+
+def test_linear_algebra_has_the_same_threads_whatever_the_machine_says(tmp_path, monkeypatch):
+    """CMA-ES came out otherwise with one thread than with two."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
+    (tmp_path / "threads.py").write_text(THREADS)
+    store = Store(tmp_path / "runs")
+    runs = plan(load_suite("toy"), Catalogue([tmp_path]).select(["threads"]), store, limit=1).runs
+    outcome = run_all(runs, store, device="cpu", jobs=2, timeout=None, listener=lambda *_: None)
+    assert outcome.failed == []
+    (line,) = (store.load(runs[0].spec.key).path / "train.jsonl").read_text().splitlines()
+    assert json.loads(line)["threads"] == BLAS_THREADS
 
 
 def test_nothing_to_do_starts_no_worker(tmp_path, monkeypatch):
