@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -278,6 +282,34 @@ def test_only_a_row_that_was_run_again_is_reproduced(tmp_path, monkeypatch, caps
     capsys.readouterr()
     assert main(["leaderboard", "--rows", "rows", "--suite", "toy", "--from", "mine", "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["state"] == "reproduced"
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_nothing_stays_unpacked_after_an_end_in_the_middle(mine, ending):
+    """`timeout` sends SIGTERM, which ends Python at once unless it is asked for more."""
+    (mine / "temporary").mkdir()
+    verify = subprocess.Popen(
+        [sys.executable, "-m", "adu_bench", "verify", "b.zip", "--rerun", "4"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"TMPDIR": str(mine / "temporary")},
+    )
+    assert any(line.startswith("[1/4]") for line in verify.stdout)
+    assert list((mine / "temporary").glob("adu-bench-verify-*/0/method.py"))
+    verify.send_signal(ending)
+    _, errors = verify.communicate(timeout=60)
+    assert verify.returncode == (130 if ending == signal.SIGINT else 128 + ending)
+    assert "Traceback" not in errors
+    assert not list((mine / "temporary").glob("adu-bench-verify-*"))
+
+
+def test_a_refused_bundle_does_not_stay_unpacked(mine, bundle, monkeypatch, capsys):
+    (mine / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(mine / "temporary"))
+    bundle.files.pop(bundle.table)
+    refusal(capsys, "verify", str(bundle.pack(mine / "bad.zip")))
+    assert not list((mine / "temporary").iterdir())
 
 
 def test_a_bundle_holds_nothing_that_can_run_by_being_read(block):
