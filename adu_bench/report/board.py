@@ -14,6 +14,7 @@ from adu_bench.metrics.frame import Scorable, score
 from adu_bench.metrics.measures import harmonic
 from adu_bench.runner.plan import Plan, PlannedRun
 from adu_bench.stats.estimates import over_domains
+from adu_bench.stats.measured import caveat
 from adu_bench.stats.ranks import letters, pairwise
 from adu_bench.stats.scores import scores
 
@@ -107,6 +108,8 @@ class Board:
         The boards of the tasks that forget so many domains; empty where all tasks forget the same number.
     runs
         The finished runs that count.
+    caveat
+        Why intervals and letters may not hold for other domains; empty if they do.
     """
 
     suite: str
@@ -119,6 +122,7 @@ class Board:
     part: Board | None = None
     sizes: Mapping[int, Board] = field(default_factory=dict)
     runs: tuple[Scorable, ...] = ()
+    caveat: str = ""
 
 
 def make_board(plan: Plan, found: Iterable[Scorable]) -> Board:
@@ -197,7 +201,11 @@ def _board(
     own = frame[frame["method"].isin(labels) & frame["task"].isin(within)]
     forget = {run.spec.task.name: run.spec.task.forget for run in plan.runs}
     means = frame[frame["metric"] == "h"].groupby(["method", "task"])["value"].mean()
-    intervals = {label: _interval(means[label], forget, within) for label in set(own["method"])}
+    # Tasks beyond these help to tell how far domains differ; the same ones for all methods, so that intervals compare.
+    common = set(forget).intersection(*(_tasks(plan, label) for label in labels))
+    intervals = {
+        label: _interval(means[label][means[label].index.isin(common)], forget, within) for label in set(own["method"])
+    }
     rows = [
         _row(label, [run for run in runs if run.label == label], own, intervals.get(label, (None, None)), stale)
         for label in labels
@@ -205,7 +213,8 @@ def _board(
     ranked = _with_letters(_ranked(rows), frame, forget, within)
     tasks = tuple(dict.fromkeys(run.spec.task.name for run in runs))
     seeds = tuple(dict.fromkeys(run.spec.seed for run in runs))
-    return Board(plan.suite.name, plan.suite.title, tasks, seeds, ranked, own, plan.runs[0].spec)
+    doubt = caveat([forget[task] for task in sorted(common)])
+    return Board(plan.suite.name, plan.suite.title, tasks, seeds, ranked, own, plan.runs[0].spec, caveat=doubt)
 
 
 def differences(spec: RunSpec, wanted: RunSpec) -> list[str]:
@@ -274,7 +283,7 @@ def without_numbers(label: str, reason: str) -> Row:
 def _interval(
     means: pd.Series, forget: Mapping[str, Sequence[str]], within: Collection[str]
 ) -> tuple[float | None, float | None]:
-    """Return the interval of a mean over some of a method's tasks; all of them tell how far domains differ."""
+    """Return the interval of a method's mean over some tasks; all that are given tell how far domains differ."""
     view = means.index.isin(within)
     found = over_domains(means.to_numpy(), [forget[task] for task in means.index], view).within(0, 1)
     return found.low, found.high

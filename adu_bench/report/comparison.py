@@ -20,6 +20,8 @@ from adu_bench.stats.power import POWER, Power
 WIDTH = 112
 """Columns that the tables need; a narrower terminal wraps their lines rather than losing numbers."""
 
+MANY = 10_000
+"""Numbers of tasks above this say no more than that there is no point."""
 TITLES = {"h": "H", "mem": "Mem", "for": "For"}
 _FOUND = f"{POWER:.0%}".replace("%", " %")
 
@@ -43,7 +45,7 @@ def print_comparison(found: Comparison, console: Console) -> None:
         console,
     )
     whole = next(one for one in reversed(found.differences) if one.metric == "h")
-    _print_tests(whole, console)
+    _print_tests(whole, found.caveat, console)
     _print_tasks(found, console)
     _say(console, verdict(found, whole))
 
@@ -55,6 +57,8 @@ def verdict(found: Comparison, one: Difference) -> str:
     head = f"H, {where}: {ahead} is {100 * abs(one.domains.value):.1f} points ahead of {behind}; "
     here = _sure(one.seeds, "on these tasks this holds with other seeds", "other seeds could turn it round")
     beyond = _sure(one.domains, "it holds for other domains", "other domains could turn it round")
+    if found.caveat and one.domains.p is not None and one.domains.p < LEVEL:
+        beyond = "whether it holds for other domains these tasks do not tell"
     return f"{head}{here}, {beyond}."
 
 
@@ -81,13 +85,15 @@ def _print_differences(title: str, shown: Sequence[tuple[Difference, Estimate]],
         _say(console, reason)
 
 
-def _print_tests(one: Difference, console: Console) -> None:
+def _print_tests(one: Difference, caveat: str, console: Console) -> None:
     """Print the tests of H that readers ask for, and say of each whether it holds."""
     where = "all tasks" if one.size is None else f"tasks that forget {one.size}"
     _say(console, f"Tests of H, {where}", style="bold")
     if one.domains.p is not None:
         effect = "" if one.effect is None else f", Hedges' g {one.effect:.2f}"
         _say(console, f"  t over {one.domains.units} domains: p = {_p(one.domains.p)}{effect}")
+        if caveat:
+            _say(console, f"  {caveat}")
     _say(console, f"  {_test(one.apart)}")
     if one.together.n != one.apart.n:
         note = "" if one.together.p is None else _warning(one.size)
@@ -146,7 +152,7 @@ def print_power(suite: str, a: str, b: str, found: Sequence[Power], wanted: floa
         table.add_row(
             *_head(one),
             _needed(one.domains_needed, "?" if many else "> 1000"),
-            _needed(one.tasks_needed, ""),
+            _needed(one.tasks_needed, "") if (one.tasks_needed or 0) <= MANY else f"> {MANY:,}",
             seeds,
             _needed(one.seeds_needed_here, "?" if one.detectable_here is None else "> 1000"),
         )

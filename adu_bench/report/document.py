@@ -180,15 +180,7 @@ def _main(board: Board) -> Iterator[Section | Missing]:
     )
     yield Section("intervals", "Means with intervals", intervals.caption(board), partial(intervals.intervals, board))
     yield from _summaries(board)
-    if len(ranked(board)) > 2:
-        found = ranks.ranking(board)
-        yield Section("ranks", "Critical differences", ranks.caption(board, found), partial(ranks.ranks, board, found))
-    else:
-        yield Missing(
-            "Critical differences",
-            f"{counted(len(ranked(board)), 'method')} with a complete block are too few to rank",
-            f"adu-bench run --suite {board.suite} --methods paper",
-        )
+    yield _ranks(board)
     if ranked(board) and not domains.accuracies(board, "accuracy_before").empty:
         yield Section(
             "domains",
@@ -220,6 +212,17 @@ def _summaries(board: Board) -> Iterator[Section | Missing]:
         table = summaries.improvement_table(board)
         caption = summaries.improvement_caption(board)
         yield Section("improvement", "Probability of improvement", caption, partial(tables.drawn, table), table)
+
+
+def _ranks(board: Board) -> Section | Missing:
+    title = "Critical differences"
+    if len(ranked(board)) < 3:
+        few = f"{counted(len(ranked(board)), 'method')} with a complete block are too few to rank"
+        return Missing(title, few, f"adu-bench run --suite {board.suite} --methods paper")
+    found = ranks.ranking(board)
+    if found.pairs.isna().any(axis=None):
+        return Missing(title, "too few domains can be told apart", f"adu-bench show {board.suite}")
+    return Section("ranks", title, ranks.caption(board, found), partial(ranks.ranks, board, found))
 
 
 def _domains(board: Board) -> tuple[str, ...]:

@@ -93,7 +93,8 @@ def markdown(board: Board, legend: bool = True) -> str:
     notes += [
         f"- {markdown_code(row.method)} is not ranked: {markdown_text(row.reason)}." for row in board.rows if row.reason
     ]
-    texts = [["", _LEGEND + _STATES * len(states)]] * legend + [["", *notes]] * bool(notes)
+    legends = [_LEGEND + _STATES * len(states)] * legend + [board.caveat] * bool(board.caveat)
+    texts = [["", " ".join(legends)]] * bool(legends) + [["", *notes]] * bool(notes)
     return "\n".join([*lines, *(line for text in texts for line in text), ""])
 
 

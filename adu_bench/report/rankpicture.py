@@ -3,79 +3,76 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from string import ascii_letters
 from typing import TYPE_CHECKING, Any
 
 from adu_bench.report.board import Board
 from adu_bench.report.style import look
+from adu_bench.stats.estimates import FEWEST_DOMAINS
 from adu_bench.stats.scores import forget_sets, scores
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from adu_bench.metrics.frame import Scorable
     from adu_bench.stats.ranks import Ranking
 
 WIDTH, MARGIN, LINE = 760, 200, 19
 """Width of the picture, of its names on either side, and height of a name."""
-_AXIS, _GROUPS = 46, 9
+_AXIS, _GROUPS = 30, 9
 _LONGEST = 26
 
 
-def rank_picture(board: Board, runs: Sequence[Scorable]) -> dict[str, Any] | None:
+def rank_picture(whole: Board, board: Board, runs: Sequence[Scorable]) -> dict[str, Any] | None:
     """Describe the average ranks of a board's ranked methods and which of them do not differ (Demsar 2006).
 
     Parameters
     ----------
-    board
-        The board.
+    whole, board
+        The suite's board, and the one of these tasks.
     runs
         Its finished runs, for what its tasks forget.
 
     Returns
     -------
     dict or None
-        ``picture`` with coordinates, None where so few tasks can show no difference; ``caption``, which says what was
+        ``picture`` with coordinates, None where so few domains can show no difference; ``caption``, which says what was
         tested, or why nothing was; ``text``, the picture in words.  None where fewer than three methods are ranked.
     """
-    from adu_bench.stats.ranks import rank
+    from adu_bench.stats.ranks import rank, rank_tests
 
     methods = [row.method for row in board.rows if row.rank is not None]
     if len(methods) < 3:
         return None
-    ranking = rank(scores(board.frame, forget_sets(runs), "h", methods))
-    blocks, most = len(ranking.blocks), len(methods) - 1
-    apart = f"{blocks} task{'s' * (blocks != 1)} that share no forgotten domain ({', '.join(ranking.blocks)})"
-    if ranking.critical_difference > most:
-        caption = (
-            f"Too few tasks to test: within {apart}, average ranks would have to differ by "
-            f"{ranking.critical_difference:.1f}, and {most} is the most that {len(methods)} methods can."
-        )
+    # All tasks tell how far domains differ; methods that ran on some tasks alone are not on the whole board.
+    frame = whole.frame if set(methods) <= set(whole.frame["method"]) else board.frame
+    block = scores(frame, forget_sets(runs), "h", methods)
+    ranking = rank(block, [task in board.tasks for task in block.tasks])
+    if ranking.pairs.isna().any(axis=None):
+        caption = f"Too few domains to test: a t over domains takes {FEWEST_DOMAINS} that can be told apart."
         return {"picture": None, "caption": caption, "text": ""}
-    found = "" if ranking.p < 0.05 else ", which finds no difference"
     caption = (
-        f"Average rank by H within {apart}; 1 is best. A bar joins methods whose ranks differ by less than "
-        f"{ranking.critical_difference:.2f}, the critical difference of Nemenyi's test at the 5 % level. Friedman's "
-        f"test by shuffling: p = {ranking.p:.2g}{found}."
-    )
+        f"Average rank by H over {ranking.tasks} task{'s' * (ranking.tasks != 1)}; 1 is best. A bar joins methods that "
+        f"the t over domains does not tell apart (Holm, 5 %). {rank_tests(ranking)}"
+    ).rstrip()
     text = ", ".join(f"{method} {ranking.ranks[method]:.2f}" for method in ranking.methods)
     groups = {row.method: row.group for row in board.rows}
     return {"picture": _picture(ranking, groups), "caption": caption, "text": f"Average ranks: {text}."}
 
 
-def cliques(ranks: Sequence[float], difference: float) -> list[tuple[int, int]]:
-    """Return the first and last place of each largest group of methods that differ by less than ``difference``.
+def cliques(pairs: pd.DataFrame) -> list[list[int]]:
+    """Return the places of each largest group of at least two methods no two of which differ.
 
     Parameters
     ----------
-    ranks
-        Average ranks, ascending.
-    difference
-        What makes a difference.
+    pairs
+        p-values (methods x methods), methods by their ranks.
     """
-    found: list[tuple[int, int]] = []
-    for first, low in enumerate(ranks):
-        last = max(place for place, high in enumerate(ranks) if high - low < difference)
-        if last > first and (not found or last > found[-1][1]):
-            found.append((first, last))
-    return found
+    from adu_bench.stats.ranks import letters
+
+    found = letters(pairs)
+    groups = [[place for place, own in enumerate(found.values()) if one in own] for one in ascii_letters]
+    return [group for group in groups if len(group) > 1]
 
 
 def _picture(ranking: Ranking, groups: dict[str, str]) -> dict[str, Any]:
@@ -85,7 +82,7 @@ def _picture(ranking: Ranking, groups: dict[str, str]) -> dict[str, Any]:
     def across(rank: float) -> float:
         return round(MARGIN + (rank - 1) / (count - 1) * (WIDTH - 2 * MARGIN), 1)
 
-    bars = cliques(ranks, ranking.critical_difference)
+    bars = cliques(ranking.pairs)
     first_line = _AXIS + _GROUPS * len(bars) + 24
     left = (count + 1) // 2
     names = []
@@ -109,10 +106,13 @@ def _picture(ranking: Ranking, groups: dict[str, str]) -> dict[str, Any]:
         "axis": _AXIS,
         "ends": (across(1), across(count)),
         "ticks": [(across(rank), rank) for rank in range(1, count + 1)],
-        "difference": (across(1), across(1 + ranking.critical_difference), f"{ranking.critical_difference:.2f}"),
         "bars": [
-            (round(across(ranks[first]) - 3, 1), round(across(ranks[last]) + 3, 1), _AXIS + 10 + _GROUPS * line)
-            for line, (first, last) in enumerate(bars)
+            {
+                "ends": (round(across(ranks[group[0]]) - 3, 1), round(across(ranks[group[-1]]) + 3, 1)),
+                "members": [across(ranks[place]) for place in group],
+                "y": _AXIS + 10 + _GROUPS * line,
+            }
+            for line, group in enumerate(bars)
         ],
         "names": names,
     }

@@ -174,7 +174,7 @@ def ablation_caption(board: Board, whole: str, changes: Mapping[str, Estimate]) 
         f"No intervals. {found.reason}"
         if found.reason
         else f"Its 95 % interval is for other domains (Student's t over domains, {found.df} degrees of freedom), not "
-        "corrected for the number of intervals."
+        f"corrected for the number of intervals. {board.caveat}".rstrip()
     )
     return (
         f"Per cent; H is the mean of H. Change: H minus that of {whole} on the same tasks and seeds, in points. "

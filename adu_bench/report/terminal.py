@@ -45,6 +45,8 @@ def print_board(board: Board, console: Console) -> None:
         states = [row.state] * (wide and has_states(board))
         table.add_row(place(row), escape(row.method), *cells, *states, style=None if row.rank else "dim")
     console.print(table)
+    if wide and board.caveat:
+        console.print(board.caveat, highlight=False, markup=False)
     for reason in reasons:
         console.print(f"{reason}.", highlight=False, markup=False)
     for row in board.rows:

@@ -166,11 +166,11 @@ def _panel(whole: Board, board: Board, views: list[str], heading: str, cards: Ca
         "views": views,
         "heading": heading,
         "block": f"{board.title}. A complete block is {tasks} task{'s' * (tasks != 1)} x {seeds} "
-        f"seed{'s' * (seeds != 1)}.{_told_apart(board)}",
+        f"seed{'s' * (seeds != 1)}.{_told_apart(board)}{' ' * bool(board.caveat)}{board.caveat}",
         "columns": columns,
         "domains": details.domains,
         "sections": [section for section in sections if section["rows"]],
-        "ranks": rank_picture(board, details.runs),
+        "ranks": rank_picture(whole, board, whole.runs),
         "paper": _paper(board) if board is whole else None,
     }
 

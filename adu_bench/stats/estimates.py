@@ -1,11 +1,14 @@
 """Means over tasks that share domains and seeds, each with an interval that holds for what it speaks about.
 
-Fourteen tasks over four domains are not fourteen independent trials: what a method does to one domain shows in every
-task that forgets it.  Two questions have to be kept apart.
+Fourteen tasks over four domains are not fourteen independent trials: what a method does with one domain shows in every
+task, since every task either forgets the domain or retains it.  Two questions have to be kept apart.
 
-`over_domains` asks what to expect on *other domains* of the kind.  Over tasks that share no forget domain it is the
-ordinary t-test.  Otherwise an effect of each domain is fitted, which every task that forgets the domain shows, and the
-spread of these effects gives Student's t with one degree of freedom less than there are domains.
+`over_domains` asks what to expect on *other domains* of the kind.  For and Mem are means over the domains that a task
+forgets and over those that it retains, so a task is taken to show the mean effect of the former plus the mean effect of
+the latter.  A mean over all tasks then rests, for each domain, on the sum of its two effects.  Tasks that forget few
+domains and tasks that forget many tell the two apart; the spread of the fitted sums gives Student's t with one degree
+of freedom less than there are domains.  Where all tasks forget equally many, the two roles cannot be told apart
+(`tells_roles_apart`), and the interval holds only if a domain matters little to tasks that retain it.
 
 `over_seeds` asks what to expect on *these tasks* with new few-shot draws: Student's t over the means of the seeds,
 which is right however the seeds' effects are shared among tasks.
@@ -70,11 +73,11 @@ class Estimate:
     tasks: int
     reason: str = ""
 
-    def around(self, value: float, factor: float = 1.0) -> Estimate:
-        """Return the same certainty about another value, with the standard error times a factor."""
+    def around(self, value: float) -> Estimate:
+        """Return the same certainty about another value."""
         if self.error is None:
             return replace(self, value=value)
-        return student(value, factor * self.error, self.df, self.units, self.tasks)
+        return student(value, self.error, self.df, self.units, self.tasks)
 
     def within(self, low: float, high: float) -> Estimate:
         """Return the estimate with its interval cut to the possible values."""
@@ -97,10 +100,10 @@ def over_domains(values: np.ndarray, forget: ForgetSets, view: View = None) -> E
 
     Notes
     -----
-    The squared standard error is ``w'w`` times the variance of the fitted effects, where ``w`` is the share of the
-    suite's tasks that forget each domain.  That is right if effects of domains add up, and about a third too large if a
-    task shows their mean, or if those of retained domains are as strong.  It is never below what the noise of single
-    tasks alone gives.
+    The squared standard error is the variance of the fitted sums of a domain's two effects, divided by the number of
+    domains.  The fit adds noise of single tasks, so that the interval is too wide where domains hardly differ.  Where
+    roles cannot be told apart it is the ordinary t-test over tasks that share no forget domain; otherwise an effect of
+    each domain is fitted that all tasks show which forget it.  It is never below what the noise of single tasks gives.
     """
     values = np.asarray(values, dtype=float)
     chosen = np.ones(len(values), bool) if view is None else np.asarray(view, bool)
@@ -184,27 +187,63 @@ def _fit(forget: tuple[tuple[str, ...], ...], view: tuple[bool, ...]) -> _Fit | 
     """Choose what to measure the spread of domains by; returns the number of domains where they are too few."""
     domains = sorted(set().union(*forget)) if forget else []
     chosen = np.flatnonzero(view)
+    gone = np.array([[domain in task for domain in domains] for task in forget], dtype=float)
     count = len(chosen)
+    if len(domains) >= FEWEST_DOMAINS and (sums := _sums(gone)) is not None:
+        # How the mean's variance follows from that of the sums, if the two effects of a domain have equal variances.
+        factor = sum(float(part @ part) for part in (role[chosen].mean(axis=0) for role in _roles(gone))) / 2
+        return _fit_of(sums, factor, count)
     if sum(len(forget[task]) for task in chosen) == len(set().union(*(forget[task] for task in chosen))):
         if count < FEWEST_DOMAINS:
             return count
         apart = np.zeros((count, len(forget)))
         apart[np.arange(count), chosen] = 1
         return _Fit(apart - np.isin(np.arange(len(forget)), chosen) / count, 1 / count, 1.0)
-    members = np.array([[domain in task for domain in domains] for task in forget], dtype=float)
-    effects = _effects(members, np.array([len(task) for task in forget]))
+    effects = _effects(gone)
     if effects is None or len(domains) < FEWEST_DOMAINS:
         return min(len(domains), FEWEST_DOMAINS - 1)
-    weights = members.mean(axis=0)
-    noise = float((effects**2).sum() / (len(domains) - 1))
-    return _Fit(effects, max(float(weights @ weights), 1 / count / noise), noise)
+    weights = gone.mean(axis=0)
+    return _fit_of(effects, float(weights @ weights), count)
 
 
-def _effects(members: np.ndarray, sizes: np.ndarray) -> np.ndarray | None:
-    """Return the matrix of the least-squares fit (K, T) within sizes; None if the tasks do not tell domains apart."""
-    centred = members.copy()
-    for size in set(sizes.tolist()):
-        centred[sizes == size] -= centred[sizes == size].mean(axis=0)
-    if np.linalg.matrix_rank(centred) < members.shape[1] - 1:
+def _fit_of(effects: np.ndarray, factor: float, count: int) -> _Fit:
+    noise = float((effects**2).sum() / (len(effects) - 1))
+    return _Fit(effects, max(factor, 1 / count / noise), noise)
+
+
+def tells_roles_apart(forget: ForgetSets) -> bool:
+    """Return whether tasks tell what a domain does where it is forgotten from what it does where it is retained."""
+    domains = sorted(set().union(*forget)) if forget else []
+    return _sums(np.array([[domain in task for domain in domains] for task in forget], dtype=float)) is not None
+
+
+def _roles(gone: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the share of each domain (T, K) in the means over forget domains and over retained ones."""
+    kept = 1 - gone
+    return tuple(role / np.maximum(role.sum(axis=1, keepdims=True), 1) for role in (gone, kept))  # type: ignore[return-value]
+
+
+def _sums(gone: np.ndarray) -> np.ndarray | None:
+    """Return the least-squares fit (K, T) of the sum of a domain's two effects; None if tasks do not tell it."""
+    forgotten, retained = _roles(gone)
+    count = gone.shape[1]
+    design = _within_sizes(np.hstack([forgotten + retained, forgotten - retained]) / 2, gone)
+    if np.linalg.matrix_rank(design) < 2 * (count - 1):
+        return None
+    return np.linalg.pinv(design)[:count]
+
+
+def _effects(gone: np.ndarray) -> np.ndarray | None:
+    """Return the least-squares fit (K, T) of an effect in all tasks that forget a domain; None if tasks do not tell."""
+    centred = _within_sizes(gone, gone)
+    if np.linalg.matrix_rank(centred) < gone.shape[1] - 1:
         return None
     return np.linalg.pinv(centred)
+
+
+def _within_sizes(columns: np.ndarray, gone: np.ndarray) -> np.ndarray:
+    """Return columns (T, n) less their means over the tasks that forget as many domains, which have levels of theirs."""
+    centred, sizes = columns.copy(), gone.sum(axis=1)
+    for size in set(sizes.tolist()):
+        centred[sizes == size] -= centred[sizes == size].mean(axis=0)
+    return centred

@@ -12,6 +12,7 @@ import pandas as pd
 from adu_bench.metrics.frame import Scorable
 from adu_bench.metrics.measures import credit
 from adu_bench.stats.estimates import LEVEL, Estimate, ForgetSets, over_domains, over_seeds
+from adu_bench.stats.measured import caveat
 from adu_bench.stats.scores import Scores, forget_sets, scores, views_of
 
 METRICS = ("h", "mem", "for")
@@ -99,6 +100,8 @@ class Comparison:
         seeds.
     images
         See `by_image`.
+    caveat
+        Why intervals for other domains may not hold; empty if they do.
     """
 
     suite: str
@@ -110,6 +113,7 @@ class Comparison:
     differences: tuple[Difference, ...]
     by_task: pd.DataFrame
     images: pd.DataFrame
+    caveat: str = ""
 
 
 def compare(
@@ -164,6 +168,7 @@ def compare(
         differences=tuple(difference(own, view) for view in views for own in taken.values()),
         by_task=by_task,
         images=by_image(*own_runs),
+        caveat=caveat(first.forget),
     )
 
 
@@ -187,10 +192,10 @@ def difference(pair: Scores, size: int | None) -> Difference:
 
 
 def disjoint(forget: ForgetSets) -> np.ndarray:
-    """Return the positions of tasks that share no forget domain: those that forget fewest first, then as they stand."""
+    """Return the positions of tasks that share no forget domain: those that forget fewest first, then by name."""
     taken: set[str] = set()
     found = []
-    for place in sorted(range(len(forget)), key=lambda place: len(forget[place])):
+    for place in sorted(range(len(forget)), key=lambda place: (len(forget[place]), sorted(forget[place]))):
         if taken.isdisjoint(forget[place]):
             taken |= set(forget[place])
             found.append(place)

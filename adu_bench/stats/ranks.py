@@ -1,8 +1,8 @@
 """Several methods at once: who differs from whom, average ranks, and how often one beats another.
 
-Blocks of the rank tests are tasks that share no forget domain, because all tasks of a suite together are not
-independent trials (see `adu_bench.stats.estimates`).  That leaves one block a domain, and the tests say where so few
-can show nothing.
+Who differs is for `pairwise` to say, the t over domains of all pairs with Holm's correction.  The rank tests are given
+because readers ask for them.  Their blocks are tasks that share no forget domain; but these still share what they
+retain, and the tests find differences where there are none (`adu_bench.stats.simulation` measures how often).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from adu_bench.stats.estimates import LEVEL, View, over_domains
+from adu_bench.stats.measured import wrong
 from adu_bench.stats.paired import disjoint, exact_wilcoxon, holm
 from adu_bench.stats.scores import Scores
 
@@ -26,35 +27,41 @@ SHUFFLES = 9_999
 
 @dataclass(frozen=True)
 class Ranking:
-    """Several methods ranked within blocks; rank 1 is best.
+    """Several methods ranked within tasks; rank 1 is best.
 
     Parameters
     ----------
     methods
         Best average rank first.
-    blocks
-        The tasks that are the blocks.
+    tasks
+        Over how many tasks ranks are averaged.
     ranks
         Average rank by method: what a critical-difference diagram shows.
+    blocks
+        The tasks that share no forget domain, which are the blocks of the tests.
     friedman, p
         Friedman's statistic, and its p-value from shuffling methods within blocks.
     critical_difference
         Nemenyi's, for average ranks.
     nemenyi, wilcoxon
         p-values of all pairs (methods x methods): Nemenyi's, and exact Wilcoxon with Holm's correction, None where so
-        few blocks cannot reach the level after correction.
+        few blocks cannot reach the level after correction.  Neither holds, see above.
+    pairs
+        p-values of all pairs that hold, see `pairwise`; NaN beside the diagonal where domains are too few.
     reason
         Why there is no Wilcoxon; empty if there is.
     """
 
     methods: tuple[str, ...]
-    blocks: tuple[str, ...]
+    tasks: int
     ranks: pd.Series
+    blocks: tuple[str, ...]
     friedman: float
     p: float
     critical_difference: float
     nemenyi: pd.DataFrame
     wilcoxon: pd.DataFrame | None
+    pairs: pd.DataFrame
     reason: str
 
 
@@ -107,38 +114,56 @@ def letters(p: pd.DataFrame) -> dict[str, str]:
     }
 
 
-def rank(block: Scores, size: int | None = None) -> Ranking:
-    """Rank several methods within tasks that share no forget domain.
+def rank(block: Scores, view: View = None) -> Ranking:
+    """Rank several methods within each task.
 
     Parameters
     ----------
     block
         A metric of which more is better.
-    size
-        Only tasks that forget so many domains.
+    view
+        Which tasks; all if None.
     """
     import scikit_posthocs
     from scipy.stats import rankdata
 
-    chosen = np.flatnonzero(block.view(size))
+    chosen = np.arange(len(block.tasks)) if view is None else np.flatnonzero(view)
     alone = chosen[disjoint([block.forget[place] for place in chosen])]
     values = block.by_task[:, alone].T
-    ranks = rankdata(-values, axis=1)
-    mean = pd.Series(ranks.mean(axis=0), index=list(block.methods)).sort_values(kind="stable")
+    everywhere = rankdata(-block.by_task[:, chosen].T, axis=1).mean(axis=0)
+    mean = pd.Series(everywhere, index=list(block.methods)).sort_values(kind="stable")
     nemenyi = scikit_posthocs.posthoc_nemenyi_friedman(pd.DataFrame(values, columns=list(block.methods)))
-    statistic, p = friedman(ranks)
+    statistic, p = friedman(rankdata(-values, axis=1))
     wilcoxon, reason = _wilcoxon_holm(values, block.methods)
     order = list(mean.index)
     return Ranking(
         methods=tuple(order),
-        blocks=tuple(block.tasks[place] for place in alone),
+        tasks=len(chosen),
         ranks=mean,
+        blocks=tuple(block.tasks[place] for place in alone),
         friedman=statistic,
         p=p,
         critical_difference=critical_difference(len(order), len(alone)),
         nemenyi=nemenyi.loc[order, order],
         wilcoxon=None if wilcoxon is None else wilcoxon.loc[order, order],
+        pairs=pairwise(block, view).loc[order, order],
         reason=reason,
+    )
+
+
+def rank_tests(found: Ranking) -> str:
+    """Say what Friedman's and Nemenyi's tests find and how often they find what is not there; empty below 3 blocks."""
+    if len(found.blocks) < 3:
+        return ""
+    methods, p = len(found.methods), "< 0.001" if found.p < 0.001 else f"= {found.p:.3f}"
+    shares = [wrong(name, 1) for name in ("Friedman, shuffled", "Nemenyi")]
+    measured = " and ".join(f"{100 * share:.0f} %" for share in shares if share is not None)
+    apart = int((found.nemenyi.to_numpy() < LEVEL).sum()) // 2
+    return (
+        f"Over the {len(found.blocks)} tasks that share no forget domain, Friedman's test by shuffling (p {p}) and "
+        f"Nemenyi's (critical difference {found.critical_difference:.2f}, {apart} of {methods * (methods - 1) // 2} pairs "
+        f"apart) do not hold, because these share the domains that they retain: they find differences on {measured} of "
+        f"simulated boards that have none."
     )
 
 

@@ -9,10 +9,6 @@ from scipy.special import stdtrit
 
 from adu_bench.stats.estimates import FEWEST_SEEDS, LEVEL, Estimate, ForgetSets, View, over_domains, quantile
 
-TRIMMED = 1.1
-"""Standard error of an interquartile mean over that of a mean, for normal values."""
-
-
 @dataclass(frozen=True)
 class Summary:
     """A method on some tasks.
@@ -21,7 +17,8 @@ class Summary:
     ----------
     mean, middle
         Mean and interquartile mean over tasks as estimates for other domains, see
-        `adu_bench.stats.estimates.over_domains`.
+        `adu_bench.stats.estimates.over_domains`.  Both have the mean's standard error: what domains add is common to
+        both, and the simulation measures how often that is right.
     worst
         The worst task of these, for new seeds.
     worst_task
@@ -48,7 +45,7 @@ def summarise(values: np.ndarray, forget: ForgetSets, view: View = None) -> Summ
     chosen = np.flatnonzero(np.ones(len(values), bool) if view is None else np.asarray(view, bool))
     by_task = values.mean(axis=1)
     mean = over_domains(by_task, forget, view)
-    middle = mean.around(interquartile_mean(by_task[chosen]), TRIMMED)
+    middle = mean.around(interquartile_mean(by_task[chosen]))
     lowest = worst(values[chosen])
     return Summary(mean.within(0, 1), middle.within(0, 1), lowest.within(0, 1), int(chosen[by_task[chosen].argmin()]))
 

@@ -8,16 +8,20 @@ import re
 from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from adu_bench.metrics import measures
 from adu_bench.metrics.measures import UP, Metric
-from adu_bench.report.board import by_size
+from adu_bench.report.board import by_size, make_board
 from adu_bench.report.claims import claims_of
 from adu_bench.report.rankpicture import cliques
 from adu_bench.report.webpage import web_page
-from tests.report.conftest import two_boards
+from adu_bench.runner.plan import Plan
+from adu_bench.store import Store
+from adu_bench.suites import load_suite
+from tests.report.conftest import blocks, two_boards
 
 HOSTILE = "</script><script>alert(1)</script>\"' onmouseover=alert(1) <img src=x onerror=alert(1)> {{ 7 * 7 }}"
 
@@ -136,25 +140,38 @@ def test_rows_link_to_their_files_only_beside_them(boards):
     assert links(True) == {"second/adu.json", "second/baseline.json"}
 
 
-def test_the_ranks_are_pictured_where_they_can_show_something(boards):
+def test_the_ranks_are_pictured_over_the_tasks_of_each_table(boards):
     text = web_page(boards[:1], {})
     captions = [element.text for element in read(text) if element.tag == "figcaption"]
-    assert len(captions) == text.count("<figure>") == 3
-    assert [caption.startswith("Too few tasks to test") for caption in captions] == [False, False, True]
-    assert "1 task that share no forgotten domain (a+b)" not in captions[0]
-    assert "3 tasks that share no forgotten domain (a, b, c)" in captions[0]
     labels = [element.attributes["aria-label"] for element in read(text) if element.attributes.get("role") == "img"]
-    assert len(labels) == 2
-    values = boards[0].frame.query("metric == 'h' and forget == 1 and method in ['adu', 'baseline', 'adu-less']")
-    ranks = values.pivot_table(index="task", columns="method", values="value").rank(axis=1, ascending=False).mean()
-    assert all(f"{method} {rank:.2f}" in label for method, rank in ranks.items() for label in labels)
+    assert len(captions) == len(labels) == text.count("<figure>") == 3
+    values = boards[0].frame.query("metric == 'h' and method in ['adu', 'baseline', 'adu-less']")
+    for size, caption, label in zip((None, 1, 2), captions, labels, strict=True):
+        own = values if size is None else values[values["forget"] == size]
+        ranks = own.pivot_table(index="task", columns="method", values="value").rank(axis=1, ascending=False)
+        assert f"over {len(ranks)} tasks" in caption
+        assert all(f"{method} {rank:.2f}" in label for method, rank in ranks.mean().items())
 
 
-def test_groups_hold_what_differs_by_less_than_the_critical_difference():
-    assert cliques([1, 2, 3.5], 1.6) == [(0, 1), (1, 2)]
-    assert cliques([1, 2, 3], 0.5) == []
-    assert cliques([1, 2, 3], 2.5) == [(0, 2)]
-    assert cliques([1, 1.5, 3, 3.2, 6], 2) == [(0, 1), (1, 3)]
+def test_two_domains_are_too_few_for_a_picture(root):
+    wanted = [run for block in blocks()[:3] for run in block if run.spec.task.forget in (("a",), ("b",))]
+    board = make_board(Plan(load_suite("toy"), tuple(wanted), tuple(wanted)), Store(root).runs())
+    text = web_page([board], {})
+    assert "Too few domains to test: a t over domains takes 3 that can be told apart." in text
+    assert 'role="img"' not in text
+
+
+def test_groups_hold_what_is_not_told_apart():
+    def differing(*pairs):
+        p = np.ones((4, 4))
+        for one, two in pairs:
+            p[one, two] = p[two, one] = 0.01
+        return pd.DataFrame(p)
+
+    assert cliques(differing()) == [[0, 1, 2, 3]]
+    assert cliques(differing((0, 3))) == [[0, 1, 2], [1, 2, 3]]
+    assert cliques(differing((0, 2), (0, 3), (1, 2), (1, 3))) == [[0, 1], [2, 3]]
+    assert cliques(differing((0, 1), (1, 2), (1, 3))) == [[0, 2, 3]]
 
 
 def test_audits_become_columns_where_there_are_any(boards, monkeypatch):
@@ -203,7 +220,7 @@ def test_letters_have_a_column_and_a_sentence(boards):
         assert [cell.attributes.get("data-value") for cell in cells] == [None, *letters]
         assert [cell.text.strip() for cell in cells] == ["letters", *letters]
         (told,) = (element.text for element in elements if element.attributes.get("class") == "block")
-        assert told.strip().endswith(f"seed. {sentence}".strip())
+        assert " ".join(told.split()).endswith(" ".join(f"seed. {sentence} {board.caveat}".split()))
     assert first.rank == 1
     assert second.rank == 2
     spoken = [element.text.strip() for element in read(web_page([board], {})) if element.tag == "span"]

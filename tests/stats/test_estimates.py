@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from adu_bench.stats.estimates import noise_share, over_domains, over_seeds
+from adu_bench.stats.estimates import noise_share, over_domains, over_seeds, tells_roles_apart
 from adu_bench.stats.simulation import Effects, board, subsets
 from adu_bench.stats.summary import interquartile_mean, summarise, worst
 
@@ -21,31 +21,54 @@ def test_over_tasks_that_forget_one_domain_it_is_the_ordinary_t_test():
     assert (found.df, found.units, found.tasks) == (3, 4, 4)
 
 
-def test_the_view_of_a_suite_decides_the_mean_and_other_tasks_its_certainty():
+@pytest.mark.parametrize("size", [None, 1, 2, 3])
+def test_the_view_of_a_suite_decides_the_mean_and_all_tasks_its_certainty(size):
     values = np.random.default_rng(1).normal(0.02, 0.05, len(FORGET))
-    view = np.array([len(task) == 3 for task in FORGET])
+    view = np.array([size is None or len(task) == size for task in FORGET])
     found, whole = over_domains(values, FORGET, view), over_domains(values, FORGET)
     assert found.value == pytest.approx(values[view].mean())
     assert (found.error, found.df) == (pytest.approx(whole.error), 3)
-    alone = over_domains(values, FORGET, [len(task) == 1 for task in FORGET])
-    assert alone.error == pytest.approx(values[:4].std(ddof=1) / 2)
 
 
-@pytest.mark.parametrize("size", [None, 1, 2, 3])
-def test_noise_of_single_tasks_is_never_counted_less_than_it_is(size):
-    """The squared error holds at least as much noise as the mean does: 1/14, 1/4, 1/6 and 1/4 of a task's."""
-    view = np.array([size is None or len(task) == size for task in FORGET])
-    assert noise_share(FORGET, view) == pytest.approx(0.25)
-    assert noise_share(FORGET, view) >= 1 / view.sum() - 1e-12
+@pytest.mark.parametrize("forget", [FORGET, subsets(6), subsets(4, (1, 2)), ALONE, subsets(5, (2,))], ids=len)
+def test_noise_of_single_tasks_is_never_counted_less_than_it_is(forget):
+    for size in (None, *{len(task) for task in forget}):
+        view = np.array([size is None or len(task) == size for task in forget])
+        assert noise_share(forget, view) >= 1 / view.sum() - 1e-12
 
 
-def test_domain_effects_that_add_up_are_found_again():
-    """Seven of fourteen tasks forget a domain, so the mean holds half the sum of four effects."""
-    effects = np.random.default_rng(2).normal(size=4)
-    values = np.array([sum(effects[int(domain[-1])] for domain in task) for task in FORGET])
-    found = over_domains(values, FORGET)
-    assert found.value == pytest.approx(effects.sum() / 2)
-    assert found.error == pytest.approx(effects.std(ddof=1))
+@pytest.mark.parametrize("sizes", [(1, 2, 3), (1, 2), (1, 3)])
+def test_the_sums_of_a_domains_two_effects_are_found_again(sizes):
+    """Every mean over tasks of a size is the mean of these sums, whatever they consist of."""
+    rng = np.random.default_rng(2)
+    forgotten, retained = rng.normal(size=(2, 4))
+    forget = subsets(4, sizes)
+    gone = np.array([[f"d{domain}" in task for domain in range(4)] for task in forget])
+    values = np.array([forgotten[own].mean() + retained[~own].mean() for own in gone])
+    for size in (None, *sizes):
+        found = over_domains(values, forget, [size is None or len(task) == size for task in forget])
+        assert found.value == pytest.approx((forgotten + retained).mean())
+        assert found.error == pytest.approx((forgotten + retained).std(ddof=1) / 2)
+
+
+def test_levels_of_sizes_are_no_differences_of_domains():
+    values = np.array([10.0 * len(task) for task in FORGET])
+    assert over_domains(values, FORGET).error == pytest.approx(0, abs=1e-9)
+
+
+def test_tasks_of_one_size_do_not_tell_roles_apart():
+    assert tells_roles_apart(FORGET)
+    assert tells_roles_apart(subsets(6))
+    assert not tells_roles_apart(ALONE)
+    assert not tells_roles_apart(subsets(5, (2,)))
+
+
+def test_effects_of_domains_forgotten_in_pairs_alone():
+    """Without other sizes an effect of each domain is fitted that both tasks show which forget it."""
+    effects = np.random.default_rng(2).normal(size=5)
+    forget = subsets(5, (2,))
+    values = np.array([sum(effects[int(domain[-1])] for domain in task) for task in forget])
+    assert over_domains(values, forget).error == pytest.approx(np.sqrt(5 * 0.4**2) * effects.std(ddof=1))
 
 
 def test_tasks_that_share_no_domain_are_taken_as_they_are():

@@ -40,13 +40,9 @@ def test_more_domains_or_seeds_are_needed_for_less():
 def test_needed_domains_would_do_and_one_less_would_not():
     pair = board(np.random.default_rng(2), Effects(0.02, seed=0.01))
     one = power_of(pair, 0.02)[0]
-    spread = detectable_spread(pair)
+    spread = 2 * over_domains(pair.by_task[0] - pair.by_task[1], pair.forget).error
     assert chance(0.02, spread / np.sqrt(one.domains_needed), one.domains_needed - 1) >= 0.8
     assert chance(0.02, spread / np.sqrt(one.domains_needed - 1), one.domains_needed - 2) < 0.8
-
-
-def detectable_spread(pair) -> float:
-    return float((pair.by_task[0] - pair.by_task[1])[:4].std(ddof=1))
 
 
 def test_no_number_of_seeds_makes_up_for_domains_that_differ():

@@ -46,4 +46,5 @@ def caption(board: Board) -> str:
         if few
         else "Bars: 95 % interval of the mean on other domains than these (Student's t over domains)."
     )
-    return f"{bars} Ticks: single tasks. Below the line: references. {block(board)}"
+    doubt = f"{board.caveat} " if board.caveat and not few else ""
+    return f"{bars} {doubt}Ticks: single tasks. Below the line: references. {block(board)}"

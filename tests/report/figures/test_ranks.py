@@ -8,6 +8,7 @@ import pytest
 
 from adu_bench.report.figures.ranks import caption, ranks
 from adu_bench.report.style import look, style
+from adu_bench.stats.measured import wrong
 from adu_bench.stats.ranks import Ranking, rank
 from adu_bench.stats.scores import Scores
 
@@ -19,7 +20,7 @@ def made_up(values) -> tuple[SimpleNamespace, Ranking]:
     found = rank(Scores("h", methods, tasks, (1,), tuple((task,) for task in tasks), np.array(values)[:, :, None]))
     frame = pd.DataFrame({"metric": "h", "n": [100]})
     rows = [SimpleNamespace(method=method, group="paper") for method in methods]
-    return SimpleNamespace(rows=rows, tasks=tasks, seeds=(1,), frame=frame), found
+    return SimpleNamespace(rows=rows, tasks=tasks, seeds=(1,), frame=frame, caveat=""), found
 
 
 def drawn(board, found):
@@ -47,25 +48,24 @@ def test_every_name_has_its_own_rank_and_marker_also_where_ranks_are_tied():
     }
 
 
-def test_bars_join_what_differs_by_less_than_the_critical_difference():
-    order = [[0.9], [0.8], [0.7], [0.6], [0.5]]
-    board, found = made_up([level * 8 for level in order])
-    assert found.critical_difference == pytest.approx(2.157, abs=0.001)  # Demsar 2006: 2.728 x sqrt(5 x 6 / (6 x 8))
-    assert bars(drawn(board, found)) == [(1, 3), (2, 4), (3, 5)]
+def test_bars_join_what_the_t_over_domains_does_not_tell_apart():
+    rng = np.random.default_rng(2)
+    levels = np.array([0.9, 0.895, 0.6, 0.595])
+    board, found = made_up(levels[:, None] + rng.normal(0, 0.01, (4, 8)))
+    assert bars(drawn(board, found)) == [(found.ranks.iloc[0], found.ranks.iloc[1]), tuple(found.ranks.iloc[2:])]
+    assert "it tells 4 of 6 pairs apart." in caption(board, found)
+
+
+def test_the_caption_says_what_rank_tests_are_worth():
+    board, found = made_up([[0.9, 0.8, 0.9], [0.5, 0.6, 0.5], [0.1, 0.2, 0.1]])
+    assert found.critical_difference == pytest.approx(1.913, abs=0.001)  # Demsar 2006: 2.343 x sqrt(3 x 4 / (6 x 3))
     text = caption(board, found)
-    assert "must differ by 2.16 where 4 is the most they can, and it tells 3 of 10 pairs apart." in text
-    assert "independent" not in text
+    assert "Nemenyi's (critical difference 1.91, 1 of 3 pairs apart) do not hold" in text
+    assert f"on {100 * wrong('Friedman, shuffled', 1):.0f} % and {100 * wrong('Nemenyi', 1):.0f} % of simulated" in text
 
 
-def test_the_caption_says_when_nothing_can_be_shown():
-    board, found = made_up([[0.9, 0.8], [0.5, 0.6], [0.1, 0.2]])
-    assert "by 2.34 where 2 is the most they can, so it can show nothing here." in caption(board, found)
-    assert bars(drawn(board, found)) == [(1, 3)]
-
-
-def test_tasks_that_are_no_blocks_are_spoken_of():
+def test_doubts_are_spoken_of():
     board, found = made_up([[0.9] * 4, [0.5] * 4, [0.1] * 4])
-    board.tasks += ("t0+t1",)
-    assert "over the 4 tasks that share no forget domain (t0, t1, t2 and t3); others are no independent blocks." in (
-        caption(board, found)
-    )
+    assert "Over the 4 tasks that share no forget domain, Friedman" in caption(board, found)
+    board.caveat = "Beware."
+    assert "Beware. Over the 4 tasks" in caption(board, found)
