@@ -102,13 +102,13 @@ def _suites(options: Any) -> list[str]:
     """
     from adu_bench.report.rows import rows_dir
     from adu_bench.store import Store
-    from adu_bench.suites import load_suite, suite_names
+    from adu_bench.suites import suite_names
 
     if options.suite != "all":
         return [name for part in options.suite.split(",") if (name := part.strip())]
     if options.runs:
         datasets = {run.spec.task.dataset for run in Store(Path(options.runs)).runs()}
-        found = [name for name in suite_names() if load_suite(name).dataset in datasets]
+        found = [name for name in suite_names() if _dataset(name) in datasets]
     else:
         rows = Path(options.rows) if options.rows else rows_dir()
         found = sorted({path.parent.name for path in rows.glob("*/*.json")})
@@ -119,6 +119,17 @@ def _suites(options: Any) -> list[str]:
             "Name a folder with runs: adu-bench leaderboard --suite all --runs runs --format html",
         )
     return found
+
+
+def _dataset(suite: str) -> str:
+    """Return the data set of a suite; one that is damaged is named, left out, and keeps no other from the page."""
+    from adu_bench.suites import load_suite
+
+    try:
+        return load_suite(suite).dataset
+    except UserError as error:
+        print(f"left out {suite}: {error}", file=sys.stderr)
+        return ""
 
 
 def _write(options: Any) -> int:

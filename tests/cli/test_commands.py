@@ -54,6 +54,16 @@ def test_a_second_run_does_nothing_and_needs_no_torch(finished, tmp_path):
     assert "zero-shot" in done.stdout
 
 
+def test_a_damaged_data_set_keeps_no_suite_from_the_page(finished, tmp_path):
+    folder, _ = finished
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "dataset.json").write_text("{")
+    page = ["leaderboard", "--suite", "all", "--runs", "runs", "--format", "html"]
+    done = call(*page, cwd=folder, ADU_BENCH_DATA=str(tmp_path))
+    assert "domain-gate" in done.stdout
+    assert "left out mine: The prepared data set 'mine' cannot be used." in done.stderr
+
+
 def test_score_leaderboard_and_status_read_the_runs(finished):
     folder, _ = finished
     frame = call("score", *QUICK, cwd=folder).stdout.splitlines()
