@@ -79,6 +79,7 @@ def summary_caption(board: Board, found: dict[int | None, dict[str, Summary]]) -
             "and the highest quarter of the tasks. Intervals of both means are for other domains (Student's t over "
             "domains), those of the worst task for other seeds on the same tasks (Student's t, variance of seeds "
             "pooled over tasks). Bold: best of its part.",
+            *filter(None, [board.caveat]),
             *reasons,
             block(board),
         ]

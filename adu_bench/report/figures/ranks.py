@@ -42,6 +42,10 @@ def ranks(board: Board, found: Ranking) -> Figure:
         crossbar_props={"color": INK, "linewidth": 2.2, "solid_capstyle": "butt", "solid_joinstyle": "bevel"},
         text_h_margin=0.03 * len(found.methods),
     )
+    for (bar,) in drawn["crossbars"]:
+        # Drawn through its methods in the order of a set, which differs from process to process.
+        x = bar.get_xdata()
+        bar.set_data([min(x), max(x)], bar.get_ydata()[:2])
     groups = {row.method: row.group for row in board.rows}
     for label in drawn["labels"]:
         method, right = label.get_text(), label.get_horizontalalignment() == "left"

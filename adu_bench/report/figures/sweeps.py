@@ -78,7 +78,10 @@ def caption(points: pd.DataFrame, variable: str, board: Board) -> str:
         for row in own[own["runs"] < own["planned"]].to_dict("records")
     ]
     seeds = counted(len(board.seeds), "seed")
-    text = f"Each point: {spread} task{'s' * (counts != [1])} x {seeds}, seeds averaged first; no test between points."
+    text = (
+        f"Each point: {spread} task{'s' * (counts != [1])} x {seeds}, seeds averaged first; all else as on the board; "
+        "no test between points."
+    )
     return text + (f" Not finished and left out: {listed(missing)}." if missing else "")
 
 
