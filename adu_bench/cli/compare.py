@@ -30,6 +30,8 @@ def pair_options(parser: Any) -> None:
 
 def run(options: Any) -> int:
     """Print the comparison."""
+    if "," in options.suite:
+        return _across_suites(options)
     from adu_bench.report.comparison import WIDTH, comparison_record, print_comparison
     from adu_bench.stats.paired import compare
 
@@ -43,6 +45,32 @@ def run(options: Any) -> int:
         from rich.console import Console
 
         print_comparison(found, Console(width=WIDTH))
+    return 0
+
+
+def _across_suites(options: Any) -> int:
+    """Print the difference on each of several suites, and what they say together where they are enough."""
+    from copy import copy
+
+    from adu_bench.report.comparison import WIDTH, across_record, print_across
+    from adu_bench.stats.across import compare_across
+    from adu_bench.stats.scores import forget_sets, scores
+
+    pairs, datasets = {}, {}
+    for suite in dict.fromkeys(filter(None, map(str.strip, options.suite.split(",")))):
+        own = copy(options)
+        own.suite = suite
+        board = pair_board(own)
+        block = scores(board.frame, forget_sets(board.runs), "h", (options.a, options.b))
+        pairs[suite] = (block, options.forget or None)
+        datasets[suite] = board.common.task.dataset
+    found = compare_across(pairs, datasets)
+    if options.json:
+        print(json.dumps(across_record(found), indent=1))
+    else:
+        from rich.console import Console
+
+        print_across(options.a, options.b, found, Console(width=WIDTH))
     return 0
 
 

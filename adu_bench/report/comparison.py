@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from adu_bench.stats.across import Across
 from adu_bench.stats.estimates import LEVEL, Estimate
 from adu_bench.stats.measured import wrong
 from adu_bench.stats.paired import WILCOXON, Comparison, Difference, Test
@@ -48,6 +49,33 @@ def print_comparison(found: Comparison, console: Console) -> None:
     _print_tests(whole, found.caveat, console)
     _print_tasks(found, console)
     _say(console, verdict(found, whole))
+
+
+def print_across(a: str, b: str, found: Across, console: Console) -> None:
+    """Print the difference of H on each suite, and over data sets where there are enough."""
+    _say(console, f"{a} minus {b}, mean of H, percentage points", style="bold")
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("suite", no_wrap=True)
+    for name in ("tasks", "other domains, 95 %", "these tasks, 95 %"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for suite, one in found.suites.items():
+        cells = [f"{_points(own.value)} {_span(own)}" for own in (one.domains, one.seeds)]
+        table.add_row(escape(suite), str(one.domains.tasks), *map(escape, cells))
+    console.print(table)
+    if found.together is None:
+        _say(console, found.reason)
+        return
+    together = found.together
+    _say(
+        console,
+        f"Over {together.units} data sets, which weigh the same: {_points(together.value)} {_span(together)}, "
+        f"p = {_p(together.p or 0)} (studentised bootstrap of whole data sets).",
+    )
+
+
+def across_record(found: Across) -> dict[str, Any]:
+    """Return a comparison over several suites as plain values; differences in fractions."""
+    return _plain(asdict(found))
 
 
 def verdict(found: Comparison, one: Difference) -> str:
