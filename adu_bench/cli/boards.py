@@ -32,7 +32,7 @@ def board_of(options: Any, only: Sequence[str] = ()) -> Board:
     Raises
     ------
     UserError
-        If there are no results.
+        If there is no such suite, or there are no results.
     """
     from adu_bench.report.pages import committed_board
     from adu_bench.report.rows import rows_dir
@@ -47,7 +47,9 @@ def board_of(options: Any, only: Sequence[str] = ()) -> Board:
 def _from_runs(options: Any, folder: Path, only: Sequence[str]) -> Board:
     from adu_bench.report.board import make_board
     from adu_bench.store import Store
+    from adu_bench.suites import load_suite
 
+    load_suite(options.suite)
     if not folder.is_dir():
         raise UserError(
             f"There is no folder '{folder}' with runs, and no committed rows for '{options.suite}'.",
