@@ -242,7 +242,7 @@ def _effects(gone: np.ndarray) -> np.ndarray | None:
 
 
 def _within_sizes(columns: np.ndarray, gone: np.ndarray) -> np.ndarray:
-    """Return columns (T, n) less their means over the tasks that forget as many domains, which have levels of theirs."""
+    """Return columns (T, n) less their means over tasks that forget as many domains: each number has its own level."""
     centred, sizes = columns.copy(), gone.sum(axis=1)
     for size in set(sizes.tolist()):
         centred[sizes == size] -= centred[sizes == size].mean(axis=0)

@@ -33,7 +33,9 @@ def caveat(forget: ForgetSets) -> str:
         return ""
     sizes = {len(domains) for domains in forget}
     share = wrong(APART, sizes.pop()) if len(sizes) == 1 else None
-    measured = "" if share is None else f": on {100 * share:.0f} % of simulated boards without a difference it finds one"
+    measured = (
+        "" if share is None else f" (on {100 * share:.0f} % of simulated boards it finds a difference that is none)"
+    )
     return (
         "These tasks hide what a domain does where it is retained, so that the t over domains can be too sure"
         f"{measured}. Tasks that forget one domain and tasks that forget several would show it together."

@@ -158,12 +158,12 @@ def rank_tests(found: Ranking) -> str:
     methods, p = len(found.methods), "< 0.001" if found.p < 0.001 else f"= {found.p:.3f}"
     shares = [wrong(name, 1) for name in ("Friedman, shuffled", "Nemenyi")]
     measured = " and ".join(f"{100 * share:.0f} %" for share in shares if share is not None)
-    apart = int((found.nemenyi.to_numpy() < LEVEL).sum()) // 2
+    apart, pairs = int((found.nemenyi.to_numpy() < LEVEL).sum()) // 2, methods * (methods - 1) // 2
     return (
         f"Over the {len(found.blocks)} tasks that share no forget domain, Friedman's test by shuffling (p {p}) and "
-        f"Nemenyi's (critical difference {found.critical_difference:.2f}, {apart} of {methods * (methods - 1) // 2} pairs "
-        f"apart) do not hold, because these share the domains that they retain: they find differences on {measured} of "
-        f"simulated boards that have none."
+        f"Nemenyi's (critical difference {found.critical_difference:.2f}, {apart} of {pairs} pairs apart) do not hold, "
+        f"because these share the domains that they retain: they find differences on {measured} of simulated boards "
+        "that have none."
     )
 
 

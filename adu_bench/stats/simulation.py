@@ -77,10 +77,10 @@ SCENARIOS: Mapping[str, Effects] = {
     "no domain effects": Effects(0.0, 0.0, 0.4, 0.4),
     "effects add up": Effects(1.0, 0.3, 0.4, 0.4, adds=True),
 }
-"""The first two have the variance components that H shows in ``leaderboards/emoji`` (see `components`; rounded, in units
-of a forgotten domain's effect): of the paper's six methods, and of these without ``adu-released``, which differs much
-from seed to seed.  The last two are there to break procedures: without domain effects intervals may be too wide, and
-effects that add up are not those of Mem, For and H, which are means over domains."""
+"""The first two have the variance components that H shows in ``leaderboards/emoji`` (see `components`; rounded, in
+units of a forgotten domain's effect): of the paper's six methods, and of these without ``adu-released``, which differs
+much from seed to seed.  The last two are there to break procedures: without domain effects intervals may be too wide,
+and effects that add up are not those of Mem, For and H, which are means over domains."""
 
 
 def subsets(domains: int = 4, sizes: Iterable[int] = (1, 2, 3)) -> tuple[tuple[str, ...], ...]:
@@ -358,29 +358,30 @@ def markdown(table: pd.DataFrame) -> str:
 
 def report(table: pd.DataFrame) -> str:
     """Return what people read: the measured table with what its scenarios are."""
-    lines = [
-        "# How often the procedures err",
-        "",
-        f"Per cent of {table['boards'].iloc[0]:,} simulated boards on which a procedure finds a difference that is not there, or an "
-        f"interval misses, at the {100 * LEVEL:g} % level; `python -m adu_bench.stats.simulation` makes this table. A board has all "
-        "14 tasks that forget one to three of four domains, and three seeds. `t over domains`, the letters, the intervals and "
-        "the bootstrap over data sets are what the commands go by; the others are what people would otherwise use.",
-        "",
-        "| scenario | " + " | ".join(LEGEND) + " |",
-        "|---|" + "---:|" * len(LEGEND),
-    ]
-    for name in dict.fromkeys(table["scenario"]):
-        own = [getattr(SCENARIOS[name], field) for field in LEGEND]
-        notes = ["sums, not means"] * SCENARIOS[name].adds + [f"t with {SCENARIOS[name].tails} df"] * bool(SCENARIOS[name].tails)
-        lines.append(f"| {name}{f' ({notes[0]})' if notes else ''} | " + " | ".join(f"{value:g}" for value in own) + " |")
-    lines += [
-        "",
-        "Standard deviations of effects: of a domain where it is forgotten and where it is retained, of a task, of a seed within a "
-        "task, of a seed in all tasks; `alike`: correlation of a domain's two effects. The first two scenarios are the variance "
-        "components of H on the board `emoji`: of the paper's six methods, and of these without `adu-released`.",
-        "",
-    ]
-    return "\n".join(lines) + "\n" + markdown(table)
+    scenarios = "\n".join(_scenario(name) for name in dict.fromkeys(table["scenario"]))
+    head = f"| scenario | {' | '.join(LEGEND)} |\n|---|{'---:|' * len(LEGEND)}"
+    start = _START.format(boards=f"{table['boards'].iloc[0]:,}", level=f"{100 * LEVEL:g}")
+    return "\n".join([start, head, scenarios, _END, markdown(table)])
+
+
+_START = """# How often the procedures err
+
+Per cent of {boards} simulated boards on which a procedure finds a difference that is not there, or an interval
+misses, at the {level} % level; `python -m adu_bench.stats.simulation` makes this table. A board has all 14 tasks
+that forget one to three of four domains, and three seeds. `t over domains`, the letters, the intervals and the
+bootstrap over data sets are what the commands go by; the others are what people would otherwise use.
+"""
+_END = """
+Standard deviations of effects: of a domain where it is forgotten and where it is retained, of a task, of a seed
+within a task, of a seed in all tasks; `alike`: correlation of a domain's two effects. The first two scenarios are
+the variance components of H on the board `emoji`: of the paper's six methods, and of these without `adu-released`.
+"""
+
+
+def _scenario(name: str) -> str:
+    own = SCENARIOS[name]
+    note = " (sums, not means)" if own.adds else f" (t with {own.tails} df)" if own.tails else ""
+    return f"| {name}{note} | " + " | ".join(f"{getattr(own, field):g}" for field in LEGEND) + " |"
 
 
 LEGEND = ("forgotten", "retained", "alike", "task", "seed", "run")

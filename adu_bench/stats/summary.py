@@ -9,6 +9,7 @@ from scipy.special import stdtrit
 
 from adu_bench.stats.estimates import FEWEST_SEEDS, LEVEL, Estimate, ForgetSets, View, over_domains, quantile
 
+
 @dataclass(frozen=True)
 class Summary:
     """A method on some tasks.
