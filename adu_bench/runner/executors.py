@@ -81,7 +81,7 @@ def run_all(
         ``interrupted`` is true after Ctrl-C; unfinished runs then left nothing behind.
     """
     outcome, waiting = Outcome(), list(reversed(todo))
-    threads = max(1, (os.cpu_count() or 1) // jobs)
+    threads = threads_for(jobs)
     workers: list[_Worker] = []
     try:
         workers = [_start(store, device, threads, force) for _ in range(min(jobs, len(todo)))]
@@ -105,6 +105,19 @@ def run_all(
         for worker in workers:
             _stop(worker)
     return outcome
+
+
+def threads_for(jobs: int) -> int:
+    """Return the threads of each of several workers: OMP_NUM_THREADS, else the cores that this process may use, shared.
+
+    On shared machines either keeps a run from waiting for threads that others hold up.
+    """
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    if wanted.isdecimal() and int(wanted):
+        return int(wanted)
+    # Not every system can tell what a process may use.
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, usable // jobs)
 
 
 def _start(store: Store, device: str, threads: int, force: bool) -> _Worker:

@@ -6,9 +6,11 @@ import signal
 import time
 from types import SimpleNamespace
 
+import pytest
+
 from adu_bench.registry import Catalogue
 from adu_bench.runner import executors
-from adu_bench.runner.executors import Outcome, run_all
+from adu_bench.runner.executors import Outcome, run_all, threads_for
 from adu_bench.runner.plan import plan
 from adu_bench.runner.worker import BLAS_THREADS
 from adu_bench.store import Store
@@ -79,6 +81,16 @@ def test_linear_algebra_has_the_same_threads_whatever_the_machine_says(tmp_path,
     assert outcome.failed == []
     (line,) = (store.load(runs[0].spec.key).path / "train.jsonl").read_text().splitlines()
     assert json.loads(line)["threads"] == BLAS_THREADS
+
+
+@pytest.mark.parametrize(
+    ("wanted", "jobs", "threads"),
+    [("", 1, 6), ("", 4, 1), ("", 8, 1), ("3", 1, 3), ("3", 4, 3), ("0", 2, 3), ("2,1", 1, 6)],
+)
+def test_workers_share_the_cores_unless_told(wanted, jobs, threads, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", wanted)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(6)), raising=False)
+    assert threads_for(jobs) == threads
 
 
 def test_nothing_to_do_starts_no_worker(tmp_path, monkeypatch):
