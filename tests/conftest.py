@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -23,6 +24,11 @@ def pytest_unconfigure() -> None:
     """Remove the session's own folders."""
     for name in ("ADU_BENCH_CACHE", "ADU_BENCH_DATA"):
         shutil.rmtree(os.environ[name], ignore_errors=True)
+
+
+def hear_ctrl_c() -> None:
+    """Undo an ignored SIGINT, which a shell hands to everything that it starts in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def make_task(forget: tuple[str, ...] = ("b",), classes: int = 3) -> Task:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import hear_ctrl_c
+
 COMMAND = [sys.executable, "-m", "adu_bench"]
 QUICK = ["--suite", "toy", "--limit", "1", "--methods", "zero-shot,collapse,domain-gate,baseline[epochs=1]"]
 
@@ -182,11 +184,6 @@ def test_a_run_that_takes_too_long_is_ended(misbehaving):
     arguments = ["--suite", "toy", "--limit", "1", "--from", "methods", "--methods", "slow[wait=600]"]
     done = call("run", *arguments, "--timeout", "2", cwd=misbehaving, status=1)
     assert "longer than 2 s" in done.stderr
-
-
-def hear_ctrl_c() -> None:
-    """Undo an ignored SIGINT, which a shell hands to everything that it starts in the background."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen:

@@ -19,6 +19,7 @@ import pytest
 
 from adu_bench.cli import main
 from adu_bench.core.errors import UserError
+from tests.conftest import hear_ctrl_c
 from tests.submission.conftest import METHOD
 
 
@@ -294,6 +295,7 @@ def test_nothing_stays_unpacked_after_an_end_in_the_middle(mine, ending):
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"TMPDIR": str(mine / "temporary")},
+        preexec_fn=hear_ctrl_c,
     )
     assert any(line.startswith("[1/4]") for line in verify.stdout)
     assert list((mine / "temporary").glob("adu-bench-verify-*/0/method.py"))
