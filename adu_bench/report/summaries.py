@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from adu_bench.report.board import Board, Row
-from adu_bench.report.figures.common import block, complete, percent, ranked
+from adu_bench.report.board import Board
+from adu_bench.report.figures.common import block, complete, ends, percent, ranked, scores_of
 from adu_bench.report.tables import Cell, Table
-from adu_bench.stats.estimates import Estimate
 from adu_bench.stats.ranks import improvement
-from adu_bench.stats.scores import Scores, forget_sets, scores, views_of
+from adu_bench.stats.scores import views_of
 from adu_bench.stats.summary import Summary, summarise
-
-
-def scores_of(board: Board, rows: Sequence[Row]) -> Scores:
-    """Return H of some rows of a board."""
-    return scores(board.frame, forget_sets(board.runs), "h", [row.method for row in rows])
 
 
 def summaries(board: Board) -> dict[int | None, dict[str, Summary]]:
@@ -55,7 +47,10 @@ def summary_table(board: Board, found: dict[int | None, dict[str, Summary]]) -> 
                 *(
                     cell
                     for each, top in zip(row, tops, strict=True)
-                    for cell in (Cell(percent(each.value), len(own) > 1 and each.value == top), Cell(_ends(each)))
+                    for cell in (
+                        Cell(percent(each.value), len(own) > 1 and each.value == top),
+                        Cell(ends(each.low, each.high)),
+                    )
                 ),
             )
             for method, row in estimates.items()
@@ -84,12 +79,6 @@ def summary_caption(board: Board, found: dict[int | None, dict[str, Summary]]) -
             block(board),
         ]
     )
-
-
-def _ends(estimate: Estimate) -> str:
-    if estimate.low is None or estimate.high is None:
-        return ""
-    return f"{percent(estimate.low)} to {percent(estimate.high)}"
 
 
 def improvement_table(board: Board) -> Table:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from adu_bench.report.board import Board, Row, by_size
 from adu_bench.report.escape import spreadsheet_text, tex_text
-from adu_bench.report.figures.common import MINUS, block, complete, percent, ranked
+from adu_bench.report.figures.common import MINUS, block, complete, ends, percent, ranked
 from adu_bench.report.style import INK, TWO_COLUMNS
 from adu_bench.stats.estimates import Estimate, over_domains
 from adu_bench.stats.scores import scores
@@ -131,7 +131,7 @@ def ablation_table(board: Board, whole: str, changes: Mapping[str, Estimate], su
             Cell(percent(row.mem)),
             Cell(percent(row.for_)),
             Cell(percent(change.value, signed=True) if change else ""),
-            Cell(_ends(change.low, change.high) if change else ""),
+            Cell(ends(change.low, change.high, signed=True) if change else ""),
         )
 
     return Table(
@@ -139,12 +139,6 @@ def ablation_table(board: Board, whole: str, changes: Mapping[str, Estimate], su
         columns=("method", "what is changed", "H", "Mem", "For", "mean", "95 % interval"),
         parts=(tuple(cells(row) for row in rows[:1]), tuple(cells(row) for row in rows[1:])),
         words=2,
-    )
-
-
-def _ends(low: float | None, high: float | None) -> str:
-    return (
-        f"{percent(low, signed=True)} to {percent(high, signed=True)}" if low is not None and high is not None else ""
     )
 
 

@@ -187,11 +187,11 @@ def _fit(forget: tuple[tuple[str, ...], ...], view: tuple[bool, ...]) -> _Fit | 
     """Choose what to measure the spread of domains by; returns the number of domains where they are too few."""
     domains = sorted(set().union(*forget)) if forget else []
     chosen = np.flatnonzero(view)
-    gone = np.array([[domain in task for domain in domains] for task in forget], dtype=float)
+    gone = membership(forget)
     count = len(chosen)
     if len(domains) >= FEWEST_DOMAINS and (sums := _sums(gone)) is not None:
         # How the mean's variance follows from that of the sums, if the two effects of a domain have equal variances.
-        factor = sum(float(part @ part) for part in (role[chosen].mean(axis=0) for role in _roles(gone))) / 2
+        factor = sum(float(part @ part) for part in (role[chosen].mean(axis=0) for role in roles(gone))) / 2
         return _fit_of(sums, factor, count)
     if sum(len(forget[task]) for task in chosen) == len(set().union(*(forget[task] for task in chosen))):
         if count < FEWEST_DOMAINS:
@@ -213,11 +213,16 @@ def _fit_of(effects: np.ndarray, factor: float, count: int) -> _Fit:
 
 def tells_roles_apart(forget: ForgetSets) -> bool:
     """Return whether tasks tell what a domain does where it is forgotten from what it does where it is retained."""
-    domains = sorted(set().union(*forget)) if forget else []
-    return _sums(np.array([[domain in task for domain in domains] for task in forget], dtype=float)) is not None
+    return _sums(membership(forget)) is not None
 
 
-def _roles(gone: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def membership(forget: ForgetSets) -> np.ndarray:
+    """Return which domain, by name, each task forgets: ones and zeros (T, K)."""
+    domains = sorted(set().union(*forget))
+    return np.array([[domain in task for domain in domains] for task in forget], dtype=float)
+
+
+def roles(gone: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the share of each domain (T, K) in the means over forget domains and over retained ones."""
     kept = 1 - gone
     return tuple(role / np.maximum(role.sum(axis=1, keepdims=True), 1) for role in (gone, kept))  # type: ignore[return-value]
@@ -225,9 +230,9 @@ def _roles(gone: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _sums(gone: np.ndarray) -> np.ndarray | None:
     """Return the least-squares fit (K, T) of the sum of a domain's two effects; None if tasks do not tell it."""
-    forgotten, retained = _roles(gone)
+    forgotten, retained = roles(gone)
     count = gone.shape[1]
-    design = _within_sizes(np.hstack([forgotten + retained, forgotten - retained]) / 2, gone)
+    design = within_sizes(np.hstack([forgotten + retained, forgotten - retained]) / 2, gone)
     if np.linalg.matrix_rank(design) < 2 * (count - 1):
         return None
     return np.linalg.pinv(design)[:count]
@@ -235,13 +240,13 @@ def _sums(gone: np.ndarray) -> np.ndarray | None:
 
 def _effects(gone: np.ndarray) -> np.ndarray | None:
     """Return the least-squares fit (K, T) of an effect in all tasks that forget a domain; None if tasks do not tell."""
-    centred = _within_sizes(gone, gone)
+    centred = within_sizes(gone, gone)
     if np.linalg.matrix_rank(centred) < gone.shape[1] - 1:
         return None
     return np.linalg.pinv(centred)
 
 
-def _within_sizes(columns: np.ndarray, gone: np.ndarray) -> np.ndarray:
+def within_sizes(columns: np.ndarray, gone: np.ndarray) -> np.ndarray:
     """Return columns (T, n) less their means over tasks that forget as many domains: each number has its own level."""
     centred, sizes = columns.copy(), gone.sum(axis=1)
     for size in set(sizes.tolist()):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pandas as pd
 
 from adu_bench.core.paths import RESOURCES
@@ -22,9 +24,14 @@ def view_name(size: int | None) -> str:
 
 def wrong(procedure: str, size: int | None, scenario: str = USUAL) -> float | None:
     """Return how often a procedure was wrong on simulated boards, 0..1; None if that was not measured."""
-    table = pd.read_csv(MEASURED)
+    table = _table()
     chosen = (table["procedure"] == procedure) & (table["view"] == view_name(size)) & (table["scenario"] == scenario)
     return float(table.loc[chosen, "wrong"].iloc[0]) if chosen.any() else None
+
+
+@cache
+def _table() -> pd.DataFrame:
+    return pd.read_csv(MEASURED)
 
 
 def caveat(forget: ForgetSets) -> str:

@@ -25,7 +25,17 @@ from scipy.special import stdtrit
 from scipy.stats import friedmanchisquare, rankdata
 
 from adu_bench.core.seeds import derive
-from adu_bench.stats.estimates import LEVEL, Estimate, errors_over_domains, over_domains, over_seeds, quantile
+from adu_bench.stats.estimates import (
+    LEVEL,
+    Estimate,
+    errors_over_domains,
+    membership,
+    over_domains,
+    over_seeds,
+    quantile,
+    roles,
+    within_sizes,
+)
 from adu_bench.stats.measured import ALL, ALONE, APART, MEASURED, USUAL, view_name
 from adu_bench.stats.paired import WILCOXON, WILCOXON_APART, disjoint, exact_wilcoxon
 from adu_bench.stats.ranks import critical_difference, friedman, improvements
@@ -102,9 +112,9 @@ def draw(
     Effects of single methods have variance one half, so that differences of two have the variances of `Effects`.
     """
     forget = subsets() if forget is None else forget
-    domains = sorted(set().union(*forget))
-    gone = np.array([[domain in task for domain in domains] for task in forget], dtype=float)
-    kept = 1 - gone
+    gone = membership(forget)
+    shares, left = roles(gone)
+    domains = gone.shape[1]
 
     def some(size: float, *shape: int) -> np.ndarray:
         if effects.tails is None:
@@ -112,11 +122,9 @@ def draw(
         scale = np.sqrt((effects.tails - 2) / effects.tails / 2)
         return size * scale * rng.standard_t(effects.tails, (boards, methods, *shape))
 
-    shares = gone if effects.adds else gone / gone.sum(axis=1, keepdims=True)
-    left = kept / np.maximum(kept.sum(axis=1, keepdims=True), 1)
-    forgotten, other = some(1.0, len(domains)), some(1.0, len(domains))
+    forgotten, other = some(1.0, domains), some(1.0, domains)
     retained = effects.alike * forgotten + np.sqrt(1 - effects.alike**2) * other
-    tasks = effects.forgotten * forgotten @ shares.T + effects.retained * retained @ left.T
+    tasks = effects.forgotten * forgotten @ (gone if effects.adds else shares).T + effects.retained * retained @ left.T
     tasks = tasks + some(effects.task, len(forget))
     return tasks[..., None] + some(effects.seed, len(forget), seeds) + some(effects.run, 1, seeds)
 
@@ -172,16 +180,16 @@ def _by_domain(means: np.ndarray, forget: Sequence[Sequence[str]]) -> np.ndarray
 
 def _satterthwaite(means: np.ndarray, forget: Sequence[Sequence[str]]) -> np.ndarray:
     """Estimate the variances of domains and tasks apart, with Satterthwaite's degrees of freedom."""
-    domains = sorted(set().union(*forget))
-    shares = np.array([[(domain in task) / len(task) for domain in domains] for task in forget])
-    sizes = np.array([[len(task) == size for size in {len(task) for task in forget}] for task in forget], dtype=float)
-    centre = np.eye(len(forget)) - sizes @ np.linalg.pinv(sizes)
+    gone = membership(forget)
+    shares, _ = roles(gone)
+    centre = within_sizes(np.eye(len(forget)), gone)
     fit = np.linalg.pinv(centre @ shares)
     rest = centre - centre @ shares @ fit
-    df, df_rest, count = len(domains) - 1, round(np.trace(rest)), len(forget)
-    first = ((means @ fit.T) ** 2).sum(axis=1) / df / len(domains)
+    (count, domains), df_rest = gone.shape, round(np.trace(rest))
+    df = domains - 1
+    first = ((means @ fit.T) ** 2).sum(axis=1) / df / domains
     noise = ((means @ rest.T) ** 2).sum(axis=1) / df_rest
-    second = (float((fit**2).sum() / df) / len(domains) - 1 / count) * noise
+    second = (float((fit**2).sum() / df) / domains - 1 / count) * noise
     variance = np.maximum(first - second, noise / count)
     freedom = (first - second) ** 2 / (first**2 / df + second**2 / df_rest)
     freedom = np.where(first - second > noise / count, freedom.clip(1, df + df_rest), df + df_rest)
@@ -393,14 +401,12 @@ def components(block: Scores) -> Effects:
     Means over tasks get an own level for each number of forget domains.  A domain's effects in its two roles come from
     a least-squares fit, less what the noise of single tasks adds to their variances.
     """
-    domains = sorted(set().union(*block.forget))
-    gone = np.array([[domain in task for domain in domains] for task in block.forget], dtype=float)
-    kept, count = 1 - gone, len(domains)
-    roles = np.hstack([gone / gone.sum(axis=1, keepdims=True), kept / np.maximum(kept.sum(axis=1, keepdims=True), 1)])
-    levels = np.array([[len(task) == size for size in block.sizes] for task in block.forget], dtype=float)
-    centre = np.eye(len(levels)) - levels @ np.linalg.pinv(levels)
-    fit = np.linalg.pinv(centre @ roles)
-    rest = centre - centre @ roles @ fit
+    gone = membership(block.forget)
+    count = gone.shape[1]
+    centre = within_sizes(np.eye(len(gone)), gone)
+    design = centre @ np.hstack(roles(gone))
+    fit = np.linalg.pinv(design)
+    rest = centre - design @ fit
     found = []
     for one, two in combinations(range(len(block.methods)), 2):
         values = block.values[one] - block.values[two]

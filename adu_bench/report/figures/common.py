@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from adu_bench.report.board import Board, Row
 from adu_bench.report.style import look
+from adu_bench.stats.scores import Scores, forget_sets, scores
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +24,11 @@ def complete(board: Board) -> list[Row]:
 def ranked(board: Board) -> list[Row]:
     """Return the ranked rows, best first."""
     return [row for row in board.rows if row.rank is not None]
+
+
+def scores_of(board: Board, rows: Sequence[Row]) -> Scores:
+    """Return H of some rows of a board."""
+    return scores(board.frame, forget_sets(board.runs), "h", [row.method for row in rows])
 
 
 def block(board: Board) -> str:
@@ -50,9 +56,9 @@ def percent(value: float | None, signed: bool = False) -> str:
     return text[1:] if text in ("-0.0", "+0.0") else text.replace("-", MINUS)
 
 
-def chance(p: float) -> str:
-    """Return a p-value with three decimals, after its name and sign."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+def ends(low: float | None, high: float | None, signed: bool = False) -> str:
+    """Return the ends of an interval as per cent; empty where there is none."""
+    return "" if low is None or high is None else f"{percent(low, signed)} to {percent(high, signed)}"
 
 
 def listed(names: Sequence[str]) -> str:

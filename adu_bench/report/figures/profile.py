@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from adu_bench.report.board import Board
-from adu_bench.report.figures.common import block, legend_panel, ranked
+from adu_bench.report.figures.common import block, legend_panel, ranked, scores_of
 from adu_bench.report.style import FAINT, TWO_COLUMNS, look
 from adu_bench.stats.ranks import profile as shares_of
-from adu_bench.stats.scores import forget_sets, scores
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,7 +20,7 @@ def profile(board: Board) -> Figure:
     from matplotlib.figure import Figure
 
     rows = ranked(board)
-    found = scores(board.frame, forget_sets(board.runs), "h", [row.method for row in rows])
+    found = scores_of(board, rows)
     shares = shares_of(found, np.unique(found.values))
     figure = Figure(figsize=(0.75 * TWO_COLUMNS, 2.6), layout="constrained")
     axes, beside = figure.subplots(1, 2, width_ratios=(3, 1))

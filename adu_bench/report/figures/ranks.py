@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from adu_bench.report.board import Board
-from adu_bench.report.figures.common import block, ranked
+from adu_bench.report.figures.common import block, ranked, scores_of
 from adu_bench.report.style import INK, QUIET, TWO_COLUMNS, look
 from adu_bench.stats.estimates import LEVEL
 from adu_bench.stats.ranks import Ranking, rank, rank_tests
-from adu_bench.stats.scores import forget_sets, scores
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
 
 def ranking(board: Board) -> Ranking:
     """Rank the ranked methods of a board by H."""
-    methods = [row.method for row in ranked(board)]
-    return rank(scores(board.frame, forget_sets(board.runs), "h", methods))
+    return rank(scores_of(board, ranked(board)))
 
 
 def ranks(board: Board, found: Ranking) -> Figure:
