@@ -105,7 +105,7 @@ def tiny_backbone():
 
     from adu_bench.clip.backbone import Backbone
     from adu_bench.clip.folder_model import tokenizer
-    from adu_bench.data.recipe import Recipe
+    from adu_bench.data.preprocessing import Preprocessing
 
     torch.manual_seed(0)
     tokens = tokenizer()
@@ -120,7 +120,7 @@ def tiny_backbone():
         BackboneSpec("tiny", "w" * 20),
         model,
         tokens,
-        Recipe(16, "bicubic", "shortest"),
+        Preprocessing(16, "bicubic", "shortest"),
         half,
         half,
         torch.device("cpu"),

@@ -116,9 +116,9 @@ def attention_of(classifier: Classifier, task: Task, count: int = 2) -> Artefact
     source = open_source(task.dataset)
     rows = task_rows(source.index, task.domains, task.classes)
     chosen = fixed_pictures(rows, task, count)
-    images = to_device(source.pictures(backbone.recipe).take(chosen), np.arange(len(chosen)), backbone.device)
+    images = to_device(source.pictures(backbone.preprocessing).take(chosen), np.arange(len(chosen)), backbone.device)
     before = Classifier(backbone, task.classes, task.template).eval()
-    shown = replace(backbone.recipe, size=max(SHOWN, backbone.recipe.size))
+    shown = replace(backbone.preprocessing, size=max(SHOWN, backbone.preprocessing.size))
     return Artefact(
         {
             "pictures": np.stack([shown.apply(source.master(position)) for position in chosen]),

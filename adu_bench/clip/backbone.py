@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from adu_bench.clip.identity import BackboneName, backbone_spec, parse_backbone
 from adu_bench.core.errors import UserError
 from adu_bench.core.specs import BackboneSpec
-from adu_bench.data.recipe import Recipe
+from adu_bench.data.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Backbone:
         The open_clip model in eval mode; no parameter requires a gradient.
     tokenizer
         Maps a list of N texts to token ids, int64, (N, context length).
-    recipe
+    preprocessing
         How images are resized before they reach the model.
     mean, std
         Channel statistics for normalisation of images in 0..1, float32, (3, 1, 1).
@@ -41,7 +41,7 @@ class Backbone:
     spec: BackboneSpec
     model: Any
     tokenizer: Callable[[list[str]], Tensor]
-    recipe: Recipe
+    preprocessing: Preprocessing
     mean: Tensor
     std: Tensor
     device: torch.device
@@ -114,9 +114,11 @@ def _frozen(spec: BackboneSpec, model: Any, tokenizer: Callable, device: torch.d
                 "Choose a backbone with square images.",
             )
         size = size[0]
-    recipe = Recipe(size=int(size), interpolation=settings["interpolation"], resize_mode=settings["resize_mode"])
+    preprocessing = Preprocessing(
+        size=int(size), interpolation=settings["interpolation"], resize_mode=settings["resize_mode"]
+    )
     mean, std = (torch.tensor(settings[field], device=device).view(3, 1, 1) for field in ("mean", "std"))
-    return Backbone(spec, model, tokenizer, recipe, mean, std, device)
+    return Backbone(spec, model, tokenizer, preprocessing, mean, std, device)
 
 
 def _open_clip_model(parsed: BackboneName) -> tuple[nn.Module, Callable[[list[str]], Tensor]]:

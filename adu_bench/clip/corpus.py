@@ -16,7 +16,7 @@ from PIL import Image
 
 from adu_bench.core.errors import UserError
 from adu_bench.data import emoji, emoji_build, toy
-from adu_bench.data.recipe import Recipe
+from adu_bench.data.preprocessing import Preprocessing
 
 SIZE = 48
 STYLE_PACKAGES = {
@@ -205,7 +205,7 @@ def _collect(parts: list[tuple[str, str, str, np.ndarray]]) -> Corpus:
 
 def small(picture: np.ndarray) -> np.ndarray:
     """Resize a picture to the model's input, uint8, (48, 48, 3), as the evaluation does."""
-    return Recipe(SIZE, "bicubic", "shortest").apply(Image.fromarray(picture))
+    return Preprocessing(SIZE, "bicubic", "shortest").apply(Image.fromarray(picture))
 
 
 def fingerprint(corpus: Corpus) -> str:

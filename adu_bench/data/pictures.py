@@ -11,7 +11,7 @@ from PIL import Image
 from adu_bench.core.errors import UserError
 from adu_bench.data.decode import DECODING, BadPicture, quiet
 from adu_bench.data.parallel import Progress, in_order, silent
-from adu_bench.data.recipe import Recipe
+from adu_bench.data.preprocessing import Preprocessing
 from adu_bench.data.rows import Block, RowCache, keys_of
 
 BLOCK = 32 * 2**20
@@ -19,7 +19,7 @@ BLOCK = 32 * 2**20
 
 
 class Pictures:
-    """A data set's pictures, resized by a recipe when they are first asked for.
+    """A data set's pictures, preprocessed when they are first asked for.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class Pictures:
         Digest of each picture's content, object, (N,); equal content is stored once, also across data sets.
     picture
         Returns a master picture, given its position; raises `BadPicture`.
-    recipe
+    preprocessing
         What the backbone wants.
     """
 
@@ -41,15 +41,15 @@ class Pictures:
         names: np.ndarray,
         sha256: np.ndarray,
         picture: Callable[[int], Image.Image],
-        recipe: Recipe,
+        preprocessing: Preprocessing,
     ) -> None:
-        self.name, self.recipe = name, recipe
+        self.name, self.preprocessing = name, preprocessing
         self._names, self._sha256, self._picture = names, sha256, picture
         self._cache = RowCache(
-            f"pixels/{recipe.size}-{recipe.interpolation}-{recipe.resize_mode}-{DECODING}",
-            (recipe.size, recipe.size, 3),
+            f"pixels/{preprocessing.size}-{preprocessing.interpolation}-{preprocessing.resize_mode}-{DECODING}",
+            (preprocessing.size, preprocessing.size, 3),
             np.uint8,
-            {"rows": "pictures, RGB", "recipe": asdict(recipe), "decoding": DECODING},
+            {"rows": "pictures, RGB", "preprocessing": asdict(preprocessing), "decoding": DECODING},
         )
 
     def ensure(self, positions: np.ndarray, report: Progress = silent) -> None:
@@ -83,7 +83,7 @@ class Pictures:
 
     @property
     def rows(self) -> np.ndarray:
-        """All pictures of the cache that this recipe made, uint8, (M, size, size, 3), memory-mapped."""
+        """All pictures of the cache that this preprocessing made, uint8, (M, size, size, 3), memory-mapped."""
         return self._cache.rows
 
     def places(self, positions: np.ndarray) -> np.ndarray:
@@ -95,9 +95,9 @@ class Pictures:
         return keys_of(self._sha256[positions])
 
     def _blocks(self, positions: np.ndarray, which: np.ndarray, bad: list[str]) -> Iterator[Block]:
-        size = max(1, BLOCK // (3 * self.recipe.size**2))
+        size = max(1, BLOCK // (3 * self.preprocessing.size**2))
         done: list[int] = []
-        rows = np.empty((size, self.recipe.size, self.recipe.size, 3), np.uint8)
+        rows = np.empty((size, self.preprocessing.size, self.preprocessing.size, 3), np.uint8)
         with quiet():
             for place, position, made in zip(which, positions, in_order(self._made, positions), strict=True):
                 if isinstance(made, BadPicture):
@@ -113,6 +113,6 @@ class Pictures:
 
     def _made(self, position: int) -> np.ndarray | BadPicture:
         try:
-            return self.recipe.apply(self._picture(position))
+            return self.preprocessing.apply(self._picture(position))
         except BadPicture as error:
             return error

@@ -20,7 +20,7 @@ from adu_bench.data.index import data_hash
 from adu_bench.data.pictures import Pictures
 from adu_bench.data.prepare.description import describe, described
 from adu_bench.data.prepared import Prepared
-from adu_bench.data.recipe import Recipe
+from adu_bench.data.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Source:
             raise BadPicture("not the file that was prepared")
         return decode(data)
 
-    def pictures(self, recipe: Recipe) -> Pictures:
+    def pictures(self, preprocessing: Preprocessing) -> Pictures:
         """Return the pictures as a backbone wants them.
 
         Raises
@@ -104,7 +104,7 @@ class Source:
                 f"'{self.root}' is no folder.",
                 f"adu-bench data prepare {self.name} --from DIR",
             )
-        return Pictures(self.name, self._names, self._sha256, self.master, recipe)
+        return Pictures(self.name, self._names, self._sha256, self.master, preprocessing)
 
     @cached_property
     def _names(self) -> np.ndarray:

@@ -22,7 +22,7 @@ from PIL import Image
 from adu_bench.core.memory import peak_memory_mb
 from adu_bench.data.decode import inspect_files
 from adu_bench.data.parallel import Progress
-from adu_bench.data.recipe import Recipe
+from adu_bench.data.preprocessing import Preprocessing
 from adu_bench.data.sources import Source
 
 SIDE = 64
@@ -56,26 +56,26 @@ def measure_files(count: int, step: Callable[[str], Progress]) -> dict[str, floa
             {"image": paths, "domain": "d", "label": "c", "pool": "test", "sha256": "", "path": paths}, dtype=object
         )
         source = Source("files", "Files of a benchmark", "", ("d",), lambda: index, root=root)
-        recipe = Recipe(SIDE, "bicubic", "shortest")
+        preprocessing = Preprocessing(SIDE, "bicubic", "shortest")
 
         def indexing(part: np.ndarray) -> None:
             folder, names = zip(*(path.split("/") for path in index["path"][part]), strict=True)
             index.loc[part, "sha256"] = inspect_files(root / folder[0], names)["sha256"].to_numpy()
 
         def caching(part: np.ndarray) -> None:
-            source.pictures(recipe).ensure(part)
+            source.pictures(preprocessing).ensure(part)
 
         found = {}
         for name, ours, bare in (
             ("index", indexing, lambda path: Image.open(path).convert("RGB")),
-            ("cache", caching, lambda path: recipe.apply(Image.open(path))),
+            ("cache", caching, lambda path: preprocessing.apply(Image.open(path))),
         ):
             ratio, seconds = _turns(root, paths, ours, bare, step(name))
             found[f"{name}_files_per_second"] = count / seconds
             found[f"{name}_mb_per_second"] = megabytes / seconds
             found[f"{name}_ratio"] = ratio
         inspect_files(root, paths, progress=step("index in one go"))  # for the memory that it takes
-        found["read_images_per_second"] = count / _reading(source, recipe, count)
+        found["read_images_per_second"] = count / _reading(source, preprocessing, count)
         return {**found, "peak_memory_mb": peak_memory_mb()}
 
 
@@ -142,8 +142,8 @@ def _bare(files: list[Path], work: Callable[[Path], object]) -> None:
         list(pool.map(share, [files[thread::threads] for thread in range(threads)]))
 
 
-def _reading(source: Source, recipe: Recipe, count: int) -> float:
-    pictures = source.pictures(recipe)
+def _reading(source: Source, preprocessing: Preprocessing, count: int) -> float:
+    pictures = source.pictures(preprocessing)
     places = pictures.places(np.random.default_rng(0).permutation(count))
 
     def read() -> None:

@@ -25,7 +25,7 @@ _FINE = 4 * SIZE
 def load_index() -> pd.DataFrame:
     """Return the index, one row a picture: image, name, hand, domain, label, group, pool, sha256.
 
-    ``sha256`` hashes the picture's recipe instead of its pixels, which a graphics library may round differently.
+    ``sha256`` hashes the parameters of the drawing instead of its pixels, which a graphics library may round differently.
     """
     rows = []
     for style in STYLES:
@@ -33,8 +33,8 @@ def load_index() -> pd.DataFrame:
             for pool, count in POOLS.items():
                 for number in range(count):
                     image = f"{shape}.{style}.{pool}.{number:02d}"
-                    recipe = hashlib.sha256(f"toy-1:{image}".encode()).hexdigest()
-                    rows.append((image, shape, "toy", style, shape, image, pool, recipe))
+                    content = hashlib.sha256(f"toy-1:{image}".encode()).hexdigest()
+                    rows.append((image, shape, "toy", style, shape, image, pool, content))
     return pd.DataFrame(rows, columns=["image", "name", "hand", "domain", "label", "group", "pool", "sha256"])
 
 

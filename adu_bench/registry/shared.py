@@ -11,7 +11,7 @@ from pathlib import Path
 from adu_bench.core.hashing import source_digest
 
 ROOTS = ("adu_bench.training.", "adu_bench.clip.")
-ALWAYS = ("adu_bench.data.sampler", "adu_bench.data.recipe")
+ALWAYS = ("adu_bench.data.sampler", "adu_bench.data.preprocessing")
 """The few-shot draw and the resizing of pictures change the numbers of every method."""
 
 

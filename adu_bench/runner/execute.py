@@ -125,7 +125,7 @@ class TaskData:
         self.task, self.backbone, self.report = task, backbone, report
         source = open_source(task.dataset)
         self.rows = task_rows(source.index, task.domains, task.classes)
-        self.pictures = source.pictures(backbone.recipe)
+        self.pictures = source.pictures(backbone.preprocessing)
         self.features = frozen_features(backbone)
         self._drawn: dict[int, np.ndarray] = {}
 
@@ -210,7 +210,7 @@ class TaskData:
 
 def frozen_features(backbone: Backbone) -> RowCache:
     """Return the cache of a backbone's unit features, float32, (M, D)."""
-    settings = [backbone.mean.flatten().tolist(), backbone.std.flatten().tolist(), asdict(backbone.recipe)]
+    settings = [backbone.mean.flatten().tolist(), backbone.std.flatten().tolist(), asdict(backbone.preprocessing)]
     name = re.sub(r"[^\w.-]+", "_", backbone.spec.name)
     return RowCache(
         f"features/{name}-{digest([asdict(backbone.spec), settings, DECODING])}",
@@ -222,7 +222,7 @@ def frozen_features(backbone: Backbone) -> RowCache:
 
 @lru_cache(maxsize=2)
 def _feature_width(backbone: Backbone) -> int:
-    side = backbone.recipe.size
+    side = backbone.preprocessing.size
     return backbone.image_features(torch.zeros(1, 3, side, side, device=backbone.device)).shape[1]
 
 

@@ -13,7 +13,7 @@ from adu_bench.clip.corpus import Corpus
 from adu_bench.clip.identity import SHIPPED_FOLDER
 from adu_bench.clip.pretrain import Course, Stage, Trainer
 from adu_bench.data.index import task_rows
-from adu_bench.data.recipe import Recipe
+from adu_bench.data.preprocessing import Preprocessing
 from adu_bench.data.sources import open_source
 from adu_bench.suites import Suite
 from adu_bench.training.augment import crop_and_flip
@@ -78,8 +78,8 @@ def pool(suite: Suite, name: str) -> Corpus:
     rows = task_rows(source.index, suite.domains, suite.classes)
     rows = rows[rows["pool"] == name]
     settings = folder_model.config()["preprocess_cfg"]
-    recipe = Recipe(settings["size"], settings["interpolation"], settings["resize_mode"])
-    pixels = source.pictures(recipe).take(rows.index.to_numpy())
+    preprocessing = Preprocessing(settings["size"], settings["interpolation"], settings["resize_mode"])
+    pixels = source.pictures(preprocessing).take(rows.index.to_numpy())
     labels, domains = rows["label"].tolist(), rows["domain"].tolist()
     names = [f"{label}, {domain.replace('_', ' ')}" for label, domain in zip(labels, domains, strict=True)]
     return Corpus(pixels, names, labels, domains)

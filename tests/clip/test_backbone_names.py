@@ -32,7 +32,7 @@ def test_a_file_may_stand_for_a_tag():
 def test_a_local_file_is_loaded_and_named_without_its_folder(weights):
     spec = backbone_spec(f"ViT-S-32-alt:{weights}")
     assert spec.name == "ViT-S-32-alt:random.safetensors"
-    assert load_backbone(f"ViT-S-32-alt:{weights}").recipe.size == 224
+    assert load_backbone(f"ViT-S-32-alt:{weights}").preprocessing.size == 224
 
 
 def test_openai_weights_want_quickgelu_whatever_the_file():

@@ -37,7 +37,7 @@ def test_the_file_is_small_and_its_hash_is_in_the_spec():
 def test_the_backbone_is_frozen_and_agrees_with_its_configuration():
     backbone = load_backbone("emoji-clip")
     assert not any(parameter.requires_grad for parameter in backbone.model.parameters())
-    assert backbone.recipe.size == 48
+    assert backbone.preprocessing.size == 48
     features = backbone.image_features(torch.zeros(2, 3, 48, 48, dtype=torch.uint8))
     assert torch.allclose(features.norm(dim=1), torch.ones(2), atol=1e-5)
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from adu_bench.data import decode as module
 from adu_bench.data.decode import LARGEST_FILE, BadPicture, decode, inspect_files, open_rgb, read
-from adu_bench.data.recipe import Recipe
+from adu_bench.data.preprocessing import Preprocessing
 
 PACS = Path(__file__).parents[3] / "shared" / "data" / "pacs"
 COLOURS = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
@@ -80,7 +80,7 @@ def test_what_pillow_converts_is_converted_as_the_pretraining_loaders_do(data):
         ours, theirs = decode(data), Image.open(io.BytesIO(data)).convert("RGB")
     assert ours.mode == "RGB"
     assert np.array_equal(np.asarray(ours), np.asarray(theirs))
-    assert Recipe(32, "bicubic", "shortest").apply(ours).shape == (32, 32, 3)
+    assert Preprocessing(32, "bicubic", "shortest").apply(ours).shape == (32, 32, 3)
 
 
 def test_colours_under_transparency_come_out_as_stored():
@@ -163,12 +163,12 @@ def test_real_pictures_are_prepared_exactly_as_open_clip_prepares_them(size, mod
 
     mean, std = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
     settings = PreprocessCfg(size=size, mean=mean, std=std, interpolation=interpolation, resize_mode=mode)
-    theirs, recipe = image_transform_v2(settings, is_train=False), Recipe(size, interpolation, mode)
+    theirs, preprocessing = image_transform_v2(settings, is_train=False), Preprocessing(size, interpolation, mode)
     mean, std = torch.tensor(mean).view(3, 1, 1), torch.tensor(std).view(3, 1, 1)
     files = sorted(PACS.rglob("*.*g"))[::50]
     assert len(files) > 50
     for path in files:
-        pixels = torch.from_numpy(recipe.apply(open_rgb(path)).copy()).permute(2, 0, 1)
+        pixels = torch.from_numpy(preprocessing.apply(open_rgb(path)).copy()).permute(2, 0, 1)
         assert torch.equal((pixels.float() / 255 - mean) / std, theirs(pil_loader(str(path)))), path
 
 

@@ -14,10 +14,10 @@ from PIL import Image
 from adu_bench.core.errors import UserError
 from adu_bench.data import pictures as module
 from adu_bench.data.decode import BadPicture
-from adu_bench.data.recipe import Recipe
+from adu_bench.data.preprocessing import Preprocessing
 from adu_bench.data.sources import Source, open_source
 
-RECIPE = Recipe(32, "bicubic", "shortest")
+PREPROCESSING = Preprocessing(32, "bicubic", "shortest")
 COUNT = 30
 
 
@@ -42,46 +42,48 @@ def source(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["toy", "emoji"])
-@pytest.mark.parametrize("recipe", [Recipe(48, "bicubic", "shortest"), Recipe(20, "bilinear", "squash")])
-def test_drawn_pictures_have_the_pixels_that_the_recipe_gives(name, recipe):
+@pytest.mark.parametrize(
+    "preprocessing", [Preprocessing(48, "bicubic", "shortest"), Preprocessing(20, "bilinear", "squash")]
+)
+def test_drawn_pictures_have_the_pixels_that_the_preprocessing_gives(name, preprocessing):
     some = open_source(name).index.iloc[::40].reset_index(drop=True)
     source = replace(open_source(name), read_index=lambda: some)
     positions = np.arange(len(some))
-    taken = source.pictures(recipe).take(positions)
-    assert taken.shape == (len(positions), recipe.size, recipe.size, 3)
+    taken = source.pictures(preprocessing).take(positions)
+    assert taken.shape == (len(positions), preprocessing.size, preprocessing.size, 3)
     for position, picture in zip(positions, taken, strict=True):
-        assert np.array_equal(picture, recipe.apply(Image.fromarray(source.pixels[position])))
+        assert np.array_equal(picture, preprocessing.apply(Image.fromarray(source.pixels[position])))
 
 
-def test_files_have_the_pixels_that_the_recipe_gives(source):
+def test_files_have_the_pixels_that_the_preprocessing_gives(source):
     positions = np.array([7, 3, 3, 28, 0])
-    taken = source.pictures(RECIPE).take(positions)
+    taken = source.pictures(PREPROCESSING).take(positions)
     for position, picture in zip(positions, taken, strict=True):
         opened = Image.open(source.root / source.index["path"][position])
-        assert np.array_equal(picture, RECIPE.apply(opened))
+        assert np.array_equal(picture, PREPROCESSING.apply(opened))
 
 
 def test_only_what_is_asked_for_is_decoded_and_only_once(source, monkeypatch):
     opened = []
     real = Source.master
     monkeypatch.setattr(Source, "master", lambda self, position: opened.append(int(position)) or real(self, position))
-    source.pictures(RECIPE).ensure(np.array([4, 9]))
-    source.pictures(RECIPE).take(np.array([9, 5, 4]))
+    source.pictures(PREPROCESSING).ensure(np.array([4, 9]))
+    source.pictures(PREPROCESSING).take(np.array([9, 5, 4]))
     assert sorted(opened) == [4, 5, 9]
-    assert len(source.pictures(RECIPE).rows) == 3
+    assert len(source.pictures(PREPROCESSING).rows) == 3
 
 
 def test_the_cache_serves_where_the_files_no_longer_are_changed(source):
-    before = source.pictures(RECIPE).take(np.arange(COUNT))
+    before = source.pictures(PREPROCESSING).take(np.arange(COUNT))
     for path in source.root.rglob("*.*g"):
         path.unlink()
-    assert np.array_equal(source.pictures(RECIPE).take(np.arange(COUNT)), before)
+    assert np.array_equal(source.pictures(PREPROCESSING).take(np.arange(COUNT)), before)
 
 
 def test_blocks_are_written_as_they_come(source, monkeypatch):
     monkeypatch.setattr(module, "BLOCK", 4 * 32 * 32 * 3)
     seen = []
-    source.pictures(RECIPE).ensure(np.arange(COUNT), lambda done, total: seen.append((done, total)))
+    source.pictures(PREPROCESSING).ensure(np.arange(COUNT), lambda done, total: seen.append((done, total)))
     assert seen == [(count, COUNT) for count in (4, 8, 12, 16, 20, 24, 28, 30)]
 
 
@@ -92,7 +94,7 @@ def test_all_pictures_that_cannot_be_used_are_named_at_once(source):
     (source.root / "b/x/9.jpg").unlink()
     (source.root / "b/x/9.jpg").mkdir()
     with pytest.raises(UserError) as caught:
-        source.pictures(RECIPE).take(np.arange(1, COUNT))
+        source.pictures(PREPROCESSING).take(np.arange(1, COUNT))
     assert caught.value.what.splitlines() == [
         "4 of 29 pictures of 'mine' cannot be used:",
         "  a/x/2.png: not the file that was prepared",
@@ -101,7 +103,7 @@ def test_all_pictures_that_cannot_be_used_are_named_at_once(source):
         "  a/x/10.png: not the file that was prepared",
     ]
     assert "adu-bench data prepare mine --skip-bad" in caught.value.remedy
-    assert len(source.pictures(RECIPE).rows) == COUNT - 1 - 4  # the others need not be decoded again
+    assert len(source.pictures(PREPROCESSING).rows) == COUNT - 1 - 4  # the others need not be decoded again
 
 
 def test_a_damaged_file_that_was_indexed_is_named_with_its_reason(source):
@@ -115,4 +117,4 @@ def test_a_damaged_file_that_was_indexed_is_named_with_its_reason(source):
 def test_a_folder_that_is_gone_is_one_sentence_and_not_a_list(source):
     shutil.rmtree(source.root)
     with pytest.raises(UserError, match="adu-bench data prepare mine --from DIR"):
-        source.pictures(RECIPE)
+        source.pictures(PREPROCESSING)

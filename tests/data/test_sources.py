@@ -14,7 +14,7 @@ from adu_bench.core.paths import cache_dir
 from adu_bench.core.specs import Task
 from adu_bench.data.cache import cached
 from adu_bench.data.index import data_hash, task_rows
-from adu_bench.data.recipe import Recipe
+from adu_bench.data.preprocessing import Preprocessing
 from adu_bench.data.sampler import draw_shots
 from adu_bench.data.sources import open_source
 
@@ -71,14 +71,14 @@ def test_an_unusable_cache_folder_is_named(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("size", [(100, 60), (60, 100), (48, 48), (7, 300)])
 @pytest.mark.parametrize("mode", ["shortest", "squash"])
-def test_recipes_agree_with_open_clip(size, mode):
+def test_preprocessing_agrees_with_open_clip(size, mode):
     from open_clip.transform import PreprocessCfg, image_transform_v2
 
     rng = np.random.default_rng(0)
     picture = Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8))
     settings = PreprocessCfg(size=48, mean=(0, 0, 0), std=(1, 1, 1), interpolation="bicubic", resize_mode=mode)
     theirs = (image_transform_v2(settings, is_train=False)(picture) * 255).round().numpy().transpose(1, 2, 0)
-    ours = Recipe(48, "bicubic", mode).apply(picture).astype(float)
+    ours = Preprocessing(48, "bicubic", mode).apply(picture).astype(float)
     assert np.abs(ours - theirs).max() <= 1
 
 

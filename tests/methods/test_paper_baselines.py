@@ -226,7 +226,7 @@ def large_backbone():
 
     from adu_bench.clip.backbone import Backbone
     from adu_bench.core.specs import BackboneSpec
-    from adu_bench.data.recipe import Recipe
+    from adu_bench.data.preprocessing import Preprocessing
 
     torch.manual_seed(0)
     model = open_clip.create_model("ViT-B-16-quickgelu", pretrained=None).eval().requires_grad_(False)
@@ -235,7 +235,7 @@ def large_backbone():
         BackboneSpec("ViT-B-16-quickgelu:random", "r" * 20),
         model,
         open_clip.get_tokenizer("ViT-B-16-quickgelu"),
-        Recipe(224, "bicubic", "shortest"),
+        Preprocessing(224, "bicubic", "shortest"),
         half,
         half,
         torch.device("cpu"),

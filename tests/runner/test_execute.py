@@ -1,4 +1,4 @@
-"""What a run takes of a data set in files: the pictures it needs and no others, as the recipe makes them."""
+"""What a run takes of a data set in files: the pictures it needs and no others, as the preprocessing makes them."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_method_gets_the_pixels_and_features_of_its_shots(source, tiny_backbon
     data = TaskData(spec().task, tiny_backbone)
     problem = data.problem(spec(), record=lambda values: None, report=lambda share, text: None)
     positions = draw_shots(data.rows, data.task, 1)
-    apply = tiny_backbone.recipe.apply
+    apply = tiny_backbone.preprocessing.apply
     pixels = np.stack([apply(Image.open(source.root / path)) for path in source.index["path"][positions]])
     assert torch.equal(problem.train.images, torch.from_numpy(pixels).permute(0, 3, 1, 2))
     torch.testing.assert_close(problem.train.frozen, tiny_backbone.image_features(problem.train.images))

@@ -15,7 +15,7 @@ FILTERS = {
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Preprocessing:
     """How pictures become a backbone's input.
 
     Parameters
