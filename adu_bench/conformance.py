@@ -15,13 +15,14 @@ import torch
 from torch import Tensor
 
 from adu_bench.clip.classifier import Classifier
+from adu_bench.clip.files import load_classifier, save_classifier
 from adu_bench.core.errors import AduError, UserError
 from adu_bench.core.seeds import derive
 from adu_bench.core.specs import RunSpec, Task
 from adu_bench.data.index import data_hash, task_rows
 from adu_bench.data.sources import open_source
 from adu_bench.registry import Choice, load_class
-from adu_bench.runner.execute import TaskData, load_shared_backbone
+from adu_bench.runner.task_data import TaskData, load_shared_backbone
 from adu_bench.suites import load_suite
 from adu_bench.training.method import Method
 from adu_bench.training.problem import Problem
@@ -122,8 +123,8 @@ def survives_saving(subject: Subject) -> None:
     problem, classifier = subject.result
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "method.safetensors"
-        classifier.save(path)
-        loaded = Classifier.load(path, problem.backbone)
+        save_classifier(classifier, path)
+        loaded = load_classifier(path, problem.backbone)
     same = torch.allclose(answers(problem, classifier), answers(problem, loaded), atol=1e-5)
     _require(same, "the loaded classifier answers differently", "Keep all state in parts or in unfrozen weights.")
 

@@ -82,7 +82,7 @@ class Adu(Method):
             instapg_ffn=False,
         ),
         Preset("adu-text-prompts", group="ablation", summary="Learned text context as well.", text_prompts=8),
-        Preset("adu-balanced", group="ablation", summary="As many images of each domain a batch.", balanced=True),
+        Preset("adu-balanced", group="ablation", summary="Equally many images per domain in a batch.", balanced=True),
     )
 
     ranges = {"lr": (3e-3, 3e-1), "gamma": (0.3, 30.0), "lam": (0.3, 30.0)}
@@ -106,7 +106,7 @@ class Adu(Method):
     domain_outputs: Literal["domains", "domains_times_classes"] = "domains"
     """Outputs of the domain classifier; the released code has many that no label uses."""
     prompt_length: int = 8
-    """Prompt tokens a block."""
+    """Prompt tokens per block."""
     prompt_depth: int = 9
     """Leading blocks with prompts of their own, at most the tower's depth."""
     instapg: bool = True
@@ -143,7 +143,7 @@ class Adu(Method):
                 terms["domain_ce"] = self.gamma * domain_ce(domain_logits, batch.domains)
             if self.lam:
                 space = features if self.mmd_space == "features" else domain_logits
-                terms["mmd"] = -self.lam * self._mmd2(space, batch.domains)
+                terms["mmd"] = -self.lam * self._mmd2(space, batch.domains, len(problem.domains))
             return terms
 
         return fit(problem, model, loss, epochs=self.epochs, lr=self.lr, crop=self.crop, balanced=self.balanced)
@@ -169,6 +169,6 @@ class Adu(Method):
     def _forget(self, logits: Tensor, forget: Tensor) -> Tensor:
         return uniform_ce(logits, forget) if self.forget_loss == "uniform_ce" else neg_entropy(logits, forget)
 
-    def _mmd2(self, space: Tensor, domains: Tensor) -> Tensor:
+    def _mmd2(self, space: Tensor, domains: Tensor, count: int) -> Tensor:
         bandwidth = "median" if self.bandwidth == "median" else (0.1, 0.2, 0.4, 0.8)
-        return domain_mmd2(space, domains, bandwidth, self.pair_reduce)
+        return domain_mmd2(space, domains, count, bandwidth, self.pair_reduce)

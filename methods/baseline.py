@@ -38,7 +38,7 @@ class Baseline(Method):
     lr: float = 2.5e-3
     """Peak learning rate of SGD."""
     prompt_length: int = 8
-    """Prompt tokens a block."""
+    """Prompt tokens per block."""
     prompt_depth: int = 9
     """Leading blocks with prompts of their own, at most the tower's depth."""
     crop: float = 0.08

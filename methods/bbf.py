@@ -37,7 +37,7 @@ class Bbf(Method):
     iterations: int = 800
     """Generations of the search."""
     population: int = 20
-    """Candidates a generation."""
+    """Candidates per generation."""
     contexts: int = 16
     """Context tokens in front of the class name."""
     shared: int = 400
@@ -93,13 +93,14 @@ class BareContexts(TextPrompts):
 
     def attach(self, classifier: Classifier) -> None:
         """Remember whose class names they are."""
+        super().attach(classifier)
         # A plain attribute: nn.Module would take the classifier for a child of its own part.
         object.__setattr__(self, "_classifier", classifier)
 
     def text_tokens(self, tokens: Tensor) -> Tensor:
         """Return the token ids (C, L) of the class names behind room for the contexts."""
         names = [f"{name}." for name in self._classifier.classes]
-        return super().text_tokens(self._classifier.backbone.tokenizer(names).to(tokens.device))
+        return super().text_tokens(self._classifier.backbone.tokenizer(names))
 
 
 class LatentContextSearch:

@@ -61,7 +61,7 @@ class ClipFit(Method):
 
         def loss(batch: Batch) -> Losses:
             text = model.text_features()
-            logits = problem.backbone.logit_scale * model.features(batch.images) @ text.T
+            logits = model.classify(model.features(batch.images), text=text)
             return {
                 "memorize": memorize(logits, batch.labels, batch.forget),
                 "forget": forget(logits, batch.forget),

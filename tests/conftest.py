@@ -132,7 +132,7 @@ def tiny_problem(tiny_backbone):
     """A problem of 3 domains x 3 classes x 4 random images; domain 'b' is to be forgotten."""
     import torch
 
-    from adu_bench.training.problem import Batch, Problem
+    from adu_bench.training.problem import Batch, FullImages, Problem
 
     def batch(count: int, seed: int) -> Batch:
         rng = torch.Generator().manual_seed(seed)
@@ -140,11 +140,15 @@ def tiny_problem(tiny_backbone):
         labels, domains = torch.arange(count) % 3, torch.arange(count) // 3 % 3
         return Batch(images, labels, domains, domains == 1, tiny_backbone.image_features(images))
 
+    train = batch(36, 1)
+    canvases = np.zeros((36, 32, 32, 3), np.uint8)
+    canvases[:, :16, :16] = train.images.permute(0, 3, 2, 1).numpy()
     return Problem(
         make_task(),
         tiny_backbone,
-        batch(36, 1),
+        train,
         batch(18, 2),
+        FullImages(lambda places: canvases[places], torch.full((36, 4), 16, dtype=torch.int32)),
         TrainingSpec(12, "fp32"),
         torch.Generator().manual_seed(0),
     )

@@ -2,69 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from adu_bench.clip.classifier import Classifier
-from adu_bench.core.errors import UserError
+from adu_bench.clip.transfer import upload_images
 from adu_bench.core.seeds import derive
 from adu_bench.core.specs import Task
 from adu_bench.data.index import task_rows
 from adu_bench.data.sources import open_source
-from adu_bench.runner.evaluate import to_device
 from adu_bench.store.artefacts import Artefact
 
 NAME = "attention"
 SHOWN = 96
 """Least side of the pictures that are kept to be shown, in pixels."""
-
-
-@torch.inference_mode()
-def class_attention(classifier: Classifier, images: Tensor) -> Tensor:
-    """Return how the class token of the last image block shares its attention, averaged over heads.
-
-    Parameters
-    ----------
-    classifier
-        In eval mode.
-    images
-        (N, 3, S, S), uint8 or floating in 0..1.
-
-    Returns
-    -------
-    Tensor
-        Attention to each patch, float32, (N, rows, columns).  Its sum is less than one: the rest goes to the class
-        token itself and to prompts, which stand behind the patches.
-
-    Raises
-    ------
-    UserError
-        If the tower has no class token or another kind of attention.
-    """
-    classifier.require_prompts("An attention map")
-    visual = classifier.model.visual
-    block = visual.transformer.resblocks[-1]
-    attention = block.attn
-    if not isinstance(attention, nn.MultiheadAttention) or not attention.batch_first:
-        raise UserError(
-            f"The backbone '{classifier.backbone.spec.name}' shows no attention.",
-            f"Its blocks use {type(attention).__name__}, which does not return weights.",
-            "Choose a ViT backbone such as ViT-B-16-quickgelu:openai.",
-        )
-    with _caught(block.ln_1) as caught:
-        # The answer itself is not needed, so the text side is left alone.
-        classifier.model.encode_image(classifier.backbone.normalise(images))
-    (tokens,) = caught
-    # The block asks its attention for no weights; asked again on the same tokens, it gives them.
-    weights = attention(tokens, tokens, tokens, need_weights=True, average_attn_weights=True)[1]
-    rows, columns = visual.grid_size
-    return weights[:, 0, 1 : 1 + rows * columns].reshape(-1, rows, columns).float()
 
 
 def fixed_pictures(rows: pd.DataFrame, task: Task, count: int) -> np.ndarray:
@@ -116,14 +71,14 @@ def attention_of(classifier: Classifier, task: Task, count: int = 2) -> Artefact
     source = open_source(task.dataset)
     rows = task_rows(source.index, task.domains, task.classes)
     chosen = fixed_pictures(rows, task, count)
-    images = to_device(source.pictures(backbone.preprocessing).take(chosen), np.arange(len(chosen)), backbone.device)
+    images = upload_images(source.pictures(backbone.preprocessing).take(chosen), backbone.device)
     before = Classifier(backbone, task.classes, task.template).eval()
     shown = replace(backbone.preprocessing, size=max(SHOWN, backbone.preprocessing.size))
     return Artefact(
         {
             "pictures": np.stack([shown.apply(source.master(position)) for position in chosen]),
-            "before": class_attention(before, images).cpu().numpy(),
-            "after": class_attention(classifier, images).cpu().numpy(),
+            "before": _attention(before, images),
+            "after": _attention(classifier, images),
         },
         {
             "pictures_per_domain": count,
@@ -145,12 +100,6 @@ def _answers(classifier: Classifier, images: Tensor) -> list[str]:
     return [classifier.classes[int(own.to(torch.uint8).argmax())] if int(own.sum()) == 1 else "" for own in best]
 
 
-@contextmanager
-def _caught(module: nn.Module) -> Iterator[list[Tensor]]:
-    """Collect what a module returns while the ``with`` block runs."""
-    found: list[Tensor] = []
-    handle = module.register_forward_hook(lambda _module, _inputs, output: found.append(output))
-    try:
-        yield found
-    finally:
-        handle.remove()
+@torch.inference_mode()
+def _attention(classifier: Classifier, images: Tensor) -> np.ndarray:
+    return classifier.class_attention(images).cpu().numpy()

@@ -7,8 +7,9 @@ import numpy as np
 from adu_bench.clip.classifier import Classifier
 from adu_bench.core.errors import UserError
 from adu_bench.core.seeds import derive
+from adu_bench.runner.batches import EVALUATION_BATCH
 from adu_bench.runner.evaluate import predict
-from adu_bench.runner.execute import EVALUATION_BATCH, TaskData
+from adu_bench.runner.task_data import TaskData
 from adu_bench.store import Run
 from adu_bench.store.artefacts import Artefact
 
@@ -41,7 +42,8 @@ def features_of(run: Run, classifier: Classifier, data: TaskData, count: int = 0
     UserError
         If the rebuilt classifier does not give the answers that the run stored.
     """
-    predictions, features = predict(classifier, data.images("test"), EVALUATION_BATCH[classifier.backbone.device.type])
+    batch, precision = EVALUATION_BATCH[classifier.backbone.device.type], run.spec.training.evaluation
+    predictions, features = predict(classifier, data.images("test"), batch, precision)
     stored = run.predictions()
     same = len(stored) == len(predictions) and (stored["predicted"] == predictions["predicted"]).mean()
     if same < AGREEMENT:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from adu_bench.clip.backbone import Backbone
 from adu_bench.clip.classifier import Classifier
+from adu_bench.clip.files import load_classifier
 from adu_bench.registry import Catalogue, load_class
 from adu_bench.store import Run
 
@@ -30,4 +31,4 @@ def rebuild(run: Run, backbone: Backbone, catalogue: Catalogue) -> Classifier:
     if name in catalogue.presets:
         entry = catalogue.presets[name][1]
         load_class(entry.path, entry.class_name, run.spec.method.source_hash)
-    return Classifier.load(path, backbone)
+    return load_classifier(path, backbone)

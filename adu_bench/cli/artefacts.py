@@ -109,7 +109,7 @@ def _classifier(run: Run, options: Any) -> Classifier:
     import torch
 
     from adu_bench.audits.rebuild import rebuild
-    from adu_bench.runner.execute import load_shared_backbone
+    from adu_bench.runner.task_data import load_shared_backbone
 
     device = ("cuda" if torch.cuda.is_available() else "cpu") if options.device == "auto" else options.device
     backbone = load_shared_backbone(options.backbone or run.spec.backbone.name, device)

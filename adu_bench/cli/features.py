@@ -21,8 +21,13 @@ def run(options: Any) -> int:
 
     def make(run: Any, classifier: Any) -> Any:
         from adu_bench.audits.features import features_of
-        from adu_bench.runner.execute import TaskData
+        from adu_bench.runner.task_data import TaskData
 
-        return features_of(run, classifier, TaskData(run.spec.task, classifier.backbone), options.pictures)
+        return features_of(
+            run,
+            classifier,
+            TaskData(run.spec.task, classifier.backbone, run.spec.training.evaluation),
+            options.pictures,
+        )
 
     return make_artefacts(options, "features", {"count": options.pictures}, make)

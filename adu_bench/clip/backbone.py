@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from adu_bench.clip.identity import BackboneName, backbone_spec, parse_backbone
+from adu_bench.clip.tower import Hooks, ImageTower, TextTower
 from adu_bench.core.errors import UserError
 from adu_bench.core.specs import BackboneSpec
 from adu_bench.data.preprocessing import Preprocessing
@@ -65,13 +66,33 @@ class Backbone:
     @torch.no_grad()
     def image_features(self, images: Tensor) -> Tensor:
         """Encode images (N, 3, S, S) to unit-length features (N, D), float32, without gradients."""
-        return F.normalize(self.model.encode_image(self.normalise(images)).float(), dim=-1)
+        return unit(encode_image(self.model, self.normalise(images)))
 
     @torch.no_grad()
     def text_features(self, texts: Sequence[str]) -> Tensor:
         """Encode N texts to unit-length features (N, D), float32, without gradients."""
-        tokens = self.tokenizer(list(texts)).to(self.device)
-        return F.normalize(self.model.encode_text(tokens).float(), dim=-1)
+        return unit(encode_text(self.model, self.tokenizer(list(texts)), self.device))
+
+
+def encode_image(model: Any, images: Tensor, parts: Sequence[Hooks] = ()) -> Tensor:
+    """Encode normalised images (N, 3, S, S) with a model and the parts of a classifier: (N, D), of any length."""
+    return (
+        ImageTower(model.visual).encode(images, parts) if ImageTower.runs(model.visual) else model.encode_image(images)
+    )
+
+
+def encode_text(model: Any, tokens: Tensor, device: torch.device) -> Tensor:
+    """Encode token ids (C, L), on the CPU, with a model on a device: (C, D), of any length."""
+    if not TextTower.runs(model):
+        return model.encode_text(tokens.to(device))
+    tower = TextTower(model)
+    return tower.encode(tower.prepare(tokens, device))
+
+
+def unit(features: Tensor) -> Tensor:
+    """Scale features (N, D) to unit length in single precision, whatever precision they were computed in."""
+    with torch.autocast(features.device.type, enabled=False):
+        return F.normalize(features.float(), dim=-1)
 
 
 def load_backbone(name: str, device: torch.device | str = "cpu") -> Backbone:

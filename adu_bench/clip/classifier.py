@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import copy
 import fnmatch
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from adu_bench.clip.backbone import Backbone
+from adu_bench.clip.backbone import Backbone, encode_image, unit
 from adu_bench.clip.part import Part
+from adu_bench.clip.tower import ImageTower, Texts, TextTower
 from adu_bench.core.errors import UserError
 
-FORMAT = 1
 _TEXT_HOOKS = ("text_tokens", "text_embeddings", "before_text_block")
-_IMAGE_HOOKS = ("before_pre_norm", "before_block")
+_IMAGE_HOOKS = ("before_block", "image_prompts", "adapt_prompts")
 
 
 class Classifier(nn.Module):
@@ -52,7 +47,6 @@ class Classifier(nn.Module):
         self.template = template
         self.parts = nn.ModuleDict()
         self.changed: tuple[str, ...] = ()
-        self._hook_towers()
         self.set_classes(classes)
 
     # Class set
@@ -74,7 +68,8 @@ class Classifier(nn.Module):
             )
         self.classes = tuple(names)
         texts = [self.template.format(name) for name in names]
-        self._class_tokens = self.backbone.tokenizer(texts).to(self.backbone.device)
+        self._class_tokens = self.backbone.tokenizer(texts)
+        self._texts: Texts | Tensor | None = None
         self._text_cache: Tensor | None = None
 
     # Answers
@@ -99,22 +94,38 @@ class Classifier(nn.Module):
             frozen = self.backbone.image_features(_given(images))
         return self.classify(self.features(images, frozen), frozen)
 
-    def classify(self, features: Tensor, frozen: Tensor | None = None) -> Tensor:
-        """Score unit features (N, D) of `features` against the classes; see `logits` for ``frozen``."""
-        text = self.text_features()
-        logits = self.backbone.logit_scale * features @ text.T
-        for part in self._active():
-            logits = part.score(logits, features, text)
-        for part in self._active():
-            logits = part.adjust(logits, frozen)
+    def classify(self, features: Tensor, frozen: Tensor | None = None, text: Tensor | None = None) -> Tensor:
+        """Score unit features against the classes.
+
+        Parameters
+        ----------
+        features
+            (N, D), as `features` returns them.
+        frozen
+            As in `logits`.
+        text
+            What `text_features` returned, (C, D), where it was needed already.
+
+        Returns
+        -------
+        Tensor
+            Logits (N, C), float32 whatever the precision of training.
+        """
+        text = self.text_features() if text is None else text
+        with torch.autocast(features.device.type, enabled=False):
+            features = features.float()
+            logits = self.backbone.logit_scale * features @ text.T
+            for part in self._active():
+                logits = part.score(logits, features, text)
+            for part in self._active():
+                logits = part.adjust(logits, frozen)
         return logits
 
     def features(self, images: Tensor | None, frozen: Tensor | None = None) -> Tensor:
         """Encode images to unit-length features (N, D), float32; arguments as in `logits`."""
         if self.image_side_frozen:
             return frozen if frozen is not None else self.backbone.image_features(_given(images))
-        encoded = self.model.encode_image(self.backbone.normalise(_given(images)))
-        return F.normalize(encoded.float(), dim=-1)
+        return unit(encode_image(self.model, self.backbone.normalise(_given(images)), self._active()))
 
     def block_features(self, images: Tensor, layer: int) -> Tensor:
         """Return the tokens that leave image block ``layer`` (from 0): (N, 1 + patches, width), class token first.
@@ -123,29 +134,42 @@ class Classifier(nn.Module):
         ------
         IndexError
             If the tower has no such block.
+        UserError
+            If the tower is not one whose blocks can be read.
         """
-        blocks = self._image_blocks()
-        caught: list[Tensor] = []
-        handle = blocks[layer].register_forward_hook(lambda _module, _inputs, output: caught.append(output))
-        try:
-            self.model.encode_image(self.backbone.normalise(images))
-        finally:
-            handle.remove()
-        return caught[0][:, : self._image_tokens()]
+        tower = self._image_tower("Access to the image blocks")
+        return tower.tokens_after(self.backbone.normalise(images), layer, self._active())
+
+    def class_attention(self, images: Tensor) -> Tensor:
+        """Return how the class token of the last image block shares its attention, averaged over heads.
+
+        Returns
+        -------
+        Tensor
+            Attention to each patch, float32, (N, rows, columns).  Its sum is less than one: the rest goes to the class
+            token itself and to prompts.
+
+        Raises
+        ------
+        UserError
+            If the tower is not one whose blocks can be read.
+        """
+        tower = self._image_tower("An attention map")
+        weights = tower.class_attention(self.backbone.normalise(images), self._active())
+        rows, columns = self.model.visual.grid_size
+        return weights[:, 1 : 1 + rows * columns].unflatten(1, (rows, columns))
 
     def text_features(self) -> Tensor:
         """Return the unit-length text features of the classes, (C, D), float32.
 
         They are computed once and kept, except while a text-side part or weight is being trained.
         """
-        if self._text_cache is not None and not self._text_in_training():
+        training = self._text_in_training()
+        if self._text_cache is not None and not training:
             return self._text_cache
-        tokens = self._class_tokens
-        for part in self._active():
-            tokens = part.text_tokens(tokens)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self._text_in_training()):
-            text = F.normalize(self.model.encode_text(tokens).float(), dim=-1)
-        if not self._text_in_training():
+        with torch.set_grad_enabled(torch.is_grad_enabled() and training):
+            text = unit(self._encoded_texts())
+        if not training:
             self._text_cache = text
         return text
 
@@ -165,7 +189,7 @@ class Classifier(nn.Module):
             raise ValueError(f"There is a part called '{name}' already.")
         part.attach(self)
         self.parts[name] = part.to(self.backbone.device)
-        self._text_cache = None
+        self._forget_texts()
         return part
 
     @contextmanager
@@ -226,20 +250,28 @@ class Classifier(nn.Module):
         self._text_cache = None
         return self
 
-    def require_prompts(self, what: str) -> None:
-        """Refuse towers that cannot carry extra image tokens.
+    def require_image_hooks(self, what: str) -> None:
+        """Refuse image towers that cannot run a part's image hooks.
+
+        Parameters
+        ----------
+        what
+            What needs them, to begin a sentence with.
 
         Raises
         ------
         UserError
-            If the image tower is no ViT of open_clip, or pools over all tokens rather than the class token.
+            If the image tower is not a standard ViT of open_clip, or pools over all tokens.
         """
-        visual = self.model.visual
-        if not hasattr(visual, "transformer") or getattr(visual, "pool_type", None) != "tok":
+        self._image_tower(what)
+
+    def require_text_hooks(self, what: str) -> None:
+        """Refuse text towers that cannot run a part's text hooks; see `require_image_hooks`."""
+        if not TextTower.runs(self.model):
             raise UserError(
                 f"{what} cannot be used with the backbone '{self.backbone.spec.name}'.",
-                "Its image tower is not a ViT that reads its answer from a class token.",
-                "Choose a ViT backbone such as ViT-B-16-quickgelu:openai, or a method that leaves the tower alone.",
+                "Its text tower is not a standard transformer of open_clip that reads one token.",
+                "Choose a backbone such as ViT-B-16-quickgelu:openai, or a method that leaves the text tower alone.",
             )
 
     @property
@@ -250,12 +282,12 @@ class Classifier(nn.Module):
     @property
     def image_depth(self) -> int:
         """Number of blocks of the image tower."""
-        return len(self._image_blocks())
+        return len(self._image_tower("Access to the image blocks").blocks)
 
     @property
     def image_heads(self) -> int:
         """Attention heads of the image tower's blocks."""
-        return int(self._image_blocks()[0].attn.num_heads)
+        return int(self._image_tower("Access to the image blocks").blocks[0].attn.num_heads)
 
     @property
     def text_width(self) -> int:
@@ -272,72 +304,6 @@ class Classifier(nn.Module):
         """Dimension D of the features."""
         return int(self.text_features().shape[1])
 
-    # Files
-
-    def save(self, path: Path) -> None:
-        """Write what differs from the backbone as safetensors: changed weights, and parts with their settings."""
-        tensors = {f"parts.{name}": value for name, value in self.parts.state_dict().items()}
-        weights = dict(self.model.named_parameters())
-        tensors |= {f"model.{name}": weights[name] for name in self.changed}
-        header = {
-            "format": FORMAT,
-            "backbone": self.backbone.spec.name,
-            "weights_hash": self.backbone.spec.weights_hash,
-            "classes": self.classes,
-            "template": self.template,
-            "changed": self.changed,
-            "parts": [[name, type(part).__name__, part.settings] for name, part in self.parts.items()],
-        }
-        # Parts may share a tensor between two names; a file holds each name's own copy.
-        copies = {name: value.detach().to("cpu", copy=True).contiguous() for name, value in tensors.items()}
-        save_file(copies, path, metadata={"adu_bench": json.dumps(header)})
-
-    @staticmethod
-    def load(path: Path, backbone: Backbone) -> Classifier:
-        """Rebuild a saved classifier on its backbone.
-
-        Only kinds of parts that are known to the program are built: a file can name one, not bring code.
-
-        Raises
-        ------
-        UserError
-            If the file is no saved classifier, belongs to other weights, or needs an unknown kind of part.
-        """
-        try:
-            with safe_open(path, framework="pt", device=str(backbone.device)) as file:
-                header = json.loads(file.metadata()["adu_bench"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        except Exception as error:
-            raise UserError(
-                f"'{path}' is not a saved classifier.",
-                f"Reading it gave {type(error).__name__}.",
-                "Name a method.safetensors file of a finished run.",
-            ) from error
-        if header["weights_hash"] != backbone.spec.weights_hash:
-            raise UserError(
-                f"'{path}' does not fit the backbone '{backbone.spec.name}'.",
-                f"It was made from '{header['backbone']}' with weights {header['weights_hash']}.",
-                f"Load that backbone: --backbone {header['backbone']}",
-            )
-        classifier = Classifier(backbone, header["classes"], header["template"])
-        if header["changed"]:
-            classifier.unfreeze(*header["changed"])
-        for name, kind, settings in header["parts"]:
-            if kind not in Part.kinds:
-                raise UserError(
-                    f"'{path}' cannot be rebuilt.",
-                    f"Its part '{name}' is a '{kind}', which no loaded method defines.",
-                    "Load the method's file first (--from DIR).",
-                )
-            classifier.add(name, Part.kinds[kind](**settings))
-        state = {name.removeprefix("parts."): value for name, value in tensors.items() if name.startswith("parts.")}
-        classifier.parts.load_state_dict(state, strict=True)
-        with torch.no_grad():
-            weights = dict(classifier.model.named_parameters())
-            for name in classifier.changed:
-                weights[name].copy_(tensors[f"model.{name}"])
-        return classifier.eval()
-
     # Inside
 
     def _active(self) -> list[Part]:
@@ -346,7 +312,26 @@ class Classifier(nn.Module):
     def _switch(self, states: dict[str, bool]) -> None:
         for name, state in states.items():
             cast(Part, self.parts[name]).enabled = state
-        self._text_cache = None
+        self._forget_texts()
+
+    def _forget_texts(self) -> None:
+        self._texts = self._text_cache = None
+
+    def _encoded_texts(self) -> Tensor:
+        """Encode the class prompts; which tokens are read is found out once, on the CPU."""
+        device, parts = self.backbone.device, self._active()
+        tower = TextTower(self.model) if TextTower.runs(self.model) else None
+        if self._texts is None:
+            tokens = self._class_tokens
+            for part in parts:
+                tokens = part.text_tokens(tokens)
+            # Tensors that are made in inference mode could not take part in training later.
+            with torch.inference_mode(False):
+                self._texts = tower.prepare(tokens, device) if tower is not None else tokens.to(device)
+        if tower is None:
+            return self.model.encode_text(self._texts)
+        assert isinstance(self._texts, Texts)
+        return tower.encode(self._texts, parts)
 
     def _touches(self, prefix: str, hooks: tuple[str, ...]) -> bool:
         if any(name.startswith(prefix) for name in self.changed):
@@ -363,12 +348,14 @@ class Classifier(nn.Module):
             part.overrides(*_TEXT_HOOKS) or "text" in part.updated_towers() for part in self._active()
         )
 
-    def _image_blocks(self) -> Any:
-        self.require_prompts("Access to the image blocks")
-        return self.model.visual.transformer.resblocks
-
-    def _image_tokens(self) -> int:
-        return int(self.model.visual.positional_embedding.shape[0])
+    def _image_tower(self, what: str) -> ImageTower:
+        if not ImageTower.runs(self.model.visual):
+            raise UserError(
+                f"{what} cannot be used with the backbone '{self.backbone.spec.name}'.",
+                "Its image tower is not a standard ViT of open_clip that reads its answer from a class token.",
+                "Choose a ViT backbone such as ViT-B-16-quickgelu:openai, or a method that leaves the tower alone.",
+            )
+        return ImageTower(self.model.visual)
 
     def _own(self, name: str) -> nn.Parameter:
         owner_name, _, leaf = name.rpartition(".")
@@ -377,35 +364,6 @@ class Classifier(nn.Module):
         setattr(owner, leaf, copied)
         self.changed = tuple(sorted((*self.changed, name)))
         return copied
-
-    def _hook_towers(self) -> None:
-        """Let active parts see the tokens on their way; hooks stay on this classifier's own structure."""
-        visual = self.model.visual
-        if hasattr(visual, "transformer") and hasattr(visual, "ln_pre"):
-            visual.ln_pre.register_forward_pre_hook(lambda _module, inputs: (self._run("before_pre_norm", inputs[0]),))
-            for index, block in enumerate(visual.transformer.resblocks):
-                block.register_forward_pre_hook(self._block_hook("before_block", index))
-        text = self.text_tower
-        if hasattr(text, "token_embedding"):
-            text.token_embedding.register_forward_hook(
-                lambda _module, _inputs, output: self._run("text_embeddings", output)
-            )
-            for index, block in enumerate(text.transformer.resblocks):
-                block.register_forward_pre_hook(self._block_hook("before_text_block", index))
-
-    def _block_hook(self, hook: str, index: int):
-        def run(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            tokens = inputs[0]
-            for part in self._active():
-                tokens = getattr(part, hook)(index, tokens)
-            return (tokens, *inputs[1:])
-
-        return run
-
-    def _run(self, hook: str, tokens: Tensor) -> Tensor:
-        for part in self._active():
-            tokens = getattr(part, hook)(tokens)
-        return tokens
 
 
 def _sharing_copy(model: nn.Module) -> nn.Module:

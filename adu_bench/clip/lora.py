@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
 
-from adu_bench.clip.part import Part
-
-if TYPE_CHECKING:
-    from adu_bench.clip.classifier import Classifier
+from adu_bench.clip.part import Host, Part
 
 
 class LowRank(Part):
@@ -35,7 +30,7 @@ class LowRank(Part):
         """Return the chosen towers."""
         return ("visual",) * self.vision + ("text",) * self.text
 
-    def attach(self, classifier: Classifier) -> None:
+    def attach(self, classifier: Host) -> None:
         """Register an update for the fused query-key-value weight of every block of the chosen towers."""
         towers = [("visual", classifier.model.visual)] if self.vision else []
         towers += [("text", classifier.text_tower)] if self.text else []

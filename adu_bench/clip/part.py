@@ -1,27 +1,46 @@
-"""What a method may add to a frozen CLIP model: a named, removable part that is rebuilt from its settings."""
+"""The base of everything that a method may add to a frozen CLIP model: a named, removable part."""
 
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from adu_bench.clip.classifier import Classifier
+
+class Host(Protocol):
+    """What a part may use of the classifier that it is added to; see `adu_bench.clip.classifier.Classifier`."""
+
+    model: Any
+    classes: tuple[str, ...]
+    backbone: Any
+    parts: nn.ModuleDict
+
+    @property
+    def text_tower(self) -> Any:
+        """The module that holds ``token_embedding`` and the text transformer."""
+
+    def require_image_hooks(self, what: str) -> None:
+        """Refuse image towers that cannot run a part's image hooks."""
+
+    def require_text_hooks(self, what: str) -> None:
+        """Refuse text towers that cannot run a part's text hooks."""
 
 
 class Part(nn.Module):
     """Base of everything that can be added to a `Classifier`.
 
-    A part overrides the hooks it needs.  Its constructor takes plain values only (numbers, strings, booleans and
+    A part overrides the hooks that it needs.  Its constructor takes plain values only (numbers, strings, booleans and
     lists of them): they are recorded, so that a saved classifier can be rebuilt without pickle.  A part that is
     switched off (`Classifier.without`) has no influence at all.
+
+    The towers leave out what nothing reads (see `adu_bench.clip.tower`).  `before_block` receives the class token and
+    all patches before every block; a part that needs the prompts as well overrides `adapt_prompts`.
     """
 
     kinds: ClassVar[dict[str, type[Part]]] = {}
     open_vocabulary: ClassVar[bool] = True
-    """False for parts that are tied to the classes they were trained on."""
+    """False for parts that are tied to the classes that they were trained on."""
     needs_frozen: ClassVar[bool] = False
     """True if ``adjust`` reads the features of the untouched backbone."""
 
@@ -31,41 +50,70 @@ class Part(nn.Module):
         super().__init_subclass__(**options)
         known = Part.kinds.get(cls.__name__)
         if known is not None and known.__module__.startswith("adu_bench.clip"):
-            raise TypeError(f"A part called {cls.__name__} ships with adu-bench; give yours another name.")
+            raise TypeError(f"adu-bench has a part called {cls.__name__} already; give yours another name.")
         Part.kinds[cls.__name__] = cls
 
     def __new__(cls, *values: Any, **named: Any) -> Part:
-        """Record the constructor's arguments, from which `Classifier.load` rebuilds the part."""
+        """Record the constructor's arguments, from which a saved classifier rebuilds the part."""
         part = super().__new__(cls)
         bound = inspect.signature(cls.__init__).bind(part, *values, **named)
         bound.apply_defaults()
         variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
         given = {name: value for name, value in bound.arguments.items() if name != "self"}
         given = {name: value for name, value in given.items() if bound.signature.parameters[name].kind not in variable}
-        # nn.Module's own attribute hook is not usable before its constructor has run.
+        # The attribute hook of nn.Module is not usable before its constructor has run.
         object.__setattr__(part, "settings", given)
         object.__setattr__(part, "enabled", True)
         return part
 
     enabled: bool
 
-    def attach(self, classifier: Classifier) -> None:
+    def attach(self, classifier: Host) -> None:
         """Prepare for ``classifier``; called once, when the part is added."""
 
-    def before_pre_norm(self, tokens: Tensor) -> Tensor:
-        """Change the image tokens (N, L, width) that enter the first LayerNorm."""
+    def before_block(self, index: int, tokens: Tensor) -> Tensor:
+        """Change the class token and the patches (N, 1 + patches, width) before image block ``index`` (from 0)."""
         return tokens
 
-    def before_block(self, index: int, tokens: Tensor) -> Tensor:
-        """Change the image tokens (N, L, width) that enter block ``index`` (from 0)."""
-        return tokens
+    def image_prompts(self, index: int) -> Tensor | None:
+        """Return prompts for image block ``index``: (P, width) for all images or (N, P, width).
+
+        They stand behind the patches and replace the prompts that left the block before; the first block's pass
+        through the tower's first LayerNorm.  None leaves the prompts of the block before in place.
+        """
+        return None
+
+    def adapt_prompts(self, index: int, tokens: Tensor, prompts: Tensor) -> Tensor:
+        """Change the prompts that enter image block ``index``.
+
+        Parameters
+        ----------
+        index
+            From 0.
+        tokens
+            The class token and the patches that enter the block, (N, 1 + patches, width).
+        prompts
+            (P, width) where all images share them, else (N, P, width).
+
+        Returns
+        -------
+        Tensor
+            Of either shape.
+        """
+        return prompts
 
     def text_tokens(self, tokens: Tensor) -> Tensor:
-        """Change the token ids of the class prompts, int64 (C, L)."""
+        """Change the token ids of the class prompts, int64 (C, L), on the CPU.
+
+        The result is kept until parts or classes change, so it must not depend on what is trained.
+        """
         return tokens
 
     def text_embeddings(self, embeddings: Tensor) -> Tensor:
-        """Change the embedded class prompts (C, L, width) before positions are added."""
+        """Change the embedded class prompts (C, L, width) before positions are added.
+
+        L ends behind the longest text.
+        """
         return embeddings
 
     def before_text_block(self, index: int, tokens: Tensor) -> Tensor:
@@ -73,11 +121,11 @@ class Part(nn.Module):
         return tokens
 
     def score(self, logits: Tensor, features: Tensor, text: Tensor) -> Tensor:
-        """Replace or change the logits (N, C), given unit features (N, D) and unit text features (C, D)."""
+        """Replace or change the logits (N, C), given unit features (N, D) and unit text features (C, D), float32."""
         return logits
 
     def adjust(self, logits: Tensor, frozen: Tensor | None) -> Tensor:
-        """Change the final logits (N, C); ``frozen`` (N, D) comes only where ``needs_frozen`` is true."""
+        """Change the final logits (N, C); ``frozen`` (N, D) is given only where ``needs_frozen`` is true."""
         return logits
 
     def updated_towers(self) -> tuple[str, ...]:

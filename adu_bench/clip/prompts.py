@@ -1,16 +1,12 @@
-"""Learned tokens: deep visual prompts, prompts generated from the image, text context."""
+"""Learned tokens: deep visual prompts, prompts generated from the image, and text context."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from adu_bench.clip.part import Part
-
-if TYPE_CHECKING:
-    from adu_bench.clip.classifier import Classifier
+from adu_bench.clip.part import Host, Part
 
 
 class VisualPrompts(Part):
@@ -23,9 +19,9 @@ class VisualPrompts(Part):
     Parameters
     ----------
     length
-        Tokens a block.
+        Tokens per block.
     depth
-        Prompted blocks, at least 1; `Classifier` clips it to the tower's depth.
+        Number of prompted blocks, 1 to the tower's depth.
     width
         Token width.
     """
@@ -35,21 +31,15 @@ class VisualPrompts(Part):
         self.length, self.depth = length, depth
         self.tokens = nn.Parameter(torch.randn(depth, length, width) * 0.02)
 
-    def attach(self, classifier: Classifier) -> None:
-        """Check that the tower can carry extra tokens."""
-        classifier.require_prompts("Visual prompts")
+    def attach(self, classifier: Host) -> None:
+        """Check that the tower takes prompts, and that no other part brings any."""
+        classifier.require_image_hooks("Visual prompts")
+        if any(isinstance(part, VisualPrompts) for part in classifier.parts.values()):
+            raise ValueError("There are visual prompts already: give one part all of them.")
 
-    def before_pre_norm(self, tokens: Tensor) -> Tensor:
-        """Append the first block's prompts."""
-        return self._append(tokens, 0)
-
-    def before_block(self, index: int, tokens: Tensor) -> Tensor:
-        """Replace the previous block's prompt outputs by this block's prompts."""
-        return self._append(tokens[:, : -self.length], index) if 0 < index < self.depth else tokens
-
-    def _append(self, tokens: Tensor, index: int) -> Tensor:
-        prompts = self.tokens[index].to(tokens.dtype).expand(len(tokens), -1, -1)
-        return torch.cat([tokens, prompts], dim=1)
+    def image_prompts(self, index: int) -> Tensor | None:
+        """Return the block's own prompts (length, width), None behind the last prompted block."""
+        return self.tokens[index] if index < self.depth else None
 
 
 class InstaPG(Part):
@@ -63,7 +53,7 @@ class InstaPG(Part):
     Parameters
     ----------
     length
-        Prompts a block, as in `VisualPrompts`, which must be added first.
+        Prompts per block, as in `VisualPrompts`, which must be added first.
     block
         Index of the block (from 0) whose prompts are replaced.
     width
@@ -88,22 +78,29 @@ class InstaPG(Part):
             else None
         )
 
-    def attach(self, classifier: Classifier) -> None:
-        """Check that the tower can carry extra tokens and that there are prompts to replace."""
-        classifier.require_prompts("InstaPG")
+    def attach(self, classifier: Host) -> None:
+        """Check that the tower takes prompts and that there are prompts to replace."""
+        classifier.require_image_hooks("InstaPG")
         if not any(isinstance(part, VisualPrompts) for part in classifier.parts.values()):
             raise ValueError("InstaPG replaces visual prompts: add VisualPrompts first.")
 
-    def before_block(self, index: int, tokens: Tensor) -> Tensor:
-        """Replace the prompts of block ``self.block`` by prompts that depend on the image."""
+    def adapt_prompts(self, index: int, tokens: Tensor, prompts: Tensor) -> Tensor:
+        """Replace the prompts of block ``self.block`` by prompts (N, P, width) that depend on the image."""
         if index != self.block:
-            return tokens
-        head, prompts = tokens[:, : -self.length], tokens[:, -self.length :]
-        query, patches = self.norm_query(prompts), self.norm_patches(head[:, 1:])
-        made = query + self.attention(query, patches, patches, need_weights=False)[0]
-        if self.feed_forward is not None:
-            made = made + self.feed_forward(made)
-        return torch.cat([head, made.to(tokens.dtype)], dim=1)
+            return prompts
+        query = self.norm_query(prompts)
+        made = query + self._attend(query, self.norm_patches(tokens[:, 1:]))
+        return made + self.feed_forward(made) if self.feed_forward is not None else made
+
+    def _attend(self, query: Tensor, patches: Tensor) -> Tensor:
+        """Let queries, which the images share or not, attend to each image's patches: (N, P, width)."""
+        attention = self.attention
+        width = attention.embed_dim
+        weight, bias = attention.in_proj_weight, attention.in_proj_bias
+        queries = F.linear(query, weight[:width], bias[:width]).expand(len(patches), -1, -1)
+        keys, values = F.linear(patches, weight[width:], bias[width:]).chunk(2, dim=-1)
+        split = [part.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2) for part in (queries, keys, values)]
+        return attention.out_proj(F.scaled_dot_product_attention(*split).transpose(1, 2).flatten(2))
 
 
 class QuickGELU(nn.Module):
@@ -131,6 +128,10 @@ class TextPrompts(Part):
         super().__init__()
         self.length, self.depth = length, depth
         self.tokens = nn.Parameter(torch.randn(depth, length, width) * 0.02)
+
+    def attach(self, classifier: Host) -> None:
+        """Check that the text tower takes learned tokens."""
+        classifier.require_text_hooks("Learned text context")
 
     def text_tokens(self, tokens: Tensor) -> Tensor:
         """Make room for the context after the start token.

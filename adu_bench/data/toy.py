@@ -25,7 +25,7 @@ _FINE = 4 * SIZE
 def load_index() -> pd.DataFrame:
     """Return the index, one row a picture: image, name, hand, domain, label, group, pool, sha256.
 
-    ``sha256`` hashes the parameters of the drawing instead of its pixels, which a graphics library may round differently.
+    ``sha256`` hashes the parameters of the drawing instead of its pixels, which libraries may round differently.
     """
     rows = []
     for style in STYLES:

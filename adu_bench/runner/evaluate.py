@@ -1,4 +1,4 @@
-"""Score a classifier on images that no method saw, one row an image."""
+"""Predict with a classifier on images that no method saw, one row per image."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from adu_bench.clip.classifier import Classifier
+from adu_bench.clip.precision import computing
+from adu_bench.clip.transfer import upload, upload_images
 from adu_bench.core.errors import Diverged
 from adu_bench.runner.batches import in_batches
 
@@ -47,14 +49,13 @@ class Images:
         return len(self.rows)
 
 
-def to_device(pixels: np.ndarray, rows: np.ndarray, device: torch.device) -> Tensor:
-    """Copy images out of (M, S, S, 3) to a uint8 tensor (N, 3, S, S) on a device."""
-    return torch.from_numpy(np.ascontiguousarray(pixels[rows])).to(device).permute(0, 3, 1, 2).contiguous()
-
-
 @torch.inference_mode()
 def predict(
-    classifier: Classifier, images: Images, batch: int, report: Callable[[float], None] = lambda share: None
+    classifier: Classifier,
+    images: Images,
+    batch: int,
+    precision: str = "fp32",
+    report: Callable[[float], None] = lambda share: None,
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Predict the class of each image.
 
@@ -65,7 +66,9 @@ def predict(
     images
         Test images.
     batch
-        Images a forward pass, fewer where they do not fit; has no influence on the result beyond rounding.
+        Images per forward pass, fewer where they do not fit; has no influence on the result beyond rounding.
+    precision
+        One of `adu_bench.core.specs.PRECISIONS`; answers are computed from logits in single precision.
     report
         Called with the share done, 0..1.
 
@@ -86,43 +89,46 @@ def predict(
     """
     device = classifier.backbone.device
     needs_pixels = not classifier.image_side_frozen
+    # Results stay on the device until the last batch, so that no batch waits for the one before.
+    outputs: list[dict[str, Tensor]] = []
 
-    def one(part: slice) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        pictures = to_device(images.pixels, images.rows[part], device) if needs_pixels else None
-        frozen = torch.from_numpy(images.frozen[part]).to(device)
-        encoded = classifier.features(pictures, frozen)
-        logits = classifier.classify(encoded, frozen).float()
-        if not bool(torch.isfinite(logits).all()):
-            raise Diverged("The classifier gave NaN or infinite logits on a test image.")
-        return _answers(logits, torch.from_numpy(images.labels[part]).to(device)), encoded.float().cpu().numpy()
+    def one(part: slice) -> dict[str, Tensor]:
+        pixels = upload_images(images.pixels[images.rows[part]], device) if needs_pixels else None
+        frozen = upload(images.frozen[part], device)
+        with computing(device, precision):
+            features = classifier.features(pixels, frozen)
+            logits = classifier.classify(features, frozen).float()
+        return {"features": features, **_answers(logits, upload(images.labels[part], device))}
 
-    columns: list[dict[str, np.ndarray]] = []
-    features: list[np.ndarray] = []
     done = 0
-    for column, encoded in in_batches(len(images), batch, device, one):
-        columns.append(column)
-        features.append(encoded)
-        done += len(encoded)
+    for output in in_batches(len(images), batch, device, one):
+        outputs.append(output)
+        done += len(output["features"])
         report(done / len(images))
-    answers = {name: np.concatenate([column[name] for column in columns]) for name in columns[0]}
+    found = {name: torch.cat([output[name] for output in outputs]).cpu().numpy() for name in outputs[0]}
+    if not found.pop("finite").all():
+        raise Diverged("The classifier gave NaN or infinite logits on a test image.")
+    features = found.pop("features")
     frame = pd.DataFrame(
         {
             "image": images.names,
             "domain": images.domains,
             "forget": images.forget,
             "label": images.labels.astype(np.int16),
-            **answers,
+            **found,
         }
     )
-    return frame, np.concatenate(features)
+    return frame, features
 
 
-def _answers(logits: Tensor, labels: Tensor) -> dict[str, np.ndarray]:
+def _answers(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """Return what is stored of each image's logits (N, C), every value (N,)."""
     log_p = logits.log_softmax(dim=-1)
     p = log_p.exp()
     top = p.topk(2, dim=-1).values
     best = p == top[:, :1]
-    values = {
+    return {
+        "finite": torch.isfinite(logits).all(dim=-1),
         "predicted": best.to(torch.uint8).argmax(dim=-1).to(torch.int16),
         "tied": best.sum(dim=-1).to(torch.int16),
         "p_label": p.gather(1, labels[:, None])[:, 0],
@@ -130,4 +136,3 @@ def _answers(logits: Tensor, labels: Tensor) -> dict[str, np.ndarray]:
         "entropy": -(p * log_p).sum(dim=-1),
         "margin": top[:, 0] - top[:, 1],
     }
-    return {name: value.cpu().numpy() for name, value in values.items()}

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 import yaml
 
 from adu_bench.core.errors import RunFailed, UserError
@@ -18,12 +17,13 @@ from adu_bench.core.seeds import derive
 from adu_bench.core.specs import RunSpec, Value
 from adu_bench.data.parallel import Progress
 from adu_bench.metrics.measures import measure
-from adu_bench.registry import Choice, load_class
+from adu_bench.registry import Choice
 from adu_bench.runner.batches import EVALUATION_BATCH
 from adu_bench.runner.decoding import HELD_OUT, decode_needed
 from adu_bench.runner.evaluate import predict
-from adu_bench.runner.execute import TaskData, load_shared_backbone
 from adu_bench.runner.plan import plan
+from adu_bench.runner.task_data import TaskData, load_shared_backbone
+from adu_bench.runner.unlearn import unlearn
 from adu_bench.store import Store
 from adu_bench.suites import Suite
 
@@ -175,14 +175,12 @@ def _evaluate(
 ) -> dict[str, dict[str, Any]]:
     found: dict[str, list[dict[str, float]]] = {pool: [] for pool in pools}
     for spec in specs:
-        data = TaskData(spec.task, load_shared_backbone(backbone, device))
-        cls = load_class(choice.entry.path, choice.entry.class_name, spec.method.source_hash)
-        problem = data.problem(spec, record=lambda values: None, report=lambda share, text: None)
-        torch.manual_seed(derive(spec.seed, "method"))
+        precision = spec.training.evaluation
+        data = TaskData(spec.task, load_shared_backbone(backbone, device), precision)
         try:
-            classifier = cls(**dict(spec.method.fields)).unlearn(problem).eval()
+            classifier = unlearn(choice.entry.path, choice.entry.class_name, spec, data).classifier
             for pool in pools:
-                frame, _ = predict(classifier, data.images(pool), EVALUATION_BATCH[device])
+                frame, _ = predict(classifier, data.images(pool), EVALUATION_BATCH[device], precision)
                 measures = measure(frame, len(spec.task.classes))
                 found[pool].append({name: measures[name][0] for name in _SCORES})
         except RunFailed as error:

@@ -11,7 +11,7 @@ from typing import Any
 
 from adu_bench.core.errors import UserError, unknown
 from adu_bench.core.paths import RESOURCES
-from adu_bench.core.specs import Task, TrainingSpec, Value
+from adu_bench.core.specs import PRECISIONS, Task, TrainingSpec, Value
 from adu_bench.data import prepared
 from adu_bench.data.index import data_hash, task_rows
 from adu_bench.data.prepare.description import described
@@ -21,7 +21,6 @@ from adu_bench.suites.document import Document
 FOLDER = RESOURCES / "suites"
 PATTERN = "folder"
 """The suite that somebody's own prepared pictures run as, under their own name."""
-PRECISIONS = ("fp32", "bf16", "fp16")
 
 
 @dataclass(frozen=True)
@@ -322,9 +321,13 @@ def _at_least(document: Document, key: str, least: int) -> int:
 
 def _training(document: Document) -> TrainingSpec:
     given: dict[str, Any] = document.take("training", dict)
-    batch, precision = given.get("batch"), given.get("precision")
-    if set(given) != {"batch", "precision"} or not isinstance(batch, int) or batch < 1 or precision not in PRECISIONS:
+    batch = given.get("batch")
+    precisions = [given.get("precision"), given.get("evaluation", "fp32")]
+    known = {"batch", "precision"} <= set(given) <= {"batch", "precision", "evaluation"}
+    if not known or not isinstance(batch, int) or batch < 1 or not all(one in PRECISIONS for one in precisions):
         raise document.problem(
-            "training", "it has a batch size and a precision", "Write training: {batch: 64, precision: fp32}."
+            "training",
+            f"it has a batch size, a precision and an evaluation precision, each of {', '.join(PRECISIONS)}",
+            "Write training: {batch: 64, precision: fp32, evaluation: fp32}.",
         )
-    return TrainingSpec(batch, precision)
+    return TrainingSpec(batch, *precisions)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from adu_bench.clip.classifier import Classifier
+from adu_bench.clip.precision import autocast, products
 from adu_bench.core.errors import Diverged
 from adu_bench.training.problem import Batch, Problem
 
@@ -46,8 +46,7 @@ def fit(
     loss
         Maps an augmented batch to weighted terms; it calls the classifier.
     epochs
-        Passes over the few-shot images; the first one is a warm-up at a learning rate of 1e-5 when there are more
-        than one, the others follow a cosine from ``lr`` to zero (a step an epoch, as in the released code).
+        Passes over the few-shot images; `learning_rate` gives the rate of each.
     lr, optimiser, momentum, weight_decay
         The optimiser; momentum is used by SGD only.
     crop, balanced
@@ -60,37 +59,75 @@ def fit(
     """
     chosen = list(parameters) if parameters is not None else classifier.trainable()
     stepper = _optimiser(optimiser, chosen, lr, momentum, weight_decay)
-    scaler = torch.amp.GradScaler(problem.device.type, enabled=problem.training.precision == "fp16")
+    taken = _Counter()
+    stepper.register_step_post_hook(taken)
+    precision = problem.training.precision
+    scaler = torch.amp.GradScaler(problem.device.type, enabled=precision == "fp16")
     classifier.train()
     for epoch in range(epochs):
         rate = learning_rate(epoch, epochs, lr)
         for group in stepper.param_groups:
             group["lr"] = rate
         sums: dict[str, Tensor] = {}
-        steps = 0
-        for batch in problem.batches(crop=crop, balanced=balanced):
-            with _precision(problem):
-                terms = loss(batch)
+        steps, before = 0, taken.count
+        with products(precision):
+            for batch in problem.batches(crop=crop, balanced=balanced):
+                with autocast(problem.device, precision):
+                    terms = loss(batch)
                 total = torch.stack([term.float() for term in terms.values()]).sum()
-            stepper.zero_grad(set_to_none=True)
-            scaler.scale(total).backward()
-            scaler.step(stepper)
-            scaler.update()
-            steps += 1
-            for name, term in terms.items():
-                sums[name] = sums.get(name, 0) + term.detach()
-        means = {name: float(value) / steps for name, value in sums.items()}
+                stepper.zero_grad(set_to_none=True)
+                scaler.scale(total).backward()
+                scaler.step(stepper)
+                scaler.update()
+                steps += 1
+                for name, term in terms.items():
+                    sums[name] = sums.get(name, 0) + term.detach()
+        means = _means(sums, steps)
         _check_finite(means, epoch)
-        problem.log(epoch=epoch + 1, lr=rate, **means)
+        # Only half precision skips steps: those whose scaled gradients overflow.
+        skipped = {"skipped_steps": steps - (taken.count - before)} if scaler.is_enabled() else {}
+        problem.log(epoch=epoch + 1, lr=rate, **means, **skipped)
         problem.report((epoch + 1) / epochs, f"epoch {epoch + 1}/{epochs}, loss {sum(means.values()):.3f}")
     return classifier.eval()
 
 
 def learning_rate(epoch: int, epochs: int, peak: float) -> float:
-    """Return the learning rate of an epoch (from 0): warm-up at 1e-5 in the first, then a cosine over all epochs."""
-    if epoch == 0 and epochs > 1:
+    """Return the learning rate of an epoch: Dassl's constant warm-up for one epoch, then a cosine from the peak.
+
+    Parameters
+    ----------
+    epoch, epochs
+        From 0; their number.  A single epoch has no warm-up.
+    peak
+        The optimiser's learning rate.
+
+    Returns
+    -------
+    float
+        1e-5 (or the peak, if that is lower) in epoch 0, then ``peak (1 + cos(pi (epoch - 1) / epochs)) / 2``: Dassl
+        counts the cosine from the end of the warm-up, over all epochs, so that it does not reach zero.
+    """
+    if epochs == 1:
+        return peak
+    if epoch == 0:
         return min(WARMUP_RATE, peak)
-    return peak * (1 + math.cos(math.pi * epoch / epochs)) / 2
+    return peak * (1 + math.cos(math.pi * (epoch - 1) / epochs)) / 2
+
+
+class _Counter:
+    """Counts the steps that an optimiser took."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, *_: Any) -> None:
+        self.count += 1
+
+
+def _means(sums: dict[str, Tensor], steps: int) -> dict[str, float]:
+    """Fetch the epoch's means from the device, all at once."""
+    values = torch.stack([value.float() for value in sums.values()]).tolist()
+    return {name: value / steps for name, value in zip(sums, values, strict=True)}
 
 
 def _optimiser(
@@ -99,14 +136,8 @@ def _optimiser(
     if not parameters:
         raise ValueError("There is nothing to train: no part was added and nothing was unfrozen.")
     if name == "sgd":
-        return torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
-    return torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay)
-
-
-def _precision(problem: Problem) -> AbstractContextManager:
-    kinds = {"bf16": torch.bfloat16, "fp16": torch.float16}
-    kind = kinds.get(problem.training.precision)
-    return torch.autocast(problem.device.type, dtype=kind) if kind is not None else nullcontext()
+        return torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, foreach=True)
+    return torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay, foreach=True)
 
 
 def _check_finite(means: dict[str, float], epoch: int) -> None:

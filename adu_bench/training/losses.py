@@ -1,7 +1,12 @@
-"""The loss terms of approximate domain unlearning (Kawamura et al. 2025); an absent group of images costs nothing."""
+"""The loss terms of approximate domain unlearning (Kawamura et al. 2025).
+
+Every term is a mean over the images of one kind, written as a weighted mean over the whole batch: which images are of
+that kind stays on the device, so that a training step never waits for it.  An absent kind costs nothing.
+"""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -10,7 +15,7 @@ ENTROPY_OFFSET = 1e-5
 
 
 def memorize(logits: Tensor, labels: Tensor, forget: Tensor) -> Tensor:
-    """Mean cross-entropy of the images of retain domains (the paper's L_memorize).
+    """Return the mean cross-entropy of the images of retain domains (the paper's L_memorize).
 
     Parameters
     ----------
@@ -26,32 +31,40 @@ def memorize(logits: Tensor, labels: Tensor, forget: Tensor) -> Tensor:
     Tensor
         A scalar; zero, with zero gradients, where the batch has no such image.
     """
-    kept = ~forget
-    return F.cross_entropy(logits[kept].float(), labels[kept]) if bool(kept.any()) else logits.float().sum() * 0.0
+    return _mean(F.cross_entropy(logits.float(), labels, reduction="none"), ~forget)
 
 
 def uniform_ce(logits: Tensor, forget: Tensor) -> Tensor:
-    """Mean cross-entropy from the uniform distribution of the images of forget domains (the paper's L_forget).
+    """Return the mean cross-entropy from the uniform distribution of the images of forget domains (L_forget).
 
-    At least ln C, reached by a uniform answer.  Arguments and empty groups as in `memorize`.
+    It is at least ln C, reached by a uniform answer.  Arguments and absent kinds as in `memorize`.
     """
-    if not bool(forget.any()):
-        return logits.float().sum() * 0.0
-    return -F.log_softmax(logits[forget].float(), dim=-1).mean()
+    return _mean(-F.log_softmax(logits.float(), dim=-1).mean(dim=-1), forget)
 
 
 def neg_entropy(logits: Tensor, forget: Tensor, offset: float = ENTROPY_OFFSET) -> Tensor:
-    """Mean negative Shannon entropy of the images of forget domains (the released code's form).
+    """Return the mean negative Shannon entropy of the images of forget domains (the released code's form).
 
-    At least -ln C.  Its gradient vanishes on confident images, unlike that of `uniform_ce`.  Arguments and empty
-    groups as in `memorize`.
+    It is at least -ln C.  Its gradient vanishes on confident images, unlike that of `uniform_ce`.  Arguments and absent
+    kinds as in `memorize`.
     """
-    if not bool(forget.any()):
-        return logits.float().sum() * 0.0
-    p = logits[forget].float().softmax(dim=-1)
-    return (p * (p + offset).log()).sum(dim=-1).mean()
+    p = logits.float().softmax(dim=-1)
+    return _mean((p * (p + offset).log()).sum(dim=-1), forget)
 
 
 def domain_ce(domain_logits: Tensor, domains: Tensor) -> Tensor:
-    """Mean cross-entropy of a domain classifier: logits (N, K) with K at least the number of domains, domains (N,)."""
+    """Return the mean cross-entropy of a domain classifier.
+
+    Parameters
+    ----------
+    domain_logits
+        (N, K), floating, K at least the number of domains.
+    domains
+        (N,), int64.
+    """
     return F.cross_entropy(domain_logits.float(), domains)
+
+
+def _mean(values: Tensor, chosen: Tensor) -> Tensor:
+    """Return the mean of the chosen values (N,); zero where none is chosen."""
+    return torch.where(chosen, values, 0.0).sum() / chosen.sum().clamp_min(1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
 from typing import Literal
 
 import torch
@@ -13,7 +12,7 @@ Bandwidth = Literal["median"] | Sequence[float]
 
 
 def mmd2(x: Tensor, y: Tensor, bandwidth: Bandwidth = "median") -> Tensor:
-    """Squared MMD of two samples as the biased V-statistic, kernel exp(-d^2 / (2 sigma^2)).
+    """Return the squared MMD of two samples as the biased V-statistic, kernel exp(-d^2 / (2 sigma^2)).
 
     Parameters
     ----------
@@ -28,49 +27,68 @@ def mmd2(x: Tensor, y: Tensor, bandwidth: Bandwidth = "median") -> Tensor:
     Tensor
         A scalar in 0..2, differentiable in both samples.
     """
-    x, y = (sample if sample.dtype == torch.float64 else sample.float() for sample in (x, y))
-    both = torch.cat([x, y])
-    squared = _squared_distances(both)
-    kernel = _kernel(squared, squared[: len(x), len(x) :], bandwidth)
-    # The statistic is w' K w with weights 1/N on x and -1/M on y.
-    weights = torch.cat([x.new_full((len(x),), 1 / len(x)), x.new_full((len(y),), -1 / len(y))])
-    return weights @ kernel @ weights
+    domains = torch.cat([x.new_zeros(len(x), dtype=torch.int64), y.new_ones(len(y), dtype=torch.int64)])
+    return _pairwise(torch.cat([x, y]), domains, 2, bandwidth)[0][0]
 
 
 def domain_mmd2(
-    features: Tensor, domains: Tensor, bandwidth: Bandwidth = "median", reduce: Literal["mean", "sum"] = "mean"
+    features: Tensor,
+    domains: Tensor,
+    count: int,
+    bandwidth: Bandwidth = "median",
+    reduce: Literal["mean", "sum"] = "mean",
 ) -> Tensor:
-    """Squared MMD over all pairs of domains in a batch (the paper's MMD term averages them).
+    """Return the squared MMD over all pairs of domains in a batch (the paper's MMD term averages them).
 
     A pair with fewer than two images on either side is left out; without any pair the result is zero with zero
-    gradients.
+    gradients.  All pairs share one matrix of distances, and nothing waits for the device.
 
     Parameters
     ----------
     features
-        (N, D), floating.
+        (N, D), floating; computed in at least float32, also under autocast.
     domains
-        (N,), int64.
+        (N,), int64 in 0..count-1.
+    count
+        Number of domains, of which a batch may lack some.
     bandwidth
         As in `mmd2`, per pair.
     reduce
         Mean or sum over the pairs present.
     """
-    groups = [features[domains == domain] for domain in domains.unique().tolist()]
-    pairs = [mmd2(x, y, bandwidth) for x, y in combinations([g for g in groups if len(g) > 1], 2)]
-    if not pairs:
-        return features.float().sum() * 0.0
-    total = torch.stack(pairs)
-    return total.mean() if reduce == "mean" else total.sum()
+    values, sizes = _pairwise(features, domains, count, bandwidth)
+    present = (sizes > 1).all(dim=0)
+    total = torch.where(present, values, 0.0).sum()
+    return total / present.sum().clamp_min(1) if reduce == "mean" else total
+
+
+def _pairwise(features: Tensor, domains: Tensor, count: int, bandwidth: Bandwidth) -> tuple[Tensor, Tensor]:
+    """Return each pair's squared MMD, (pairs,), and how many images its two domains have, (2, pairs)."""
+    left, right = torch.triu_indices(count, count, 1, device=features.device)
+    with torch.autocast(features.device.type, enabled=False):
+        features = features if features.dtype == torch.float64 else features.float()
+        member = domains == torch.arange(count, device=domains.device)[:, None]
+        sizes = member.sum(dim=1)
+        # The statistic is w' K w with weights 1/N on one domain and -1/M on the other.
+        weights = member / sizes.clamp_min(1)[:, None].to(features.dtype)
+        signed = weights[left] - weights[right]
+        squared = _squared_distances(features)
+        if isinstance(bandwidth, str):
+            across = member[left][:, :, None] & member[right][:, None, :]
+            kernel = torch.exp(squared / (-2 * _median(squared.detach(), across)[:, None, None]))
+            values = torch.einsum("pi,pij,pj->p", signed, kernel, signed)
+        else:
+            kernel = torch.stack([torch.exp(squared / (-2 * sigma**2)) for sigma in bandwidth]).mean(dim=0)
+            values = ((signed @ kernel) * signed).sum(dim=1)
+    return values, torch.stack([sizes[left], sizes[right]])
+
+
+def _median(squared: Tensor, chosen: Tensor) -> Tensor:
+    """Return the median of the chosen squared distances (N, N) of each pair, (pairs,); one where none is chosen."""
+    median = torch.where(chosen, squared, torch.nan).flatten(1).nanmedian(dim=1).values
+    return median.clamp_min(1e-12).nan_to_num(nan=1.0)
 
 
 def _squared_distances(x: Tensor) -> Tensor:
     norms = x.square().sum(dim=1)
     return (norms[:, None] + norms[None, :] - 2 * x @ x.T).clamp_min(0)
-
-
-def _kernel(squared: Tensor, across: Tensor, bandwidth: Bandwidth) -> Tensor:
-    if isinstance(bandwidth, str):
-        sigma2 = across.detach().sqrt().median().square().clamp_min(1e-12)
-        return torch.exp(-squared / (2 * sigma2))
-    return torch.stack([torch.exp(-squared / (2 * sigma**2)) for sigma in bandwidth]).mean(dim=0)

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from adu_bench.clip.backbone import Backbone
 from adu_bench.clip.classifier import Classifier
+from adu_bench.clip.transfer import upload
 from adu_bench.core.specs import Task, TrainingSpec
-from adu_bench.training.augment import crop_and_flip
+from adu_bench.training.augment import crop_and_flip, draw_crops
+
+KEPT_ON_DEVICE = 2 * 2**30
+"""Bytes of training images up to which all of them are kept on the device; more are copied there batch by batch."""
 
 
 @dataclass(frozen=True)
@@ -20,8 +26,9 @@ class Batch:
 
     Parameters
     ----------
-    images
-        (N, 3, S, S), float32 in 0..1 (augmented) or uint8.
+    source
+        The images, see ``images``, or a function that returns them: methods that read only frozen features never copy
+        images to the device.
     labels
         (N,), int64 class indices.
     domains
@@ -32,18 +39,43 @@ class Batch:
         (N, D), float32: unit features of the untouched backbone for the images without augmentation.
     """
 
-    images: Tensor
+    source: Tensor | Callable[[], Tensor]
     labels: Tensor
     domains: Tensor
     forget: Tensor
     frozen: Tensor
 
+    @cached_property
+    def images(self) -> Tensor:
+        """The images, (N, 3, S, S), float32 in 0..1 (augmented) or uint8."""
+        return self.source if isinstance(self.source, Tensor) else self.source()
+
     def __len__(self) -> int:
         return len(self.labels)
 
     def select(self, rows: Tensor) -> Batch:
-        """Return the images at positions ``rows``, int64 or bool (N,)."""
-        return Batch(*(getattr(self, name)[rows] for name in ("images", "labels", "domains", "forget", "frozen")))
+        """Return the images at positions ``rows``, int64 or bool (N,), on the problem's device.
+
+        Positions never wait for the device; a mask does, since it has to be counted.
+        """
+        kept = (getattr(self, name)[rows] for name in ("labels", "domains", "forget", "frozen"))
+        return Batch(lambda: self.images[rows], *kept)
+
+
+@dataclass(frozen=True)
+class FullImages:
+    """The few-shot images with their full extent, to be cropped at random.
+
+    Parameters
+    ----------
+    load
+        Returns canvases, uint8 (n, 2S, 2S, 3), columns first, given positions among the few-shot images, int64 (n,).
+    extents
+        What each canvas holds, int32 (N, 4): see `adu_bench.data.preprocessing.Preprocessing.full`.
+    """
+
+    load: Callable[[np.ndarray], np.ndarray]
+    extents: Tensor
 
 
 @dataclass
@@ -60,6 +92,8 @@ class Problem:
         The few-shot images of all domains (retain and forget), uint8; ``shots`` for each (class, domain).
     validation
         Held-out images for choosing hyper-parameters or iterations, uint8; disjoint from train and test.
+    full
+        The few-shot images in the order of ``train``, for augmentation.
     training
         Batch size and precision.
     rng
@@ -70,6 +104,7 @@ class Problem:
     backbone: Backbone
     train: Batch
     validation: Batch
+    full: FullImages
     training: TrainingSpec
     rng: torch.Generator
     record: Callable[[dict[str, float]], None] = lambda values: None
@@ -122,21 +157,45 @@ class Problem:
         """
         size = min(self.training.batch, len(self.train))
         order = self._balanced_order() if balanced else torch.randperm(len(self.train), generator=self.rng)
-        for start in range(0, len(order) - size + 1, size):
-            rows = order[start : start + size].to(self.device)
-            batch = self.train.select(rows)
-            self.image_passes += len(batch)
-            yield Batch(
-                crop_and_flip(batch.images, crop, self.rng), batch.labels, batch.domains, batch.forget, batch.frozen
+        order = order[: len(order) // size * size]
+        # Everything that the epoch needs to know is copied to the device at once, before its first step.
+        rows = upload(order, self.device)
+        crops = upload(draw_crops(self.full.extents[order], crop, self.rng), self.device)
+        for start in range(0, len(order), size):
+            part = slice(start, start + size)
+            images = crop_and_flip(
+                self._canvases(order[part], rows[part]), crops[part], self.backbone.preprocessing.size
             )
+            batch = self.train.select(rows[part])
+            self.image_passes += len(batch)
+            yield Batch(images, batch.labels, batch.domains, batch.forget, batch.frozen)
 
     def log(self, **values: float | Tensor) -> None:
         """Record named numbers in the run's training log."""
         self.record({name: float(value) for name, value in values.items()})
 
+    @cached_property
+    def _all_canvases(self) -> Tensor | None:
+        """All canvases on the device, uint8 (N, 2S, 2S, 3); None where they would take too much of its memory."""
+        side = 2 * self.backbone.preprocessing.size
+        if len(self.train) * 3 * side**2 > KEPT_ON_DEVICE:
+            return None
+        return upload(self.full.load(np.arange(len(self.train))), self.device)
+
+    def _canvases(self, order: Tensor, rows: Tensor) -> Tensor:
+        """Return the canvases of a batch, given the same positions on the CPU and on the device."""
+        if self._all_canvases is None:
+            return upload(self.full.load(order.numpy()), self.device)
+        return self._all_canvases[rows]
+
+    @cached_property
+    def _domains(self) -> Tensor:
+        """The domains of the few-shot images on the CPU, int64 (N,)."""
+        return self.train.domains.cpu()
+
     def _balanced_order(self) -> Tensor:
         """Shuffle within domains, then take one image of each domain in turn."""
-        domains = self.train.domains.cpu()
+        domains = self._domains
         shuffled = [
             rows[torch.randperm(len(rows), generator=self.rng)]
             for rows in (torch.nonzero(domains == d).flatten() for d in range(len(self.domains)))

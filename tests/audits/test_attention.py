@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 import torch
 
-from adu_bench.audits.attention import attention_of, class_attention, fixed_pictures
+from adu_bench.audits.attention import attention_of, fixed_pictures
+from adu_bench.benchmark import encode_with_blocks
 from adu_bench.clip.classifier import Classifier
 from adu_bench.clip.lora import LowRank
 from adu_bench.clip.prompts import VisualPrompts
@@ -24,13 +25,17 @@ def images(count: int = 3) -> torch.Tensor:
 
 def by_hand(classifier: Classifier, pictures: torch.Tensor) -> torch.Tensor:
     """Softmax of scaled products of queries and keys in the last block, written out; all tokens, (N, heads, L, L)."""
-    block = classifier.model.visual.transformer.resblocks[-1]
+    visual = classifier.model.visual
+    block = visual.transformer.resblocks[-1]
     caught = []
     handle = block.register_forward_pre_hook(lambda _module, inputs: caught.append(inputs[0]))
-    classifier.model.encode_image(classifier.backbone.normalise(pictures))
+    prompts = [part.tokens for part in classifier.parts.values() if isinstance(part, VisualPrompts)]
+    encode_with_blocks(visual, classifier.backbone.normalise(pictures), [*prompts[0]] if prompts else [])
     handle.remove()
-    # The classifier's own hook runs first and returns what the block receives.
     tokens = block.ln_1(caught[0])
+    if prompts:
+        # The hook above ran before the one that appends the block's own prompts.
+        tokens = block.ln_1(torch.cat([caught[0][:, :5], prompts[0][-1].expand(len(pictures), -1, -1)], dim=1))
     weight, bias, heads = block.attn.in_proj_weight, block.attn.in_proj_bias, block.attn.num_heads
     width = tokens.shape[-1]
     query, key, _ = (tokens @ weight.T + bias).split(width, dim=-1)
@@ -50,7 +55,7 @@ def test_attention_is_what_the_last_block_computes(tiny_backbone, kind):
         for update in part.updates.values():
             torch.nn.init.normal_(update.up)
     classifier.eval()
-    found = class_attention(classifier, images())
+    found = classifier.class_attention(images())
     whole = by_hand(classifier, images())
     assert whole.shape[-1] == 1 + 4 + 5 * (kind == "prompts")
     expected = whole.mean(dim=1)[:, 0, 1:5].reshape(-1, 2, 2)
@@ -63,16 +68,15 @@ def test_attention_is_what_the_last_block_computes(tiny_backbone, kind):
 def test_looking_leaves_the_classifier_alone(tiny_backbone):
     classifier = Classifier(tiny_backbone, CLASSES, "a {}.").eval()
     before = classifier.logits(images())
-    class_attention(classifier, images())
+    classifier.class_attention(images())
     assert torch.equal(classifier.logits(images()), before)
-    assert not classifier.model.visual.transformer.resblocks[-1].ln_1._forward_hooks
 
 
 def test_another_kind_of_attention_is_refused_by_name(tiny_backbone):
     classifier = Classifier(tiny_backbone, CLASSES, "a {}.").eval()
     classifier.model.visual.transformer.resblocks[-1].attn = torch.nn.Identity()
-    with pytest.raises(UserError, match="Identity"):
-        class_attention(classifier, images())
+    with pytest.raises(UserError, match="standard ViT"):
+        classifier.class_attention(images())
 
 
 def test_the_same_classes_are_looked_at_in_every_domain():

@@ -5,10 +5,12 @@ import torch
 from torch.nn import functional as F
 
 from adu_bench.clip.classifier import Classifier
+from adu_bench.clip.files import load_classifier, save_classifier
 from adu_bench.clip.heads import DomainGate, UniformAnswer
 from adu_bench.clip.lora import LowRank
 from adu_bench.clip.part import Part
 from adu_bench.clip.prompts import InstaPG, TextPrompts, VisualPrompts
+from adu_bench.clip.tower import TextTower
 from adu_bench.core.errors import UserError
 
 CLASSES = ("dog", "cat", "house")
@@ -68,8 +70,8 @@ def test_parts_change_answers_come_off_and_survive_saving(name, classifier, tiny
     with classifier.without(name):
         assert torch.allclose(classifier.logits(images), before, atol=1e-5)
     assert torch.allclose(classifier.logits(images), changed, atol=1e-5)
-    classifier.save(tmp_path / "m.safetensors")
-    loaded = Classifier.load(tmp_path / "m.safetensors", tiny_backbone)
+    save_classifier(classifier, tmp_path / "m.safetensors")
+    loaded = load_classifier(tmp_path / "m.safetensors", tiny_backbone)
     assert torch.allclose(loaded.logits(images), changed, atol=1e-5)
     assert torch.allclose(Classifier(tiny_backbone, CLASSES, "a picture of a {}.").logits(images), before, atol=1e-5)
 
@@ -86,44 +88,36 @@ def test_unfrozen_weights_are_this_classifiers_own(classifier, tiny_backbone, im
     changed = classifier.logits(images).detach()
     assert not torch.allclose(changed, before, atol=1e-3)
     assert torch.allclose(zero_shot(tiny_backbone, images), before, atol=1e-5)
-    classifier.save(tmp_path / "m.safetensors")
-    assert torch.allclose(Classifier.load(tmp_path / "m.safetensors", tiny_backbone).logits(images), changed, atol=1e-5)
+    save_classifier(classifier, tmp_path / "m.safetensors")
+    assert torch.allclose(load_classifier(tmp_path / "m.safetensors", tiny_backbone).logits(images), changed, atol=1e-5)
     with pytest.raises(ValueError, match="matches"):
         classifier.unfreeze("nothing.*")
 
 
-def test_prompts_sit_behind_the_patches_and_are_replaced_block_by_block(classifier, images):
-    part = classifier.add("prompts", VisualPrompts(4, 2, classifier.image_width))
-    seen = []
-    for block in classifier.model.visual.transformer.resblocks:
-        block.register_forward_hook(lambda _module, inputs, _output: seen.append(inputs[0]))
-    classifier.logits(images)
-    assert [tokens.shape[1] for tokens in seen] == [1 + 4 + 4] * 3  # class token, 2 x 2 patches, prompts
-    assert torch.allclose(seen[1][0, -4:], part.tokens[1], atol=1e-6)
-    assert not torch.allclose(seen[2][0, -4:], part.tokens[1], atol=1e-3)  # carried on, not replaced
-
-
-def test_instapg_makes_prompts_that_depend_on_the_image(classifier, images):
-    classifier.add("prompts", VisualPrompts(4, 2, classifier.image_width))
-    classifier.add("instapg", InstaPG(4, 1, classifier.image_width, classifier.image_heads))
-    seen = []
-    classifier.model.visual.transformer.resblocks[1].register_forward_hook(
-        lambda _m, inputs, _o: seen.append(inputs[0])
-    )
-    classifier.logits(images)
-    prompts = seen[0][:, -4:]
-    assert not torch.allclose(prompts[0], prompts[1], atol=1e-4)
+def test_instapg_makes_prompts_that_depend_on_the_image(classifier):
+    part = InstaPG(4, 1, 32, 2)
+    tokens, prompts = torch.randn(3, 5, 32), torch.randn(4, 32)
+    made = part.adapt_prompts(1, tokens, prompts)
+    assert made.shape == (3, 4, 32)
+    assert not torch.allclose(made[0], made[1], atol=1e-4)
+    assert part.adapt_prompts(0, tokens, prompts) is prompts
 
 
 def test_instapg_reads_patches_only(classifier):
-    """Neither the class token nor earlier prompts reach its keys and values."""
+    """The class token does not reach its keys and values."""
     part = InstaPG(2, 1, 32, 2)
-    tokens = torch.randn(1, 1 + 4 + 2, 32)
+    tokens, prompts = torch.randn(1, 1 + 4, 32), torch.randn(2, 32)
     other = tokens.clone()
     other[:, 0] += 1
-    assert torch.allclose(part.before_block(1, tokens)[:, -2:], part.before_block(1, other)[:, -2:])
+    assert torch.allclose(part.adapt_prompts(1, tokens, prompts), part.adapt_prompts(1, other, prompts))
     other[:, 1] += torch.randn(32)
-    assert not torch.allclose(part.before_block(1, tokens)[:, -2:], part.before_block(1, other)[:, -2:])
+    assert not torch.allclose(part.adapt_prompts(1, tokens, prompts), part.adapt_prompts(1, other, prompts))
+
+
+def test_only_one_part_brings_prompts(classifier):
+    classifier.add("prompts", VisualPrompts(4, 2, classifier.image_width))
+    with pytest.raises(ValueError, match="already"):
+        classifier.add("more", VisualPrompts(4, 2, classifier.image_width))
 
 
 def test_instapg_needs_prompts(classifier):
@@ -183,27 +177,29 @@ def test_loading_refuses_other_weights_unknown_parts_and_rubbish(classifier, tin
     from adu_bench.core.specs import BackboneSpec
 
     path = tmp_path / "m.safetensors"
-    classifier.save(path)
+    save_classifier(classifier, path)
     with pytest.raises(UserError, match="does not fit"):
-        Classifier.load(path, replace(tiny_backbone, spec=BackboneSpec("tiny", "other")))
+        load_classifier(path, replace(tiny_backbone, spec=BackboneSpec("tiny", "other")))
     (tmp_path / "rubbish").write_bytes(b"\x80\x04not a tensor file")
     with pytest.raises(UserError, match="not a saved classifier"):
-        Classifier.load(tmp_path / "rubbish", tiny_backbone)
+        load_classifier(tmp_path / "rubbish", tiny_backbone)
 
     class Passing(Part):
         pass
 
     classifier.add("passing", Passing())
-    classifier.save(path)
+    save_classifier(classifier, path)
     del Part.kinds["Passing"]
     with pytest.raises(UserError, match="cannot be rebuilt"):
-        Classifier.load(path, tiny_backbone)
+        load_classifier(path, tiny_backbone)
 
 
 def test_text_features_are_computed_once_unless_trained(classifier, monkeypatch, images):
-    calls = []
-    original = classifier.model.encode_text
-    monkeypatch.setattr(classifier.model, "encode_text", lambda tokens: (calls.append(1), original(tokens))[1])
+    calls, tokenised = [], []
+    original = TextTower.encode
+    monkeypatch.setattr(TextTower, "encode", lambda *values: (calls.append(1), original(*values))[1])
+    prepare = TextTower.prepare
+    monkeypatch.setattr(TextTower, "prepare", lambda *values: (tokenised.append(1), prepare(*values))[1])
     classifier.set_classes(CLASSES)
     classifier.logits(images)
     classifier.logits(images)
@@ -213,7 +209,25 @@ def test_text_features_are_computed_once_unless_trained(classifier, monkeypatch,
     classifier.logits(images).sum().backward()
     classifier.logits(images)
     assert len(calls) == 3
+    assert len(tokenised) == 2
     assert classifier.parts["text_prompts"].tokens.grad is not None
+
+
+def test_texts_that_were_prepared_in_inference_mode_can_be_trained(classifier, images):
+    classifier.add("text_prompts", TextPrompts(2, 1, classifier.text_width))
+    with torch.inference_mode():
+        classifier.logits(images)
+    classifier.train()
+    classifier.logits(images).sum().backward()
+    assert classifier.parts["text_prompts"].tokens.grad is not None
+
+
+def test_logits_are_in_single_precision_under_autocast(classifier, images):
+    features = classifier.features(images)
+    expected = classifier.classify(features)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(classifier.classify(features), expected)
+        assert classifier.logits(images).dtype == torch.float32
 
 
 def test_a_tower_without_class_token_is_refused(tiny_backbone, classifier, monkeypatch):

@@ -15,6 +15,7 @@ from adu_bench.clip.classifier import Classifier
 from adu_bench.core.errors import RunFailed
 from adu_bench.core.specs import TrainingSpec
 from adu_bench.training.losses import memorize, uniform_ce
+from adu_bench.training.problem import FullImages
 from adu_bench.training.selection import harmonic_h
 
 
@@ -249,19 +250,22 @@ def large_problem(large_backbone, tiny_problem):
     labels, domains = torch.tensor([0, 1, 0, 1]), torch.tensor([0, 0, 1, 1])
     batch = replace(
         tiny_problem.train,
-        images=images,
+        source=images,
         labels=labels,
         domains=domains,
         forget=domains == 1,
         frozen=large_backbone.image_features(images),
     )
     task = replace(tiny_problem.task, domains=("a", "b"), classes=("house", "tree"))
+    canvases = np.zeros((4, 448, 448, 3), np.uint8)
+    canvases[:, :224, :224] = images.permute(0, 3, 2, 1).numpy()
     return replace(
         tiny_problem,
         task=task,
         backbone=large_backbone,
         train=batch,
         validation=batch,
+        full=FullImages(lambda places: canvases[places], torch.full((4, 4), 224, dtype=torch.int32)),
         training=TrainingSpec(128, "fp32"),
     )
 

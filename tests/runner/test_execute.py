@@ -89,8 +89,8 @@ def test_a_method_gets_the_pixels_and_features_of_its_shots(source, tiny_backbon
 
 def test_progress_says_what_is_done(source, tiny_backbone):
     said = []
-    TaskData(spec().task, tiny_backbone, lambda share, text: said.append(text)).prepare(1)
-    assert said == [f"decoding {NEEDED}/{NEEDED} pictures", f"encoding {NEEDED}/{NEEDED} pictures"]
+    TaskData(spec().task, tiny_backbone, report=lambda share, text: said.append(text)).prepare(1)
+    assert said == [f"decoding {NEEDED}/{NEEDED} images", f"encoding {NEEDED}/{NEEDED} images"]
 
 
 def planned(*specs: RunSpec) -> list:

@@ -49,17 +49,17 @@ def test_pairs_are_averaged_or_summed(reduce):
     features, domains = torch.cat([X, Y, z]), torch.tensor([0] * 7 + [1] * 5 + [2] * 6)
     pairs = [mmd2(X, Y).item(), mmd2(X, z).item(), mmd2(Y, z).item()]
     expected = sum(pairs) / (3 if reduce == "mean" else 1)
-    assert domain_mmd2(features, domains, "median", reduce).item() == pytest.approx(expected, rel=1e-9)
+    assert domain_mmd2(features, domains, 3, "median", reduce).item() == pytest.approx(expected, rel=1e-9)
 
 
 def test_a_domain_with_one_image_is_left_out():
     features, domains = torch.cat([X, Y]), torch.tensor([0] * 7 + [1] * 4 + [2])
-    assert domain_mmd2(features, domains).item() == pytest.approx(mmd2(X, Y[:4]).item(), rel=1e-9)
+    assert domain_mmd2(features, domains, 3).item() == pytest.approx(mmd2(X, Y[:4]).item(), rel=1e-9)
 
 
 def test_without_a_pair_it_is_zero_with_zero_gradients():
     features = X.clone().requires_grad_()
-    value = domain_mmd2(features, torch.zeros(7, dtype=torch.long))
+    value = domain_mmd2(features, torch.zeros(7, dtype=torch.long), 2)
     value.backward()
     assert value.item() == 0
     assert torch.equal(features.grad, torch.zeros_like(features))
@@ -69,13 +69,27 @@ def test_a_step_against_the_loss_increases_the_mmd():
     """The loss of ADU holds minus the MMD; the released code had the sign wrong for months."""
     features = torch.cat([X, Y]).float().requires_grad_()
     domains = torch.tensor([0] * 7 + [1] * 5)
-    before = domain_mmd2(features, domains)
+    before = domain_mmd2(features, domains, 2)
     (-before).backward()
-    after = domain_mmd2(features.detach() - 0.05 * features.grad, domains)
+    after = domain_mmd2(features.detach() - 0.05 * features.grad, domains, 2)
     assert after > before
 
 
 def test_coinciding_points_give_finite_gradients():
     features = torch.ones(6, 3).requires_grad_()
-    domain_mmd2(features, torch.tensor([0, 0, 0, 1, 1, 1])).backward()
+    domain_mmd2(features, torch.tensor([0, 0, 0, 1, 1, 1]), 2).backward()
     assert torch.isfinite(features.grad).all()
+
+
+def test_pairs_whose_domain_is_absent_do_not_count():
+    features, domains = torch.cat([X, Y]), torch.tensor([1] * 7 + [3] * 5)
+    assert domain_mmd2(features, domains, 6).item() == pytest.approx(mmd2(X, Y).item(), rel=1e-9)
+
+
+def test_it_is_computed_in_single_precision_under_autocast():
+    features, domains = torch.cat([X, Y]).float(), torch.tensor([0] * 7 + [1] * 5)
+    expected = domain_mmd2(features, domains, 2)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = domain_mmd2(features, domains, 2)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, expected)

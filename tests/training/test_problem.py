@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,9 +9,9 @@ import torch
 from adu_bench.clip.prompts import VisualPrompts
 from adu_bench.core.errors import Diverged
 from adu_bench.core.specs import TrainingSpec
-from adu_bench.training.augment import crop_and_flip
 from adu_bench.training.loop import fit, learning_rate
 from adu_bench.training.losses import memorize
+from adu_bench.training.problem import Batch, FullImages
 
 
 def prompted(problem):
@@ -50,20 +51,38 @@ def test_labels_stay_with_their_images(tiny_problem):
             assert distance.min() < 1e-4
 
 
-def test_augmentation_keeps_shape_and_range():
-    images = torch.randint(0, 256, (5, 3, 16, 16), dtype=torch.uint8)
-    made = crop_and_flip(images, 0.08, torch.Generator().manual_seed(1))
-    assert made.shape == images.shape
-    assert made.min() >= 0
-    assert made.max() <= 1
-
-
-def test_the_rate_warms_up_and_falls_to_nothing():
-    rates = [learning_rate(epoch, 10, 0.1) for epoch in range(10)]
+def test_the_rate_follows_dassl():
+    """Warm-up for one epoch; the cosine starts at the full rate after it and runs over all epochs."""
+    rates = [learning_rate(epoch, 50, 0.0025) for epoch in range(50)]
     assert rates[0] == 1e-5
-    assert rates[1:] == sorted(rates[1:], reverse=True)
-    assert rates[5] == pytest.approx(0.05)
+    assert rates[1] == 0.0025
+    assert rates[26] == pytest.approx(0.00125)
+    assert rates[-1] == pytest.approx(0.0025 * (1 + math.cos(math.pi * 48 / 50)) / 2)
+    cosine = sum(0.0025 * (1 + math.cos(math.pi * epoch / 50)) / 2 for epoch in range(49))
+    assert sum(rates) == pytest.approx(1e-5 + cosine)
     assert learning_rate(0, 1, 0.1) == 0.1
+    assert learning_rate(0, 9, 1e-6) == 1e-6
+
+
+def test_batches_are_the_same_whether_or_not_images_are_kept_on_the_device(tiny_problem, monkeypatch):
+    def epoch(kept: int) -> torch.Tensor:
+        problem = replace(tiny_problem, rng=torch.Generator().manual_seed(4))
+        monkeypatch.setattr("adu_bench.training.problem.KEPT_ON_DEVICE", kept)
+        return torch.cat([batch.images for batch in problem.batches(crop=0.5)])
+
+    assert epoch(2**31).shape == (36, 3, 16, 16)
+    assert torch.equal(epoch(2**31), epoch(0))
+
+
+def test_images_are_fetched_when_they_are_read_and_once():
+    asked = []
+    images = torch.zeros(3, 3, 4, 4)
+    batch = Batch(lambda: (asked.append(1), images)[1], *(torch.arange(3) for _ in range(4)))
+    chosen = batch.select(torch.tensor([2, 0]))
+    assert asked == []
+    assert chosen.images.shape == (2, 3, 4, 4)
+    assert batch.images is images
+    assert asked == [1]
 
 
 def test_training_lowers_the_loss_and_changes_parts_only(tiny_problem):
@@ -94,13 +113,14 @@ def test_divergence_is_an_error(tiny_problem, value):
 
 @pytest.mark.parametrize("missing", ["domain", "retain", "forget"])
 def test_adu_survives_batches_that_lack_something(tiny_problem, missing):
-    from dataclasses import replace
-
     from adu_bench.registry import Catalogue, load_class
 
     train = tiny_problem.train
     rows = {"domain": train.domains != 2, "retain": train.forget, "forget": ~train.forget}[missing]
     tiny_problem.train = train.select(rows)
+    whole = tiny_problem.full
+    places = torch.nonzero(rows).flatten()
+    tiny_problem.full = FullImages(lambda some: whole.load(places.numpy()[some]), whole.extents[places])
     for name in ("adu", "adu-released"):
         choice = Catalogue().select([name])[0]
         spec = choice.resolve({"epochs": 2}, {})

@@ -1,0 +1,76 @@
+"""Numerical precision by name, set for each computation and never inherited from the process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+_LOWERED = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@contextmanager
+def products(precision: str) -> Iterator[None]:
+    """Set whether matrix products of a GPU use TF32 while a ``with`` block runs; backward passes need it as well."""
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    _allow_tf32(precision == "tf32", precision == "tf32")
+    try:
+        yield
+    finally:
+        _allow_tf32(*before)
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Return a context for forward passes in ``bf16`` or ``fp16``; it does nothing for the other precisions."""
+    kind = _LOWERED.get(precision)
+    return torch.autocast(device.type, dtype=kind, enabled=kind is not None)
+
+
+@contextmanager
+def computing(device: torch.device, precision: str) -> Iterator[None]:
+    """Run forward passes in a precision of `adu_bench.core.specs.PRECISIONS` while a ``with`` block runs."""
+    with products(precision), autocast(device, precision):
+        yield
+
+
+def make_deterministic(device: torch.device) -> None:
+    """Fix what a GPU otherwise chooses by itself: algorithms of cuDNN and cuBLAS, and kernels of attention.
+
+    Operations without a deterministic form warn and run.  Call it before the first use of a GPU; a CPU needs nothing.
+    """
+    if device.type == "cpu":
+        return
+    _allow_tf32(False, False)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    # Filling fresh memory with NaN only serves to find bugs, and costs time.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    # Attention: the memory-efficient kernel takes every precision and mask; the plain one is what it falls back to.
+    torch.backends.cuda.enable_flash_sdp(False)
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    torch.backends.cuda.enable_mem_efficient_sdp(True)
+    torch.backends.cuda.enable_math_sdp(True)
+
+
+def described(device: torch.device) -> dict[str, str]:
+    """Return the settings of this process that change rounding, for a run's record."""
+    if device.type != "cuda":
+        return {"threads": str(torch.get_num_threads())}
+    kernels = {
+        "flash": torch.backends.cuda.flash_sdp_enabled(),
+        "memory-efficient": torch.backends.cuda.mem_efficient_sdp_enabled(),
+        "math": torch.backends.cuda.math_sdp_enabled(),
+    }
+    return {
+        "deterministic": str(torch.are_deterministic_algorithms_enabled()).lower(),
+        "attention": ", ".join(name for name, enabled in kernels.items() if enabled),
+    }
+
+
+def _allow_tf32(products: bool, convolutions: bool) -> None:
+    torch.backends.cuda.matmul.allow_tf32 = products
+    torch.backends.cudnn.allow_tf32 = convolutions

@@ -1,0 +1,180 @@
+"""The images and frozen features of one task, prepared for one backbone as far as they are asked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+import torch
+
+from adu_bench.clip.backbone import Backbone, load_backbone
+from adu_bench.clip.precision import computing
+from adu_bench.clip.transfer import upload, upload_images
+from adu_bench.core.hashing import digest
+from adu_bench.core.seeds import derive
+from adu_bench.core.specs import RunSpec, Task
+from adu_bench.data.decode import DECODING
+from adu_bench.data.index import task_rows
+from adu_bench.data.parallel import Progress
+from adu_bench.data.rows import Block, RowCache
+from adu_bench.data.sampler import draw_shots
+from adu_bench.data.sources import open_source
+from adu_bench.runner.batches import EVALUATION_BATCH, in_batches
+from adu_bench.runner.decoding import needed, of_pool
+from adu_bench.runner.evaluate import Images
+from adu_bench.training.problem import Batch, FullImages, Problem
+
+Report = Callable[[float, str], None]
+
+
+@lru_cache(maxsize=2)
+def load_shared_backbone(name: str, device: str) -> Backbone:
+    """Load a backbone once for all runs of this process."""
+    return load_backbone(name, device)
+
+
+class TaskData:
+    """The images of one task, prepared for one backbone as far as they are asked for.
+
+    Parameters
+    ----------
+    task
+        Domains, classes and data set.
+    backbone
+        Says how images are preprocessed, and encodes them once for frozen features.
+    precision
+        Of frozen features, one of `adu_bench.core.specs.PRECISIONS`.
+    report
+        Told of images that are decoded or encoded.
+    """
+
+    def __init__(
+        self, task: Task, backbone: Backbone, precision: str = "fp32", report: Report = lambda share, text: None
+    ) -> None:
+        self.task, self.backbone, self.precision, self.report = task, backbone, precision, report
+        source = open_source(task.dataset)
+        self.rows = task_rows(source.index, task.domains, task.classes)
+        self.pictures = source.pictures(backbone.preprocessing)
+        self.features = frozen_features(backbone, precision)
+        self._drawn: dict[int, np.ndarray] = {}
+
+    def prepare(self, seed: int) -> None:
+        """Decode and encode what a run needs and the cache lacks, so that nothing of it is left to a timed part.
+
+        Raises
+        ------
+        UserError
+            If images cannot be used; it names all of them.
+        """
+        self._ensure(needed(self.rows, self._shots(seed)))
+
+    def images(self, pool: str) -> Images:
+        """Return the images of one pool."""
+        return self._images(of_pool(self.rows, pool))
+
+    def problem(self, spec: RunSpec, record: Callable[[dict[str, float]], None], report: Report) -> Problem:
+        """Build what the method sees: few-shot and validation images, and nothing of the test images."""
+        shots = self._shots(spec.seed)
+        return Problem(
+            task=spec.task,
+            backbone=self.backbone,
+            train=self._batch(self._images(shots)),
+            validation=self._batch(self.images("validation")),
+            full=self._full(shots),
+            training=spec.training,
+            rng=torch.Generator().manual_seed(derive(spec.seed, "batches")),
+            record=record,
+            report=report,
+        )
+
+    def _full(self, positions: np.ndarray) -> FullImages:
+        # TEMPORARY until the cache of canvases lands
+        side = 2 * self.backbone.preprocessing.size
+        source = open_source(self.task.dataset)
+        canvases = np.zeros((len(positions), side, side, 3), np.uint8)
+        extents = np.zeros((len(positions), 4), np.int32)
+        for place, position in enumerate(positions):
+            master = source.master(position).convert("RGB")
+            small = master.copy()
+            if max(master.size) > side:
+                share = side / max(master.size)
+                small = master.resize([max(1, round(share * one)) for one in master.size], 3)
+            pixels = np.asarray(small).transpose(1, 0, 2)
+            canvases[place, : pixels.shape[0], : pixels.shape[1]] = pixels
+            extents[place] = (*small.size, *master.size)
+        return FullImages(lambda which: canvases[which], torch.from_numpy(extents))
+
+    def _shots(self, seed: int) -> np.ndarray:
+        if seed not in self._drawn:
+            self._drawn[seed] = draw_shots(self.rows, self.task, seed)
+        return self._drawn[seed]
+
+    def _images(self, positions: np.ndarray) -> Images:
+        keys = self._ensure(positions)
+        rows = self.rows.loc[positions]
+        labels = pd.Categorical(rows["label"], categories=self.task.classes).codes.astype(np.int64)
+        domains = rows["domain"].to_numpy(object)
+        return Images(
+            pixels=self.pictures.rows,
+            rows=self.pictures.places(positions),
+            names=rows["image"].to_numpy(object),
+            domains=domains,
+            labels=labels,
+            forget=np.isin(domains.astype(str), self.task.forget),
+            frozen=self.features.rows[self.features.places(keys)],
+        )
+
+    def _ensure(self, positions: np.ndarray) -> np.ndarray:
+        """Decode and encode images where the cache lacks them; return the keys of their features."""
+        self.pictures.ensure(positions, self._progress("decoding"))
+        keys = self.pictures.keys(positions)
+        self.features.ensure(keys, lambda which: self._encoded(positions[which], which), self._progress("encoding"))
+        return keys
+
+    def _encoded(self, positions: np.ndarray, which: np.ndarray) -> Iterable[Block]:
+        """Return the frozen features of images, batch by batch."""
+        device, places = self.backbone.device, self.pictures.places(positions)
+
+        def one(part: slice) -> Block:
+            images = upload_images(self.pictures.rows[places[part]], device)
+            with computing(device, self.precision):
+                return which[part], self.backbone.image_features(images).cpu().numpy()
+
+        return in_batches(len(which), EVALUATION_BATCH[device.type], device, one)
+
+    def _progress(self, doing: str) -> Progress:
+        return lambda done, total: self.report(0.0, f"{doing} {done:,}/{total:,} images")
+
+    def _batch(self, images: Images) -> Batch:
+        device = self.backbone.device
+        domains = pd.Categorical(images.domains, categories=self.task.domains).codes.astype(np.int64)
+        return Batch(
+            lambda: upload_images(images.pixels[images.rows], device),
+            labels=upload(images.labels, device),
+            domains=upload(domains, device),
+            forget=upload(images.forget, device),
+            frozen=upload(images.frozen, device),
+        )
+
+
+def frozen_features(backbone: Backbone, precision: str) -> RowCache:
+    """Return the cache of a backbone's unit features, float32, (M, D), as one kind of device computes them."""
+    settings = [backbone.mean.flatten().tolist(), backbone.std.flatten().tolist(), asdict(backbone.preprocessing)]
+    name = re.sub(r"[^\w.-]+", "_", backbone.spec.name)
+    computed = f"{backbone.device.type}-{precision}"
+    return RowCache(
+        f"features/{name}-{computed}-{digest([asdict(backbone.spec), settings, DECODING])}",
+        (_feature_width(backbone),),
+        np.float32,
+        {"rows": "unit features of the untouched backbone", "backbone": asdict(backbone.spec), "computed": computed},
+    )
+
+
+@lru_cache(maxsize=2)
+def _feature_width(backbone: Backbone) -> int:
+    side = backbone.preprocessing.size
+    return backbone.image_features(torch.zeros(1, 3, side, side, device=backbone.device)).shape[1]
