@@ -46,7 +46,7 @@ def decode_needed(runs: Sequence[PlannedRun], step: Callable[[str], Progress], p
             continue
         from adu_bench.clip.backbone import load_backbone  # imports torch, which drawn suites need not wait for
 
-        pictures = source.pictures(load_backbone(backbone).preprocessing)
+        pictures = source.images(load_backbone(backbone).preprocessing)
         parts = []
         for task, seed in uses.values():
             rows = task_rows(source.index, task.domains, task.classes)

@@ -125,7 +125,7 @@ class TaskData:
         self.task, self.backbone, self.report = task, backbone, report
         source = open_source(task.dataset)
         self.rows = task_rows(source.index, task.domains, task.classes)
-        self.pictures = source.pictures(backbone.preprocessing)
+        self.pictures = source.images(backbone.preprocessing)
         self.features = frozen_features(backbone)
         self._drawn: dict[int, np.ndarray] = {}
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from adu_bench.clip.backbone import Backbone
 from adu_bench.clip.classifier import Classifier
 from adu_bench.core.specs import Task, TrainingSpec
-from adu_bench.training.augment import crop_and_flip
+from adu_bench.training.augment import crop_and_flip, draw_crops
 
 
 @dataclass(frozen=True)
@@ -126,9 +126,10 @@ class Problem:
             rows = order[start : start + size].to(self.device)
             batch = self.train.select(rows)
             self.image_passes += len(batch)
-            yield Batch(
-                crop_and_flip(batch.images, crop, self.rng), batch.labels, batch.domains, batch.forget, batch.frozen
-            )
+            side = batch.images.shape[-1]
+            boxes = draw_crops(torch.full((len(batch), 4), side), crop, self.rng).to(self.device)
+            augmented = crop_and_flip(batch.images.permute(0, 3, 2, 1), boxes, side)
+            yield Batch(augmented, batch.labels, batch.domains, batch.forget, batch.frozen)
 
     def log(self, **values: float | Tensor) -> None:
         """Record named numbers in the run's training log."""
