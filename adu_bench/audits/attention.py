@@ -71,7 +71,7 @@ def attention_of(classifier: Classifier, task: Task, count: int = 2) -> Artefact
     source = open_source(task.dataset)
     rows = task_rows(source.index, task.domains, task.classes)
     chosen = fixed_pictures(rows, task, count)
-    images = upload_images(source.pictures(backbone.preprocessing).take(chosen), backbone.device)
+    images = upload_images(source.images(backbone.preprocessing).take(chosen), backbone.device)
     before = Classifier(backbone, task.classes, task.template).eval()
     shown = replace(backbone.preprocessing, size=max(SHOWN, backbone.preprocessing.size))
     return Artefact(

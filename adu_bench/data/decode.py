@@ -32,7 +32,7 @@ LONGEST_SIDE = 200
 """Sides whose ratio is larger are refused: resized by their shortest side, they would not fit into memory."""
 
 
-class BadPicture(ValueError):
+class BadImage(ValueError):
     """A file that is no usable picture; the message is the reason, in a few words."""
 
 
@@ -46,7 +46,7 @@ def open_rgb(path: Path) -> Image.Image:
 
     Raises
     ------
-    BadPicture
+    BadImage
         With the reason.
     """
     return decode(read(path))
@@ -57,22 +57,22 @@ def read(path: Path) -> bytes:
 
     Raises
     ------
-    BadPicture
+    BadImage
         If it is missing, no file, too large or may not be read.
     """
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
-            raise BadPicture("a folder")
+            raise BadImage("a folder")
         if not stat.S_ISREG(status.st_mode):
-            raise BadPicture("not a regular file")
+            raise BadImage("not a regular file")
         if status.st_size > LARGEST_FILE:
-            raise BadPicture(f"{status.st_size / 2**20:.0f} MB, too large for a picture")
+            raise BadImage(f"{status.st_size / 2**20:.0f} MB, too large for a picture")
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise BadPicture("missing") from error
+        raise BadImage("missing") from error
     except OSError as error:
-        raise BadPicture(f"cannot be read: {error.strerror or error}") from error
+        raise BadImage(f"cannot be read: {error.strerror or error}") from error
 
 
 def decode(data: bytes) -> Image.Image:
@@ -80,38 +80,38 @@ def decode(data: bytes) -> Image.Image:
 
     Raises
     ------
-    BadPicture
+    BadImage
         With the reason.
     """
     if not data:
-        raise BadPicture("empty file")
+        raise BadImage("empty file")
     try:
         picture = Image.open(io.BytesIO(data), formats=FORMATS)
         _check_size(*picture.size)
         picture.load()
         return _rgb(picture)
-    except BadPicture:
+    except BadImage:
         raise
     except UnidentifiedImageError as error:
-        raise BadPicture(f"not a picture ({', '.join(FORMATS)})") from error
+        raise BadImage(f"not a picture ({', '.join(FORMATS)})") from error
     except Image.DecompressionBombError as error:
-        raise BadPicture(f"more than {LARGEST_PICTURE:,} pixels") from error
+        raise BadImage(f"more than {LARGEST_PICTURE:,} pixels") from error
     except Exception as error:  # a codec may raise anything on a damaged file
-        raise BadPicture(f"damaged: {error or type(error).__name__}") from error
+        raise BadImage(f"damaged: {error or type(error).__name__}") from error
 
 
 def _check_size(width: int, height: int) -> None:
     if width * height > LARGEST_PICTURE:
-        raise BadPicture(f"more than {LARGEST_PICTURE:,} pixels")
+        raise BadImage(f"more than {LARGEST_PICTURE:,} pixels")
     if max(width, height) > LONGEST_SIDE * min(width, height):
-        raise BadPicture(f"one side is over {LONGEST_SIDE} times as long as the other ({width} x {height})")
+        raise BadImage(f"one side is over {LONGEST_SIDE} times as long as the other ({width} x {height})")
 
 
 def _rgb(picture: Image.Image) -> Image.Image:
     if picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format == "PNG"):
         return Image.fromarray((np.asarray(picture).astype(np.uint16) >> 8).astype(np.uint8)).convert("RGB")
     if picture.mode in ("I", "F"):
-        raise BadPicture("32-bit values, whose range is not known")
+        raise BadImage("32-bit values, whose range is not known")
     return picture.convert("RGB")
 
 
@@ -183,7 +183,7 @@ def _inspect(path: Path) -> tuple[str, str]:
         data = read(path)
         sha256 = hashlib.sha256(data).hexdigest()
         decode(data)
-    except BadPicture as error:
+    except BadImage as error:
         return sha256, str(error)
     return sha256, ""
 

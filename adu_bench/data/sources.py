@@ -15,9 +15,9 @@ from PIL import Image
 from adu_bench.core.errors import UserError, unknown
 from adu_bench.data import emoji, prepared, toy
 from adu_bench.data.cache import cached
-from adu_bench.data.decode import BadPicture, decode, read
+from adu_bench.data.decode import BadImage, decode, read
+from adu_bench.data.image_cache import ImageCache, TrainingImageCache
 from adu_bench.data.index import data_hash
-from adu_bench.data.pictures import Pictures
 from adu_bench.data.prepare.description import describe, described
 from adu_bench.data.prepared import Prepared
 from adu_bench.data.preprocessing import Preprocessing
@@ -80,31 +80,39 @@ class Source:
 
         Raises
         ------
-        BadPicture
+        BadImage
             If its file is damaged, or is no longer the one that was indexed.
         """
         if self.root is None:
             return Image.fromarray(self.pixels[position])
         data = read(self.root / self._names[position])
         if hashlib.sha256(data).hexdigest() != self._sha256[position]:
-            raise BadPicture("not the file that was prepared")
+            raise BadImage("not the file that was prepared")
         return decode(data)
 
-    def pictures(self, preprocessing: Preprocessing) -> Pictures:
-        """Return the pictures as a backbone wants them.
+    def images(self, preprocessing: Preprocessing) -> ImageCache:
+        """Return the images as a backbone takes them.
 
         Raises
         ------
         UserError
-            If the folder of the files is not there, or the cache folder cannot be used.
+            If the folder of the files is missing, or the cache folder cannot be used.
         """
+        self._require_folder()
+        return ImageCache(self.name, self._names, self._sha256, self.master, preprocessing)
+
+    def training_images(self, preprocessing: Preprocessing) -> TrainingImageCache:
+        """Return the images with their full extent, to cut random crops from; errors as in `images`."""
+        self._require_folder()
+        return TrainingImageCache(self.name, self._names, self._sha256, self.master, preprocessing)
+
+    def _require_folder(self) -> None:
         if self.root is not None and not self.root.is_dir():
             raise UserError(
-                f"The pictures of '{self.name}' are not there.",
-                f"'{self.root}' is no folder.",
+                f"The images of '{self.name}' are missing.",
+                f"'{self.root}' is not a folder.",
                 f"adu-bench data prepare {self.name} --from DIR",
             )
-        return Pictures(self.name, self._names, self._sha256, self.master, preprocessing)
 
     @cached_property
     def _names(self) -> np.ndarray:

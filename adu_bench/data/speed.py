@@ -63,7 +63,7 @@ def measure_files(count: int, step: Callable[[str], Progress]) -> dict[str, floa
             index.loc[part, "sha256"] = inspect_files(root / folder[0], names)["sha256"].to_numpy()
 
         def caching(part: np.ndarray) -> None:
-            source.pictures(preprocessing).ensure(part)
+            source.images(preprocessing).ensure(part)
 
         found = {}
         for name, ours, bare in (
@@ -143,7 +143,7 @@ def _bare(files: list[Path], work: Callable[[Path], object]) -> None:
 
 
 def _reading(source: Source, preprocessing: Preprocessing, count: int) -> float:
-    pictures = source.pictures(preprocessing)
+    pictures = source.images(preprocessing)
     places = pictures.places(np.random.default_rng(0).permutation(count))
 
     def read() -> None:

@@ -46,12 +46,16 @@ def decode_needed(runs: Sequence[PlannedRun], step: Callable[[str], Progress], p
             continue
         from adu_bench.clip.backbone import load_backbone  # imports torch, which drawn suites need not wait for
 
-        pictures = source.pictures(load_backbone(backbone).preprocessing)
-        parts = []
+        preprocessing = load_backbone(backbone).preprocessing
+        all_shots, parts = [], []
         for task, seed in uses.values():
             rows = task_rows(source.index, task.domains, task.classes)
-            parts.append(needed(rows, draw_shots(rows, task, seed), pools))
-        pictures.ensure(np.unique(np.concatenate(parts)), step(f"decoding pictures of {dataset}"))
+            shots = draw_shots(rows, task, seed)
+            all_shots.append(shots)
+            parts.append(needed(rows, shots, pools))
+        source.images(preprocessing).ensure(np.unique(np.concatenate(parts)), step(f"decoding images of {dataset}"))
+        training = np.unique(np.concatenate(all_shots))
+        source.training_images(preprocessing).ensure(training, step(f"decoding training images of {dataset}"))
 
 
 def needed(rows: pd.DataFrame, shots: np.ndarray, pools: Sequence[str] = HELD_OUT) -> np.ndarray:

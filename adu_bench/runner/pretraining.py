@@ -16,7 +16,7 @@ from adu_bench.data.index import task_rows
 from adu_bench.data.preprocessing import Preprocessing
 from adu_bench.data.sources import open_source
 from adu_bench.suites import Suite
-from adu_bench.training.augment import crop_and_flip
+from adu_bench.training.augment import crop_and_flip, draw_crops
 
 STEPS = 2500
 """Steps of a batch of 128: 25 minutes or less on two cores."""
@@ -79,11 +79,14 @@ def pool(suite: Suite, name: str) -> Corpus:
     rows = rows[rows["pool"] == name]
     settings = folder_model.config()["preprocess_cfg"]
     preprocessing = Preprocessing(settings["size"], settings["interpolation"], settings["resize_mode"])
-    pixels = source.pictures(preprocessing).take(rows.index.to_numpy())
+    pixels = source.images(preprocessing).take(rows.index.to_numpy())
     labels, domains = rows["label"].tolist(), rows["domain"].tolist()
     names = [f"{label}, {domain.replace('_', ' ')}" for label, domain in zip(labels, domains, strict=True)]
     return Corpus(pixels, names, labels, domains)
 
 
-def _crop(pictures: Tensor, rng: torch.Generator) -> Tensor:
-    return crop_and_flip(pictures, LEAST_CROP, rng)
+def _crop(images: Tensor, rng: torch.Generator) -> Tensor:
+    """Crop preprocessed images, (N, 3, S, S) uint8; what the centre square leaves out is not seen."""
+    side = images.shape[-1]
+    crops = draw_crops(torch.full((len(images), 4), side), LEAST_CROP, rng).to(images.device)
+    return crop_and_flip(images.permute(0, 3, 2, 1), crops, side)

@@ -58,7 +58,8 @@ class TaskData:
         self.task, self.backbone, self.precision, self.report = task, backbone, precision, report
         source = open_source(task.dataset)
         self.rows = task_rows(source.index, task.domains, task.classes)
-        self.pictures = source.pictures(backbone.preprocessing)
+        self.pictures = source.images(backbone.preprocessing)
+        self.training_images = source.training_images(backbone.preprocessing)
         self.features = frozen_features(backbone, precision)
         self._drawn: dict[int, np.ndarray] = {}
 
@@ -70,7 +71,9 @@ class TaskData:
         UserError
             If images cannot be used; it names all of them.
         """
-        self._ensure(needed(self.rows, self._shots(seed)))
+        shots = self._shots(seed)
+        self._ensure(needed(self.rows, shots))
+        self.training_images.ensure(shots, self._progress("decoding"))
 
     def images(self, pool: str) -> Images:
         """Return the images of one pool."""
@@ -92,21 +95,9 @@ class TaskData:
         )
 
     def _full(self, positions: np.ndarray) -> FullImages:
-        # TEMPORARY until the cache of canvases lands
-        side = 2 * self.backbone.preprocessing.size
-        source = open_source(self.task.dataset)
-        canvases = np.zeros((len(positions), side, side, 3), np.uint8)
-        extents = np.zeros((len(positions), 4), np.int32)
-        for place, position in enumerate(positions):
-            master = source.master(position).convert("RGB")
-            small = master.copy()
-            if max(master.size) > side:
-                share = side / max(master.size)
-                small = master.resize([max(1, round(share * one)) for one in master.size], 3)
-            pixels = np.asarray(small).transpose(1, 0, 2)
-            canvases[place, : pixels.shape[0], : pixels.shape[1]] = pixels
-            extents[place] = (*small.size, *master.size)
-        return FullImages(lambda which: canvases[which], torch.from_numpy(extents))
+        images = self.training_images
+        images.ensure(positions, self._progress("decoding"))
+        return FullImages(lambda places: images.take(positions[places])[0], torch.from_numpy(images.extents(positions)))
 
     def _shots(self, seed: int) -> np.ndarray:
         if seed not in self._drawn:

@@ -69,9 +69,10 @@ class FullImages:
     Parameters
     ----------
     load
-        Returns canvases, uint8 (n, 2S, 2S, 3), columns first, given positions among the few-shot images, int64 (n,).
+        Returns canvases, uint8 (n, W, H, 3), columns first, given positions among the few-shot images, int64 (n,);
+        see `adu_bench.data.image_cache.TrainingImageCache`.
     extents
-        What each canvas holds, int32 (N, 4): see `adu_bench.data.preprocessing.Preprocessing.full`.
+        What each canvas holds, int32 (N, 4).
     """
 
     load: Callable[[np.ndarray], np.ndarray]
@@ -176,9 +177,8 @@ class Problem:
 
     @cached_property
     def _all_canvases(self) -> Tensor | None:
-        """All canvases on the device, uint8 (N, 2S, 2S, 3); None where they would take too much of its memory."""
-        side = 2 * self.backbone.preprocessing.size
-        if len(self.train) * 3 * side**2 > KEPT_ON_DEVICE:
+        """All canvases on the device, uint8 (N, W, H, 3); None where they would take too much of its memory."""
+        if len(self.train) * 3 * self.backbone.preprocessing.canvas**2 > KEPT_ON_DEVICE:
             return None
         return upload(self.full.load(np.arange(len(self.train))), self.device)
 

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from adu_bench.data import decode as module
-from adu_bench.data.decode import LARGEST_FILE, BadPicture, decode, inspect_files, open_rgb, read
+from adu_bench.data.decode import LARGEST_FILE, BadImage, decode, inspect_files, open_rgb, read
 from adu_bench.data.preprocessing import Preprocessing
 
 PACS = Path(__file__).parents[3] / "shared" / "data" / "pacs"
@@ -116,7 +116,7 @@ def test_sixteen_bits_keep_their_upper_eight(kind):
     ],
 )
 def test_what_cannot_be_used_is_refused_with_the_reason(data, reason):
-    with pytest.raises(BadPicture, match=reason):
+    with pytest.raises(BadImage, match=reason):
         decode(data)
 
 
@@ -138,10 +138,10 @@ def test_what_is_no_file_is_refused_with_the_reason(tmp_path, monkeypatch):
         "absent.jpg": "missing",
         "turns on itself.jpg": "cannot be read: .*symbolic links",
     }.items():
-        with pytest.raises(BadPicture, match=reason):
+        with pytest.raises(BadImage, match=reason):
             open_rgb(tmp_path / name)
     monkeypatch.setattr(Path, "read_bytes", forbidden)  # a test that runs as root may read everything
-    with pytest.raises(BadPicture, match="cannot be read: Permission denied"):
+    with pytest.raises(BadImage, match="cannot be read: Permission denied"):
         read(tmp_path / "locked.jpg")
 
 

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from adu_bench.core.errors import UserError
-from adu_bench.data import pictures as module
-from adu_bench.data.decode import BadPicture
+from adu_bench.data import image_cache as module
+from adu_bench.data.decode import BadImage
 from adu_bench.data.preprocessing import Preprocessing
 from adu_bench.data.sources import Source, open_source
 
@@ -49,7 +49,7 @@ def test_drawn_pictures_have_the_pixels_that_the_preprocessing_gives(name, prepr
     some = open_source(name).index.iloc[::40].reset_index(drop=True)
     source = replace(open_source(name), read_index=lambda: some)
     positions = np.arange(len(some))
-    taken = source.pictures(preprocessing).take(positions)
+    taken = source.images(preprocessing).take(positions)
     assert taken.shape == (len(positions), preprocessing.size, preprocessing.size, 3)
     for position, picture in zip(positions, taken, strict=True):
         assert np.array_equal(picture, preprocessing.apply(Image.fromarray(source.pixels[position])))
@@ -57,7 +57,7 @@ def test_drawn_pictures_have_the_pixels_that_the_preprocessing_gives(name, prepr
 
 def test_files_have_the_pixels_that_the_preprocessing_gives(source):
     positions = np.array([7, 3, 3, 28, 0])
-    taken = source.pictures(PREPROCESSING).take(positions)
+    taken = source.images(PREPROCESSING).take(positions)
     for position, picture in zip(positions, taken, strict=True):
         opened = Image.open(source.root / source.index["path"][position])
         assert np.array_equal(picture, PREPROCESSING.apply(opened))
@@ -67,23 +67,23 @@ def test_only_what_is_asked_for_is_decoded_and_only_once(source, monkeypatch):
     opened = []
     real = Source.master
     monkeypatch.setattr(Source, "master", lambda self, position: opened.append(int(position)) or real(self, position))
-    source.pictures(PREPROCESSING).ensure(np.array([4, 9]))
-    source.pictures(PREPROCESSING).take(np.array([9, 5, 4]))
+    source.images(PREPROCESSING).ensure(np.array([4, 9]))
+    source.images(PREPROCESSING).take(np.array([9, 5, 4]))
     assert sorted(opened) == [4, 5, 9]
-    assert len(source.pictures(PREPROCESSING).rows) == 3
+    assert len(source.images(PREPROCESSING).rows) == 3
 
 
 def test_the_cache_serves_where_the_files_no_longer_are_changed(source):
-    before = source.pictures(PREPROCESSING).take(np.arange(COUNT))
+    before = source.images(PREPROCESSING).take(np.arange(COUNT))
     for path in source.root.rglob("*.*g"):
         path.unlink()
-    assert np.array_equal(source.pictures(PREPROCESSING).take(np.arange(COUNT)), before)
+    assert np.array_equal(source.images(PREPROCESSING).take(np.arange(COUNT)), before)
 
 
 def test_blocks_are_written_as_they_come(source, monkeypatch):
     monkeypatch.setattr(module, "BLOCK", 4 * 32 * 32 * 3)
     seen = []
-    source.pictures(PREPROCESSING).ensure(np.arange(COUNT), lambda done, total: seen.append((done, total)))
+    source.images(PREPROCESSING).ensure(np.arange(COUNT), lambda done, total: seen.append((done, total)))
     assert seen == [(count, COUNT) for count in (4, 8, 12, 16, 20, 24, 28, 30)]
 
 
@@ -94,27 +94,59 @@ def test_all_pictures_that_cannot_be_used_are_named_at_once(source):
     (source.root / "b/x/9.jpg").unlink()
     (source.root / "b/x/9.jpg").mkdir()
     with pytest.raises(UserError) as caught:
-        source.pictures(PREPROCESSING).take(np.arange(1, COUNT))
+        source.images(PREPROCESSING).take(np.arange(1, COUNT))
     assert caught.value.what.splitlines() == [
-        "4 of 29 pictures of 'mine' cannot be used:",
+        "4 of 29 images of 'mine' cannot be used:",
         "  a/x/2.png: not the file that was prepared",
         "  b/x/5.png: missing",
         "  b/x/9.jpg: a folder",
         "  a/x/10.png: not the file that was prepared",
     ]
     assert "adu-bench data prepare mine --skip-bad" in caught.value.remedy
-    assert len(source.pictures(PREPROCESSING).rows) == COUNT - 1 - 4  # the others need not be decoded again
+    assert len(source.images(PREPROCESSING).rows) == COUNT - 1 - 4  # the others need not be decoded again
 
 
 def test_a_damaged_file_that_was_indexed_is_named_with_its_reason(source):
     damaged = (source.root / "a/x/2.png").read_bytes()[:-200]
     (source.root / "a/x/2.png").write_bytes(damaged)
     source.index.loc[2, "sha256"] = hashlib.sha256(damaged).hexdigest()
-    with pytest.raises(BadPicture, match="damaged"):
+    with pytest.raises(BadImage, match="damaged"):
         source.master(2)
 
 
 def test_a_folder_that_is_gone_is_one_sentence_and_not_a_list(source):
     shutil.rmtree(source.root)
     with pytest.raises(UserError, match="adu-bench data prepare mine --from DIR"):
-        source.pictures(PREPROCESSING)
+        source.images(PREPROCESSING)
+
+
+def test_training_images_keep_their_full_extent(source):
+    positions = np.array([7, 3, 3, 28, 0])
+    canvases, extents = source.training_images(PREPROCESSING).take(positions)
+    assert canvases.dtype == np.uint8
+    assert extents.dtype == np.int32
+    assert canvases.shape[1:3] == tuple(extents[:, :2].max(axis=0))
+    for position, canvas, extent in zip(positions, canvases, extents, strict=True):
+        image = Image.open(source.root / source.index["path"][position]).convert("RGB")
+        width, height = extent[:2]
+        assert tuple(extent[2:]) == image.size
+        assert max(width, height) == min(64, max(image.size))
+        assert width / height == pytest.approx(image.width / image.height, rel=0.1)
+        if image.size == (width, height):
+            assert np.array_equal(canvas[:width, :height].swapaxes(0, 1), np.asarray(image))
+        assert not canvas[width:].any()
+        assert not canvas[:, height:].any()
+
+
+def test_both_caches_name_damaged_images_alike(source):
+    (source.root / "a/x/2.png").write_bytes(b"")
+    for cache in (source.images(PREPROCESSING), source.training_images(PREPROCESSING)):
+        with pytest.raises(UserError, match=r"a/x/2\.png: not the file that was prepared"):
+            cache.ensure(np.array([2, 3]))
+        assert len(cache.rows) == 1
+
+
+def test_a_very_long_image_keeps_one_pixel_of_its_short_side():
+    canvas, extent = Preprocessing(16, "bicubic", "shortest").full(Image.new("RGB", (6000, 40), (9, 8, 7)))
+    assert extent.tolist() == [32, 1, 6000, 40]
+    assert canvas[:, 0].tolist() == [[9, 8, 7]] * 32
