@@ -18,7 +18,8 @@ import torch
 from safetensors.numpy import save_file
 
 from adu_bench import __version__
-from adu_bench.clip.backbone import Backbone, load_backbone
+from adu_bench.clip.backbone import Backbone
+from adu_bench.clip.loading import load_backbone
 from adu_bench.core.hashing import digest
 from adu_bench.core.memory import peak_memory_mb
 from adu_bench.core.seeds import derive

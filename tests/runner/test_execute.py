@@ -101,7 +101,9 @@ def planned(*specs: RunSpec) -> list:
 def loaded(tiny_backbone, monkeypatch):
     """Counts how often the backbone is loaded in place of a real one."""
     names = []
-    monkeypatch.setattr("adu_bench.clip.backbone.load_backbone", lambda name: names.append(name) or tiny_backbone)
+    monkeypatch.setattr(
+        "adu_bench.runner.decoding.preprocessing_of", lambda name: names.append(name) or tiny_backbone.preprocessing
+    )
     return names
 
 
