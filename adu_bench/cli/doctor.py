@@ -138,7 +138,8 @@ def _pictures() -> list[dict[str, str]]:
 
 
 def _weights() -> dict[str, str]:
-    from adu_bench.clip.identity import SHIPPED, backbone_spec
+    from adu_bench.clip.identity import SHIPPED
+    from adu_bench.clip.weights import backbone_spec
 
     try:
         return _finding(SHIPPED, f"weights {backbone_spec(SHIPPED).weights_hash}")

@@ -30,7 +30,7 @@ def run(options: Any) -> int:
     from adu_bench.suites import load_suite
 
     suite = load_suite(options.suite)
-    from adu_bench.runner.pretraining import STEPS, pretrain
+    from adu_bench.pretraining.suite import STEPS, pretrain
 
     steps = options.steps or STEPS
     try:

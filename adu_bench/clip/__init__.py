@@ -1,1 +1,1 @@
-"""CLIP models: the only package that imports open_clip."""
+"""CLIP models, their weights, and the parts that methods add to them."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
+from adu_bench.clip.weights import preprocessing_of
 from adu_bench.core.specs import Task
 from adu_bench.data.index import task_rows
 from adu_bench.data.parallel import Progress
@@ -44,9 +45,7 @@ def decode_needed(runs: Sequence[PlannedRun], step: Callable[[str], Progress], p
         source = open_source(dataset)
         if source.root is None:
             continue
-        from adu_bench.clip.backbone import load_backbone  # imports torch, which drawn suites need not wait for
-
-        preprocessing = load_backbone(backbone).preprocessing
+        preprocessing = preprocessing_of(backbone)
         all_shots, parts = [], []
         for task, seed in uses.values():
             rows = task_rows(source.index, task.domains, task.classes)

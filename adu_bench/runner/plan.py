@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from adu_bench.clip.identity import backbone_spec
+from adu_bench.clip.weights import backbone_spec
 from adu_bench.core.errors import unknown
 from adu_bench.core.specs import RunSpec, Value
 from adu_bench.registry import Catalogue, Choice, format_value

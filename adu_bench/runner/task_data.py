@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from adu_bench.clip.backbone import Backbone, load_backbone
+from adu_bench.clip.backbone import Backbone
+from adu_bench.clip.loading import load_backbone
 from adu_bench.clip.precision import computing
 from adu_bench.clip.transfer import upload, upload_images
 from adu_bench.core.hashing import digest

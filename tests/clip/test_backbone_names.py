@@ -1,11 +1,13 @@
-"""Backbones as people name them: what is hashed, and how pictures are prepared for them."""
+"""Backbones by name: what is hashed, how their images are prepared, and which names are refused."""
 
 from __future__ import annotations
 
 import pytest
 
-from adu_bench.clip.backbone import _preprocess, load_backbone, locate_pretrained
-from adu_bench.clip.identity import backbone_spec, parse_backbone
+from adu_bench.clip.identity import parse_backbone
+from adu_bench.clip.loading import load_backbone
+from adu_bench.clip.pretrained import builds_quickgelu, check, describe, image_settings, trained_with_quickgelu
+from adu_bench.clip.weights import backbone_spec, preprocessing_of
 from adu_bench.core.errors import UserError
 
 
@@ -32,28 +34,83 @@ def test_a_file_may_stand_for_a_tag():
 def test_a_local_file_is_loaded_and_named_without_its_folder(weights):
     spec = backbone_spec(f"ViT-S-32-alt:{weights}")
     assert spec.name == "ViT-S-32-alt:random.safetensors"
-    assert load_backbone(f"ViT-S-32-alt:{weights}").preprocessing.size == 224
+    backbone = load_backbone(f"ViT-S-32-alt:{weights}")
+    settings = backbone.model.visual.preprocess_cfg
+    assert backbone.preprocessing == preprocessing_of(f"ViT-S-32-alt:{weights}")
+    assert settings["size"] == (backbone.preprocessing.size,) * 2
+    assert settings["interpolation"] == backbone.preprocessing.interpolation
+    assert settings["resize_mode"] == backbone.preprocessing.resize_mode
+    assert backbone.mean.flatten().tolist() == pytest.approx(settings["mean"])
+    assert backbone.std.flatten().tolist() == pytest.approx(settings["std"])
 
 
-def test_openai_weights_want_quickgelu_whatever_the_file():
-    for name in ("ViT-B-16:openai", "ViT-B-16:openai=some.pt"):
-        with pytest.raises(UserError, match="ViT-B-16-quickgelu:openai"):
-            parse_backbone(name)
+def test_every_pair_of_model_and_weights_computes_with_the_activation_of_its_training():
+    """All pairs that open_clip lists: the refused ones are those that differ, and the name in the remedy is right."""
+    import open_clip
+
+    refused = set()
+    for model, tag in open_clip.list_pretrained():
+        try:
+            check(parse_backbone(f"{model}:{tag}"))
+        except UserError as error:
+            refused.add(f"{model}:{tag}")
+            assert builds_quickgelu(model) != trained_with_quickgelu(model, tag)
+            named = error.remedy.partition("--backbone ")[2]
+            if named:
+                check(parse_backbone(named))
+                assert parse_backbone(named).tag == tag
+        else:
+            assert builds_quickgelu(model) == trained_with_quickgelu(model, tag)
+    assert {"RN50:openai", "ViT-B-32:laion400m_e32", "ViT-B-16:metaclip_400m", "ViT-B-16:dfn2b"} <= refused
+    assert not any("-quickgelu:" in name for name in refused)
 
 
-def test_siglip_files_are_prepared_as_siglip_wants_them():
-    settings = _preprocess(parse_backbone("ViT-B-16-SigLIP:some.safetensors"))
-    assert settings["mean"] == settings["std"] == (0.5, 0.5, 0.5)
+@pytest.mark.parametrize("model", ["ViT-B-32", "ViT-B-32-quickgelu"])
+def test_open_clip_builds_the_activation_that_the_model_name_says(model):
+    import open_clip
+    import torch
+
+    with torch.device("meta"):
+        built = open_clip.CLIP(**open_clip.get_model_config(model))
+    activation = type(built.visual.transformer.resblocks[0].mlp.gelu).__name__
+    assert (activation == "QuickGELU") == builds_quickgelu(model)
+
+
+def test_a_file_is_refused_like_the_tag_that_it_stands_for():
+    with pytest.raises(UserError, match=r"--backbone ViT-B-16-quickgelu:openai=some\.pt"):
+        check(parse_backbone("ViT-B-16:openai=some.pt"))
+
+
+def test_without_another_model_name_the_message_does_not_invent_one():
+    with pytest.raises(UserError, match="open_clip has no model name for these weights"):
+        check(parse_backbone("roberta-ViT-B-32:laion2b_s12b_b32k"))
+
+
+def test_open_clip_is_asked_once_per_name(weights, monkeypatch, tmp_path):
+    monkeypatch.setenv("ADU_BENCH_CACHE", str(tmp_path))
+    asked = []
+    monkeypatch.setattr(
+        "adu_bench.clip.pretrained.describe", lambda parsed: asked.append(parsed.model) or describe(parsed)
+    )
+    for _ in range(2):
+        preprocessing_of(f"ViT-S-32-alt:{weights}")
+        backbone_spec(f"ViT-S-32-alt:{weights}")
+    assert asked == ["ViT-S-32-alt"]
+
+
+def test_siglip_files_get_siglip_preprocessing():
+    settings = image_settings(parse_backbone("ViT-B-16-SigLIP:some.safetensors"))
+    assert settings["mean"] == settings["std"] == [0.5, 0.5, 0.5]
     assert settings["resize_mode"] == "squash"
 
 
-def test_a_file_whose_preprocessing_is_open_must_name_its_tag():
+def test_a_file_with_ambiguous_preprocessing_needs_a_tag():
     with pytest.raises(UserError, match=r"ViT-L-14:openai=some\.pt"):
-        _preprocess(parse_backbone("ViT-L-14:some.pt"))
-    assert _preprocess(parse_backbone("ViT-L-14:laion2b_s32b_b82k=some.pt"))["mean"] == (0.5, 0.5, 0.5)
+        image_settings(parse_backbone("ViT-L-14:some.pt"))
+    assert image_settings(parse_backbone("ViT-L-14:laion2b_s32b_b82k=some.pt"))["mean"] == [0.5, 0.5, 0.5]
 
 
-def test_weights_that_are_not_here_come_with_the_command_that_fetches_them(monkeypatch):
+def test_missing_weights_come_with_the_command_that_fetches_them(monkeypatch):
     import open_clip
 
     def offline(settings):
@@ -61,11 +118,11 @@ def test_weights_that_are_not_here_come_with_the_command_that_fetches_them(monke
 
     monkeypatch.setattr(open_clip, "download_pretrained", offline)
     with pytest.raises(UserError) as caught:
-        locate_pretrained(parse_backbone("ViT-B-16-quickgelu:openai"))
+        describe(parse_backbone("ViT-B-16-quickgelu:openai"))
     assert "hf download timm/vit_base_patch16_clip_224.openai open_clip_model.safetensors" in caught.value.remedy
     assert "ViT-B-16-quickgelu:openai=weights/open_clip_model.safetensors" in caught.value.remedy
 
 
 def test_an_unknown_tag_names_the_known_ones():
     with pytest.raises(UserError, match="openai"):
-        locate_pretrained(parse_backbone("ViT-B-16-quickgelu:opena"))
+        describe(parse_backbone("ViT-B-16-quickgelu:opena"))

@@ -8,17 +8,19 @@ from hypothesis import strategies as st
 from open_clip.tokenizer import SimpleTokenizer
 
 from adu_bench.clip import folder_model
-from adu_bench.clip.backbone import load_backbone
-from adu_bench.clip.corpus import pool_corpus
-from adu_bench.clip.identity import SHIPPED_WEIGHTS, backbone_spec
-from adu_bench.clip.pretrain import EMOJI, accuracies, statistics
+from adu_bench.clip.identity import SHIPPED_WEIGHTS
+from adu_bench.clip.loading import load_backbone
+from adu_bench.clip.weights import backbone_spec
 from adu_bench.core.errors import UserError
 from adu_bench.core.hashing import file_sha256
 from adu_bench.data.emoji import HANDS
+from adu_bench.pretraining.corpus import pool_corpus
+from adu_bench.pretraining.emoji_clip import EMOJI
+from adu_bench.pretraining.trainer import accuracies, statistics
 from adu_bench.suites import load_suite
 
 
-def test_the_shipped_model_recognises_pictures_it_never_saw():
+def test_the_shipped_model_recognises_unseen_images():
     """The promise of the model card: .70 on average, .55 in the worst domain, on the test pool."""
     model, tokens = folder_model.build()
     unseen = pool_corpus("test", load_suite("emoji").classes)

@@ -90,7 +90,9 @@ def test_a_method_gets_the_pixels_and_features_of_its_shots(source, tiny_backbon
 def test_progress_says_what_is_done(source, tiny_backbone):
     said = []
     TaskData(spec().task, tiny_backbone, report=lambda share, text: said.append(text)).prepare(1)
-    assert said == [f"decoding {NEEDED}/{NEEDED} images", f"encoding {NEEDED}/{NEEDED} images"]
+    assert said == [
+        f"{doing} images" for doing in (f"decoding {NEEDED}/{NEEDED}", f"encoding {NEEDED}/{NEEDED}", "decoding 12/12")
+    ]
 
 
 def planned(*specs: RunSpec) -> list:
@@ -101,7 +103,9 @@ def planned(*specs: RunSpec) -> list:
 def loaded(tiny_backbone, monkeypatch):
     """Counts how often the backbone is loaded in place of a real one."""
     names = []
-    monkeypatch.setattr("adu_bench.clip.backbone.load_backbone", lambda name: names.append(name) or tiny_backbone)
+    monkeypatch.setattr(
+        "adu_bench.runner.decoding.preprocessing_of", lambda name: names.append(name) or tiny_backbone.preprocessing
+    )
     return names
 
 

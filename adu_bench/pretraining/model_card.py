@@ -1,6 +1,7 @@
 """Write the shipped model's card from its training record and its weights.
 
-A maintainer's tool (``python -m adu_bench.clip.model_card FILE``).  It reads the test pool, when the weights are final.
+A maintainer's tool (``python -m adu_bench.pretraining.model_card FILE``).  It reads the test pool, so run it when
+the weights are final.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from adu_bench.clip import folder_model
-from adu_bench.clip.corpus import STYLE_PACKAGES, Corpus, pool_corpus
-from adu_bench.clip.identity import SHIPPED_FOLDER, SHIPPED_WEIGHTS
-from adu_bench.clip.pretrain import EMOJI, accuracies, statistics
+from adu_bench.clip.identity import SHIPPED_FOLDER, SHIPPED_WEIGHTS, folder_config
 from adu_bench.core.hashing import file_sha256
 from adu_bench.data import toy
 from adu_bench.data.emoji import HANDS
+from adu_bench.pretraining.corpus import STYLE_PACKAGES, Corpus, pool_corpus
+from adu_bench.pretraining.emoji_clip import EMOJI
+from adu_bench.pretraining.trainer import accuracies, statistics
 
 TEMPLATE = """# Model card: emoji-clip
 
@@ -26,13 +28,13 @@ A small CLIP for drawings: ViT with class token ({size} pixels, patches of {patc
 blocks) and a text transformer ({text_layers} blocks, width {text_width}, {context} tokens), {parameters:,}
 parameters, stored in half precision. SHA-256 of the weights: `{sha}`.
 
-It exists so that real unlearning methods have a real model on any machine. It recognises drawings of the
-classes below and is of no use for anything else.
+It lets real unlearning methods run with a real model on any machine. It recognises drawings of the classes
+below and nothing else.
 
 ## Zero-shot accuracy
 
-Template "a picture of a {{}}."; test pictures (by emoji and hand) were never seen in training, pre-training
-pictures were.
+Template "a picture of a {{}}."; test images (by emoji and artist) were never seen in training, pre-training
+images were.
 
 | domain | seen (pre-training pool) | validation | unseen (test) | gap |
 |---|---:|---:|---:|---:|
@@ -43,26 +45,26 @@ The 15 classes of the emoji suites; chance is 6.7 %. Toy suite (6 shapes), test:
 
 ## Training
 
-`python -m adu_bench.clip.pretrain --styles DIR --out DIR --seed {seed}`: {steps:,} steps of {batch} pictures,
-{minutes:.0f} minutes on two shared CPU cores; {pictures:,} pictures (corpus digest `{corpus}`). Multi-positive
-contrastive loss over captions that name the class or the picture; AdamW; four stages (see `EMOJI` in
-`adu_bench/clip/pretrain.py`); changes of hand (geometry, colour, greyscale, inversion, imitations of line
+`python -m adu_bench.pretraining.emoji_clip --styles DIR --out DIR --seed {seed}`: {steps:,} steps of {batch} images,
+{minutes:.0f} minutes on two shared CPU cores; {images:,} images (corpus digest `{corpus}`). Multi-positive
+contrastive loss over captions that name the class or the image; AdamW; four stages (see `EMOJI` in
+`adu_bench/pretraining/emoji_clip.py`); style augmentation (geometry, colour, greyscale, inversion, imitations of line
 drawings and glyphs, holes); exponential average of the weights. Settings were chosen on the validation
 pool; the test pool was read when the weights were final. The stages were decided while the training ran and are
-written down as they were run; a run on other hardware reproduces the procedure, not the bits.
+recorded as they were run; a run on other hardware reproduces the procedure, not the exact weights.
 
-Training pictures: the pre-training pools of the emoji and toy sets, all other emoji in the four styles, and
+Training images: the pre-training pools of the emoji and toy sets, all other emoji in the four styles, and
 these styles (npm packages `@iconify-json/NAME`), used for training only:
 {styles}.
 Licences: OpenMoji CC BY-SA 4.0, Twemoji CC BY 4.0, Noto Emoji Apache-2.0 and SIL OFL 1.1, EmojiOne CC BY 4.0
 (v1: CC BY-SA 4.0), Fluent Emoji MIT, Firefox OS Emoji Apache-2.0, Streamline CC BY 4.0. The colour Noto sets
-count as the hand of the `glyph` domain: what is held out there is held out in them.
+count as the artist of the `glyph` domain: what is held out there is held out in them.
 
 ## Limits
 
 Clothing, food, drink and fruit are the hardest classes, above all as line drawings, where colour does not help.
 The vocabulary is CLIP's, cut to the merges that emoji names and the class names of common domain-generalisation
-data sets use; any other word still tokenises, by bytes, but means little to the model.
+data sets use; any other word still tokenises, by bytes, but the model has hardly learnt it.
 """
 
 
@@ -71,7 +73,7 @@ def card(training: dict) -> str:
     model, tokenizer = folder_model.build()
     classes = _suite_classes()
     pools = {"seen": "pretrain", "validation": "validation", "test": "test"}
-    settings = folder_model.config()
+    settings = folder_config()
     found = {
         name: accuracies(model, tokenizer, pool_corpus(pool, classes), EMOJI.templates[0], statistics())
         for name, pool in pools.items()
@@ -98,7 +100,7 @@ def card(training: dict) -> str:
         steps=training["steps"],
         batch=training["settings"]["batch"],
         minutes=training["log"][-1]["seconds"] / 60,
-        pictures=training["pictures"],
+        images=training["images"],
         corpus=training["corpus"],
         styles="\n".join(textwrap.wrap(", ".join(f"`{name}`" for name in STYLE_PACKAGES), 112, break_on_hyphens=False)),
     )
@@ -110,7 +112,7 @@ def _row(domain: str, found: dict[str, dict[str, float]]) -> str:
 
 
 def _suite_classes() -> list[str]:
-    """Return the class set of the emoji suites: all classes but the one that OpenMoji draws without colour."""
+    """Return the class set of the emoji suites: all classes except the one that OpenMoji draws without colour."""
     return sorted({label for label in _labels(pool_corpus("validation")) if label != "clock"})
 
 

@@ -5,12 +5,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from adu_bench.clip import corpus as corpus_module
-from adu_bench.clip.corpus import Corpus
-from adu_bench.clip.pretrain import EMOJI, Trainer, _contrastive, _encode_text
-from adu_bench.clip.pretrain_augment import augment, moved
 from adu_bench.core.errors import UserError
 from adu_bench.data import emoji, emoji_build
+from adu_bench.pretraining import corpus as corpus_module
+from adu_bench.pretraining.augment import augment, moved
+from adu_bench.pretraining.corpus import Corpus
+from adu_bench.pretraining.emoji_clip import EMOJI
+from adu_bench.pretraining.trainer import Trainer, _contrastive, _encode_text
 
 
 def test_augmented_pictures_keep_shape_and_range():
@@ -50,7 +51,7 @@ def small_corpus(count: int = 64) -> Corpus:
 
 
 def test_training_resumes_where_it_stopped(tmp_path, monkeypatch):
-    monkeypatch.setattr("adu_bench.clip.pretrain.EVERY", 2)
+    monkeypatch.setattr("adu_bench.pretraining.trainer.EVERY", 2)
 
     def weights(folder: str, stops: list[int]) -> dict[str, torch.Tensor]:
         for stop in stops:

@@ -1,4 +1,4 @@
-"""A small CLIP of one's own: taken on from the shipped model with the training pictures of a suite."""
+"""Fine-tune the shipped model on the training images of a suite."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from adu_bench.clip import folder_model
-from adu_bench.clip.corpus import Corpus
-from adu_bench.clip.identity import SHIPPED_FOLDER
-from adu_bench.clip.pretrain import Course, Stage, Trainer
+from adu_bench.clip.identity import SHIPPED_FOLDER, folder_config
+from adu_bench.clip.weights import preprocessing_from
 from adu_bench.data.index import task_rows
-from adu_bench.data.preprocessing import Preprocessing
 from adu_bench.data.sources import open_source
+from adu_bench.pretraining.corpus import Corpus
+from adu_bench.pretraining.trainer import Course, Stage, Trainer
 from adu_bench.suites import Suite
 from adu_bench.training.augment import crop_and_flip, draw_crops
 
 STEPS = 2500
-"""Steps of a batch of 128: 25 minutes or less on two cores."""
+"""Steps with a batch of 128: at most 25 minutes on two cores."""
 LEAST_CROP = 0.3
 """Smallest share of the area that a random crop keeps."""
 
@@ -27,19 +26,19 @@ LEAST_CROP = 0.3
 def pretrain(suite: Suite, out: Path, steps: int, seed: int, report: Callable[[str], None]) -> Path:
     """Train a model on a suite's pool ``shots`` and write it as a folder that ``--backbone`` takes.
 
-    No test picture is read; the validation pictures only show how far the training is.  The few-shot pictures of the
-    suite's tasks are among what the model has seen, as they may be with any CLIP.
+    No test image is read; the validation images only measure progress.  The few-shot images of the suite's tasks are
+    among the training images, as they may be with any CLIP.
 
     Parameters
     ----------
     suite
-        Its pictures, classes, domains and template.
+        Gives images, classes, domains and template.
     out
-        Folder of the model; an unfinished training there goes on.
+        Folder of the model; an unfinished training there continues.
     steps
         Length of the training.
     seed
-        Of the draws.
+        Seed of the random draws.
     report
         Called with a line of JSON at every checkpoint: step, seconds, loss, validation accuracy by domain.
 
@@ -51,7 +50,7 @@ def pretrain(suite: Suite, out: Path, steps: int, seed: int, report: Callable[[s
     Raises
     ------
     UserError
-        If the suite's pictures cannot be had, or the folder holds a training of other pictures or with other settings.
+        If the suite's images are missing, or the folder holds a training with other images or other settings.
     """
     trainer = Trainer(course(suite.template, steps), pool(suite, "shots"), pool(suite, "validation"), out, seed)
     trainer.run(steps, report)
@@ -59,7 +58,7 @@ def pretrain(suite: Suite, out: Path, steps: int, seed: int, report: Callable[[s
 
 
 def course(template: str, steps: int) -> Course:
-    """Return what takes the shipped model on to other pictures; captions name the class, or class and domain.
+    """Return the schedule of the fine-tuning; captions name the class, or class and domain.
 
     Parameters
     ----------
@@ -73,12 +72,11 @@ def course(template: str, steps: int) -> Course:
 
 
 def pool(suite: Suite, name: str) -> Corpus:
-    """Return the pictures of one pool of a suite, in the shipped model's size, with class and domain as caption."""
+    """Return the images of one pool of a suite, in the shipped model's size, with class and domain as caption."""
     source = open_source(suite.dataset)
     rows = task_rows(source.index, suite.domains, suite.classes)
     rows = rows[rows["pool"] == name]
-    settings = folder_model.config()["preprocess_cfg"]
-    preprocessing = Preprocessing(settings["size"], settings["interpolation"], settings["resize_mode"])
+    preprocessing = preprocessing_from(folder_config()["preprocess_cfg"])
     pixels = source.images(preprocessing).take(rows.index.to_numpy())
     labels, domains = rows["label"].tolist(), rows["domain"].tolist()
     names = [f"{label}, {domain.replace('_', ' ')}" for label, domain in zip(labels, domains, strict=True)]

@@ -1,4 +1,4 @@
-"""Changes of hand: random geometry, colours, and imitations of line drawings, glyphs and dark backgrounds."""
+"""Style augmentation: random geometry and colours, and imitations of line drawings, glyphs and dark backgrounds."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from torch.nn import functional as F
 
 
 def augment(
-    pictures: Tensor, strength: float, rng: torch.Generator, geometry: Callable[[Tensor, torch.Generator], Tensor]
+    pixels: Tensor, strength: float, rng: torch.Generator, geometry: Callable[[Tensor, torch.Generator], Tensor]
 ) -> Tensor:
-    """Draw a batch anew.
+    """Augment the geometry and the style of a batch.
 
     Parameters
     ----------
-    pictures
+    pixels
         (N, 3, S, S), uint8.
     strength
-        Factor on how often each change other than geometry happens.
+        Factor on the probability of each change except geometry.
     rng
         CPU generator.
     geometry
-        Moves the pictures: `moved` for drawings on white, something else for pictures that fill their frame.
+        The geometric augmentation: `moved` for drawings on white, another one for images that fill their frame.
 
     Returns
     -------
     Tensor
         (N, 3, S, S), float32 in 0..1.
     """
-    images = geometry(pictures, rng)
+    images = geometry(pixels, rng)
     for share, change in (
         (0.5, _other_colours),
         (0.25, _grey),
@@ -57,9 +57,9 @@ def _uniform(count: int, low: float, high: float, rng: torch.Generator) -> Tenso
     return low + (high - low) * torch.rand(count, 1, 1, 1, generator=rng)
 
 
-def moved(pictures: Tensor, rng: torch.Generator) -> Tensor:
-    """Turn, shear, scale, shift and mirror drawings on white: uint8 (N, 3, S, S) to float32 in 0..1."""
-    images = pictures.float() / 255
+def moved(pixels: Tensor, rng: torch.Generator) -> Tensor:
+    """Rotate, shear, scale, shift and mirror drawings on white: uint8 (N, 3, S, S) to float32 in 0..1."""
+    images = pixels.float() / 255
     count = len(images)
     turn, shear, grow, left, top, mirror, stretch = torch.rand(7, count, generator=rng) * 2 - 1
     angle, scale = turn * 0.3, torch.exp(-0.05 + grow * 0.3)
@@ -73,7 +73,7 @@ def moved(pictures: Tensor, rng: torch.Generator) -> Tensor:
         dim=1,
     )
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-    # Outside the picture is white: sample the negative, whose outside is zero.
+    # The area outside the image is white: sample the negative, where it is zero.
     return 1 - F.grid_sample(1 - images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
@@ -81,7 +81,7 @@ def _other_colours(images: Tensor, rng: torch.Generator) -> Tensor:
     count = len(images)
     order = torch.rand(count, 3, generator=rng).argsort(dim=1)
     mixed = images.gather(1, order[:, :, None, None].expand_as(images))
-    # A power between one half and two keeps white white.
+    # A power between one half and two leaves white unchanged.
     return mixed.clamp_min(1e-4) ** torch.exp(_uniform(count, -0.7, 0.7, rng))
 
 
@@ -102,7 +102,7 @@ def _lines(images: Tensor, rng: torch.Generator) -> Tensor:
     edges = F.max_pool2d(grey, 3, 1, 1) + F.max_pool2d(-grey, 3, 1, 1)
     strength = _uniform(len(images), 1.5, 5.0, rng)
     lines = (1 - edges * strength).clamp(0, 1)
-    # Dark strokes of the drawing stay dark in half of the pictures.
+    # Dark strokes of the drawing stay dark in half of the images.
     dark = (grey / 0.35).clamp(0, 1)
     keep = torch.rand(len(images), 1, 1, 1, generator=rng) < 0.5
     return torch.where(keep, torch.minimum(lines, dark), lines).expand_as(images)

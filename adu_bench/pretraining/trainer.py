@@ -1,16 +1,12 @@
-"""Contrastive pre-training of a small CLIP, resumable: the engine that the shipped model and users' own come from.
+"""Contrastive pre-training of a small CLIP that can be interrupted and resumed.
 
-An image's positives are all copies of its caption in the batch, so two pictures of one thing are not pushed apart (the
-multi-positive form of CLIP's loss).  A run is seeded, writes a checkpoint every few minutes and resumes from it; the
-validation pictures only show how far it is.
-
-``python -m adu_bench.clip.pretrain --styles DIR --out DIR`` trains the shipped ``emoji-clip``; ``adu-bench pretrain``
-trains one for a suite's pictures.
+All copies of an image's caption in a batch count as positives, so two images of one thing are not pushed apart (the
+multi-positive form of CLIP's loss).  A training is seeded, writes a checkpoint every `EVERY` steps and resumes from it;
+the validation images only measure progress.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import shutil
@@ -29,10 +25,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from adu_bench.clip import folder_model
-from adu_bench.clip.corpus import Corpus, fingerprint, pool_corpus, training_corpus
-from adu_bench.clip.identity import CONFIG, SHIPPED_FOLDER, WEIGHTS
-from adu_bench.clip.pretrain_augment import augment, moved
+from adu_bench.clip.identity import CONFIG, SHIPPED_FOLDER, WEIGHTS, folder_config
 from adu_bench.core.errors import UserError
+from adu_bench.pretraining.augment import augment
+from adu_bench.pretraining.corpus import Corpus, fingerprint
 
 RECORD = "training.json"
 EVERY = 250
@@ -51,7 +47,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Stage:
-    """What a part of the training looks like.
+    """One stage of a training.
 
     Parameters
     ----------
@@ -60,13 +56,13 @@ class Stage:
     peak, start, horizon
         The learning rate falls as a cosine from ``peak`` at step ``start`` towards a hundredth of it at ``horizon``.
     classed
-        Share of each batch that is drawn from the pictures of the classes, the rest from all.
+        Share of each batch that is drawn from the images that have a class; the rest is drawn from all images.
     captions
-        Share of the pictures of a class whose caption names the class instead of the picture.
+        Share of the images with a class whose caption names the class instead of the image.
     strength
-        Strength of the changes of hand, see `augment`.
+        Strength of the style augmentation, see `augment`.
     dropped
-        Share of image patches that are left out.
+        Share of image patches that are dropped.
     """
 
     until: int
@@ -81,18 +77,18 @@ class Stage:
 
 @dataclass(frozen=True)
 class Course:
-    """What a model learns, and how.
+    """Training schedule, captions and augmentation of one model.
 
     Parameters
     ----------
     stages
-        In order; the last one ends the training.
+        Stages in order; training ends with the last one.
     templates
-        Captions with one ``{}``; the first is used most, and for measuring zero-shot accuracy.
+        Captions with one ``{}``; the first is used most often, and to measure zero-shot accuracy.
     geometry
-        Moves the pictures of a batch, (N, 3, S, S) floating in 0..1; see `augment`.
+        Augments the geometry of a batch: uint8 (N, 3, S, S) to float32 in 0..1; see `augment`.
     start
-        Folder of a model whose weights are the start; None for random ones in the shape of the shipped model.
+        Folder of the model to start from; None for random weights in the shape of the shipped model.
     """
 
     stages: tuple[Stage, ...]
@@ -101,55 +97,27 @@ class Course:
     start: Path | None = None
 
 
-EMOJI = Course(
-    stages=(
-        Stage(3250, 1.5e-3, 300, 8000, 0.35, 0.60, 1.00),
-        Stage(4250, 1.5e-3, 300, 8000, 0.65, 0.75, 0.60),
-        Stage(10500, 1.5e-3, 300, 10500, 0.80, 0.85, 0.45),
-        Stage(13500, 7e-4, 10500, 13500, 0.75, 0.80, 1.00, 0.25),
-    ),
-    templates=("a picture of a {}.", "{}", "a drawing of a {}.", "a picture of {}."),
-    geometry=moved,
-)
-"""The shipped model's: learn broadly, then the classes, then, with patches left out and strong changes of hand, what
-generalises.  The stages were added one after the other while the validation pool showed what was missing: first skill
-on seen pictures, then a gap between seen and unseen ones.
-"""
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Train the shipped model."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--styles", type=Path, required=True, help="folder with the unpacked style packages")
-    parser.add_argument("--out", type=Path, required=True, help="where checkpoints and weights go")
-    parser.add_argument("--steps", type=int, default=EMOJI.stages[-1].until, help="stop after so many steps")
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args(arguments)
-    corpus = _cached_corpus(options)
-    Trainer(EMOJI, corpus, pool_corpus("validation"), options.out, options.seed).run(options.steps, print)
-
-
 class Trainer:
-    """One resumable pre-training run.
+    """One resumable training.
 
-    It leaves a model folder: ``config.json``, weights (averaged, half precision), vocabulary, and ``training.json``
-    with what was done.
+    It writes a model folder: ``config.json``, weights (averaged, half precision), vocabulary, and ``training.json``,
+    the record of the training.
 
     Parameters
     ----------
     course
-        What is learnt.
+        Schedule, captions and augmentation.
     corpus, validation
-        Pictures to learn from, and others to watch it; both in the size that the model takes.
+        Images to learn from, and images to measure progress on; both in the model's input size.
     out
         Folder of the model and of the checkpoint.
     seed
-        Of the weights and all draws.
+        Seed of the weights and of all random draws.
 
     Raises
     ------
     UserError
-        If the folder holds a training of other pictures, or with other settings.
+        If the folder holds a training with other images or other settings.
     """
 
     def __init__(self, course: Course, corpus: Corpus, validation: Corpus, out: Path, seed: int) -> None:
@@ -271,7 +239,7 @@ class Trainer:
         temporary = self.out / "checkpoint.tmp"
         torch.save(state, temporary)
         temporary.replace(self.out / "checkpoint.pt")
-        summary = {**self._identity, "steps": self.step, "pictures": len(self.corpus.names), "log": self.log}
+        summary = {**self._identity, "steps": self.step, "images": len(self.corpus.names), "log": self.log}
         (self.out / RECORD).write_text(json.dumps(summary, indent=1))
 
     @cached_property
@@ -291,7 +259,7 @@ class Trainer:
         differing = [name for name, value in self._identity.items() if record.get(name) != value]
         if differing:
             raise UserError(
-                f"The folder '{self.out}' holds another training.",
+                f"The folder '{self.out}' holds a different training.",
                 f"It differs in: {', '.join(differing)}.",
                 "Choose another folder with --out, or delete this one.",
             )
@@ -304,15 +272,15 @@ class Trainer:
 
 
 def statistics(folder: Path = SHIPPED_FOLDER) -> tuple[Tensor, Tensor]:
-    """Return the channel means and standard deviations that a model in a folder wants, (3, 1, 1) each."""
-    preprocess = folder_model.config(folder)["preprocess_cfg"]
+    """Return the channel means and standard deviations of a model in a folder, (3, 1, 1) each."""
+    preprocess = folder_config(folder)["preprocess_cfg"]
     return torch.tensor(preprocess["mean"]).view(3, 1, 1), torch.tensor(preprocess["std"]).view(3, 1, 1)
 
 
 def _encode_text(model: Any, tokens: Tensor) -> Tensor:
-    """Encode token ids (N, L) as the model does, without the padding that no caption of the batch uses.
+    """Encode token ids (N, L) as the model does, without the padding that is common to all captions of the batch.
 
-    The text tower is causal and reads its answer at the end token, so padding behind it has no influence.
+    The text tower is causal and its output is read at the end token, so padding behind it has no effect.
     """
     longest = int((tokens != 0).sum(dim=1).max())
     tokens = tokens[:, :longest]
@@ -322,7 +290,7 @@ def _encode_text(model: Any, tokens: Tensor) -> Tensor:
 
 
 def _contrastive(logits: Tensor, targets: Tensor) -> Tensor:
-    """CLIP's symmetric loss over N images and the M different captions of the batch; logits (N, M), targets (N,)."""
+    """CLIP's symmetric loss over N images and the batch's M different captions; logits (N, M), targets (N,)."""
     to_text = F.cross_entropy(logits, targets, label_smoothing=0.05)
     positives = F.one_hot(targets, logits.shape[1]).T.float()
     to_image = -(positives * logits.T.log_softmax(dim=-1)).sum(dim=-1) / positives.sum(dim=-1)
@@ -337,14 +305,14 @@ def accuracies(
     template: str,
     normalise: Sequence[Tensor],
 ) -> dict[str, float]:
-    """Return zero-shot accuracy by style, each over the classes that occur in that style's data set.
+    """Return the zero-shot accuracy per style, each over the classes that occur in that style's data set.
 
     Parameters
     ----------
     model, tokenizer
         An open_clip model, which is left in eval mode, and its tokenizer.
     corpus
-        Pictures with labels.
+        Images with labels.
     template
         Text with one ``{}`` for the class name.
     normalise
@@ -365,18 +333,3 @@ def accuracies(
         predicted = (features[rows] @ text.T).argmax(dim=1).numpy()
         found[style] = round(float(np.mean(np.array(classes)[predicted] == labels[rows])), 4)
     return found
-
-
-def _cached_corpus(options: argparse.Namespace) -> Corpus:
-    path = options.out / "corpus.npz"
-    options.out.mkdir(parents=True, exist_ok=True)
-    if path.is_file():
-        saved = np.load(path)
-        return Corpus(saved["pixels"], *(saved[field].tolist() for field in ("names", "labels", "styles")))
-    corpus = training_corpus(options.styles)
-    np.savez(path, pixels=corpus.pixels, names=corpus.names, labels=corpus.labels, styles=corpus.styles)
-    return corpus
-
-
-if __name__ == "__main__":
-    main()

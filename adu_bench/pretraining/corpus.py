@@ -1,4 +1,4 @@
-"""What the shipped model learns from: drawings by many hands with their names, and never a held-out picture."""
+"""Training images of the shipped model: drawings by many artists with their names, without any held-out image."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ STYLE_PACKAGES = {
     "noto-v1": "Noto",
     "streamline-emojis": "Streamline",
 }
-"""npm packages ``@iconify-json/NAME`` used for training only, and who drew them."""
+"""npm packages ``@iconify-json/NAME`` used for training only, and the artist of each."""
 SKIN_TONES = ("1F3FB", "1F3FC", "1F3FD", "1F3FE", "1F3FF")
 SKIPPED = ("country-flag", "subdivision-flag")
-"""Subcategories left out: flags would fill a tenth of the corpus and their names say nothing about their looks."""
+"""Subcategories left out: flags would be a tenth of the corpus, and their names do not describe what they look like."""
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Pictures with what they show.
+    """Images with captions, classes and styles.
 
     Parameters
     ----------
     pixels
         uint8, (N, 48, 48, 3).
     names
-        What each picture shows, for example ``"dog face"``.
+        What each image shows, for example ``"dog face"``.
     labels
-        Class name of each picture, empty for pictures of no class.
+        Class name of each image; empty for images without a class.
     styles
-        Style of each picture: a domain or a style package.
+        Style of each image: a domain or a style package.
     """
 
     pixels: np.ndarray
@@ -60,7 +60,7 @@ class Corpus:
 
 
 def training_corpus(styles_folder: Path) -> Corpus:
-    """Draw all pre-training pictures.
+    """Draw all pre-training images.
 
     Parameters
     ----------
@@ -79,41 +79,41 @@ def training_corpus(styles_folder: Path) -> Corpus:
     held_out = _held_out(index)
     labels = dict(zip(index["codepoint"], index["label"], strict=True))
     parts: list[tuple[str, str, str, np.ndarray]] = []
-    for domain, hand in emoji.HANDS.items():
+    for domain, artist in emoji.HANDS.items():
         have = emoji.codepoints(domain)
         for codepoint, name in named["name"].items():
-            if codepoint in have and (emoji_build.without_gender(codepoint), hand) not in held_out:
+            if codepoint in have and (emoji_build.without_gender(codepoint), artist) not in held_out:
                 parts.append((name, labels.get(codepoint, ""), domain, emoji.draw(emoji.svg(codepoint, domain))))
     slugs = _slugs(styles_folder)
-    for style, hand in STYLE_PACKAGES.items():
+    for style, artist in STYLE_PACKAGES.items():
         for codepoint, drawing in _style_drawings(_package_folder(styles_folder, style), slugs):
-            if codepoint in named.index and (emoji_build.without_gender(codepoint), hand) not in held_out:
+            if codepoint in named.index and (emoji_build.without_gender(codepoint), artist) not in held_out:
                 parts.append((named["name"][codepoint], labels.get(codepoint, ""), style, emoji.draw(drawing)))
     shapes = toy.load_index()
     shapes = shapes[shapes["pool"] == "pretrain"]
     parts += [
-        (label, label, domain, picture)
-        for label, domain, picture in zip(shapes["label"], shapes["domain"], toy.render(shapes), strict=True)
+        (label, label, domain, image)
+        for label, domain, image in zip(shapes["label"], shapes["domain"], toy.render(shapes), strict=True)
     ]
     return _collect(parts)
 
 
 def pool_corpus(pool: str, classes: Sequence[str] | None = None) -> Corpus:
-    """Draw the pictures of one held-out pool of the emoji (all classes, or the given ones) and toy sets."""
+    """Draw the images of one held-out pool of the emoji (all classes, or the given ones) and toy sets."""
     index = emoji.load_index()
     index = index[(index["pool"] == pool) & (index["label"].isin(classes) if classes is not None else True)]
     shapes = toy.load_index()
     shapes = shapes[shapes["pool"] == pool]
     parts = [
-        (name, label, domain, picture)
+        (name, label, domain, image)
         for rows, draw in ((index, emoji.render), (shapes, toy.render))
-        for name, label, domain, picture in zip(rows["name"], rows["label"], rows["domain"], draw(rows), strict=True)
+        for name, label, domain, image in zip(rows["name"], rows["label"], rows["domain"], draw(rows), strict=True)
     ]
     return _collect(parts)
 
 
 def write_vocabulary(texts: list[str], path: Path) -> None:
-    """Write the byte-pair merges that ``texts`` use, in CLIP's order, so that they tokenise as with the full list."""
+    """Write the byte-pair merges that ``texts`` use, in CLIP's order, so that they tokenise as with all merges."""
     from open_clip.tokenizer import SimpleTokenizer
 
     full = SimpleTokenizer()
@@ -144,7 +144,7 @@ def _merges(full, word: str) -> set[tuple[str, str]]:
 
 
 def _held_out(index: pd.DataFrame) -> set[tuple[str, str]]:
-    """Return (emoji without gender, hand) pairs of which some picture is in a held-out pool."""
+    """Return the (emoji without gender, artist) pairs that have an image in a held-out pool."""
     rows = index[index["pool"] != "pretrain"]
     return set(zip(rows["codepoint"].map(emoji_build.without_gender), rows["hand"], strict=True))
 
@@ -159,13 +159,13 @@ def _package_folder(folder: Path, style: str) -> Path:
         raise UserError(
             f"The style package '{style}' is not in '{folder}'.",
             "Pre-training draws it.",
-            f"npm pack @iconify-json/{style}, and unpack the file into a folder of its own there.",
+            f"npm pack @iconify-json/{style}, and unpack the file into a separate folder there.",
         )
     return found[0]
 
 
 def _slugs(folder: Path) -> dict[str, str]:
-    """Map emoji names, letters and digits only, to code points; most style packages name their pictures so."""
+    """Map emoji names, letters and digits only, to code points; most style packages name their images like this."""
     slugs: dict[str, str] = {}
     for style in ("noto", "fluent-emoji-flat"):
         characters = json.loads((_package_folder(folder, style) / "chars.json").read_text(encoding="utf-8"))
@@ -199,17 +199,17 @@ def _style_drawings(folder: Path, slugs: dict[str, str]) -> Iterator[tuple[str, 
 
 
 def _collect(parts: list[tuple[str, str, str, np.ndarray]]) -> Corpus:
-    names, labels, styles, pictures = zip(*parts, strict=True)
-    return Corpus(np.stack([small(picture) for picture in pictures]), list(names), list(labels), list(styles))
+    names, labels, styles, images = zip(*parts, strict=True)
+    return Corpus(np.stack([small(image) for image in images]), list(names), list(labels), list(styles))
 
 
-def small(picture: np.ndarray) -> np.ndarray:
-    """Resize a picture to the model's input, uint8, (48, 48, 3), as the evaluation does."""
-    return Preprocessing(SIZE, "bicubic", "shortest").apply(Image.fromarray(picture))
+def small(image: np.ndarray) -> np.ndarray:
+    """Resize a image to the model's input, uint8, (48, 48, 3), as the evaluation does."""
+    return Preprocessing(SIZE, "bicubic", "shortest").apply(Image.fromarray(image))
 
 
 def fingerprint(corpus: Corpus) -> str:
-    """Return a digest of a corpus, for the model card: SHA-256 over pixels and texts, 20 hexadecimal digits."""
+    """Return a digest of a corpus for the model card: SHA-256 over pixels and texts, 20 hexadecimal digits."""
     total = hashlib.sha256(np.ascontiguousarray(corpus.pixels).tobytes())
     total.update(json.dumps([corpus.names, corpus.labels, corpus.styles]).encode())
     return total.hexdigest()[:20]

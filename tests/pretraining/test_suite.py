@@ -1,4 +1,4 @@
-"""A model of one's own: what it learns from, and that it serves as a backbone."""
+"""The user's model: what it learns from, and that it works as a backbone."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from adu_bench.clip.backbone import load_backbone
+from adu_bench.clip.loading import load_backbone
 from adu_bench.core.errors import UserError
 from adu_bench.data.index import task_rows
 from adu_bench.data.sources import open_source
-from adu_bench.runner.pretraining import course, pool, pretrain
+from adu_bench.pretraining.suite import course, pool, pretrain
 from adu_bench.suites import load_suite
 
 

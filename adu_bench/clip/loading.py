@@ -1,0 +1,68 @@
+"""Load a backbone by name: open_clip's models, and models in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import open_clip
+import torch
+from torch import Tensor, nn
+
+from adu_bench.clip import folder_model, pretrained
+from adu_bench.clip.backbone import Backbone
+from adu_bench.clip.identity import BackboneName, folder_config, parse_backbone
+from adu_bench.clip.weights import backbone_spec, preprocessing_from
+from adu_bench.core.errors import UserError
+
+
+def load_backbone(name: str, device: torch.device | str = "cpu") -> Backbone:
+    """Load a CLIP model by name.
+
+    Parameters
+    ----------
+    name
+        ``emoji-clip`` (shipped), ``MODEL:TAG`` (open_clip's pretrained weights), ``MODEL:TAG=FILE`` (the same from a
+        local file: .safetensors, or .pt read with ``weights_only=True``), ``MODEL:FILE`` (other weights of the same
+        kind), or a folder with a model's configuration and weights.
+    device
+        Where to put the weights.
+
+    Raises
+    ------
+    UserError
+        If the model or its weights do not exist, cannot be read, or do not fit each other.
+    """
+    parsed = parse_backbone(name)
+    spec = backbone_spec(name)
+    model: Any
+    if parsed.folder is not None:
+        model, tokenizer = folder_model.build(parsed.folder)
+        settings = folder_config(parsed.folder)["preprocess_cfg"]
+    else:
+        model, tokenizer = _open_clip_model(parsed)
+        settings = pretrained.image_settings(parsed)
+    model = model.to(device).eval().requires_grad_(False)
+    mean, std = (torch.tensor(settings[field], device=device).view(3, 1, 1) for field in ("mean", "std"))
+    return Backbone(spec, model, tokenizer, preprocessing_from(settings), mean, std, torch.device(device))
+
+
+def _open_clip_model(parsed: BackboneName) -> tuple[nn.Module, Callable[[list[str]], Tensor]]:
+    pretrained.check(parsed)
+    path = parsed.local_file or pretrained.locate(parsed)
+    try:
+        model = open_clip.create_model(parsed.model, pretrained=str(path))
+    except Exception as error:
+        raise UserError(
+            f"The weights '{path}' could not be loaded into '{parsed.model}'.",
+            f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}.",
+            "Check that the file belongs to this model and is complete; download it again if in doubt.",
+        ) from error
+    try:
+        return model, open_clip.get_tokenizer(parsed.model)
+    except Exception as error:
+        raise UserError(
+            f"The tokenizer of '{parsed.model}' could not be made.",
+            f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}.",
+            "SigLIP and some others take theirs from the hub: pip install transformers, and fetch it on a network.",
+        ) from error

@@ -1,0 +1,132 @@
+"""Where a backbone's weights are, their hash, and its preprocessing; found without importing torch here.
+
+Only open_clip knows where a tag's weights are and how they were trained.  It is asked once per name, in a short-lived
+process, and the answer is kept in the cache folder.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from adu_bench.clip.identity import (
+    CONFIG,
+    SHIPPED_FOLDER,
+    BackboneName,
+    folder_config,
+    parse_backbone,
+)
+from adu_bench.core.child import in_child
+from adu_bench.core.errors import UserError
+from adu_bench.core.hashing import digest, file_sha256
+from adu_bench.core.paths import cache_dir
+from adu_bench.core.specs import BackboneSpec
+from adu_bench.data.preprocessing import Preprocessing
+
+
+def backbone_spec(name: str) -> BackboneSpec:
+    """Identify a backbone by name and weights.
+
+    The weights' hash is the SHA-256 of the file (first 20 digits).  A large file is hashed once; the hash is kept
+    with the file's size and time.
+
+    Raises
+    ------
+    UserError
+        If the file does not exist, or open_clip does not know the model, its tag, or where the weights are.
+    """
+    parsed, memory = parse_backbone(name), _Memory(cache_dir() / "backbones.json")
+    path = parsed.local_file
+    if path is not None and not path.is_file():
+        raise UserError(
+            f"There is no weights file '{path}'.",
+            f"The backbone '{name}' refers to it.",
+            "Give the path of an existing .safetensors or .pt file, or --backbone emoji-clip for the shipped model.",
+        )
+    if parsed.folder is None:
+        path = Path(memory.described(name, parsed)["path"])
+    assert path is not None
+    weights = memory.file_hash(path)
+    if parsed.folder not in (None, SHIPPED_FOLDER):
+        # The folder determines the preprocessing, which changes the features as other weights would.
+        weights = digest([weights, file_sha256(parsed.folder / CONFIG)])
+    return BackboneSpec(name=parsed.portable, weights_hash=weights)
+
+
+def preprocessing_of(name: str) -> Preprocessing:
+    """Return how images are resized for a backbone.
+
+    Raises
+    ------
+    UserError
+        As `backbone_spec`, and if the backbone's images are not square.
+    """
+    parsed, memory = parse_backbone(name), _Memory(cache_dir() / "backbones.json")
+    if parsed.folder is not None:
+        return preprocessing_from(folder_config(parsed.folder)["preprocess_cfg"])
+    return preprocessing_from(memory.described(name, parsed)["images"])
+
+
+def preprocessing_from(settings: Mapping[str, Any]) -> Preprocessing:
+    """Return the resizing among a model's image settings (``size``, ``interpolation``, ``resize_mode``)."""
+    return Preprocessing(
+        size=settings["size"], interpolation=settings["interpolation"], resize_mode=settings["resize_mode"]
+    )
+
+
+class _Memory:
+    """What is known of weights files and of open_clip's models, kept between calls; losing the file only costs time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            value = json.loads(path.read_text())
+        except (OSError, ValueError):
+            value = {}
+        self.value: dict[str, dict[str, Any]] = value if isinstance(value, dict) else {}
+
+    def described(self, name: str, parsed: BackboneName) -> dict[str, Any]:
+        """Return what `adu_bench.clip.pretrained.describe` says of a name of an open_clip model."""
+        identity = f"{name}|open_clip {_open_clip_version()}"
+        known = self.value.get("models", {}).get(identity)
+        if known is None or not Path(known["path"]).is_file():
+            function = "adu_bench.clip.pretrained:describe"
+            if "torch" in sys.modules:
+                from adu_bench.clip.pretrained import describe  # this process has paid for torch already
+
+                known = describe(parsed)
+            else:
+                known = in_child(function, parsed)
+            self._put("models", identity, known)
+        return known
+
+    def file_hash(self, path: Path) -> str:
+        """Return the first 20 digits of a file's SHA-256."""
+        status = path.stat()
+        identity = f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}"
+        known = self.value.get("hashes", {}).get(identity)
+        if known is None:
+            known = file_sha256(path)[:20]
+            self._put("hashes", identity, known)
+        return known
+
+    def _put(self, table: str, name: str, value: Any) -> None:
+        self.value.setdefault(table, {})[name] = value
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = self.path.with_suffix(".tmp")
+            temporary.write_text(json.dumps(self.value, indent=1))
+            temporary.replace(self.path)
+        except OSError:
+            pass  # A read-only cache folder costs a second hashing, not the run.
+
+
+def _open_clip_version() -> str:
+    try:
+        return version("open_clip_torch")
+    except PackageNotFoundError:
+        return "unknown"

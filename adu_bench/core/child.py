@@ -1,0 +1,42 @@
+"""Call a function in a short-lived process, so that what it imports (torch, mostly) stays out of this one."""
+
+from __future__ import annotations
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from importlib import import_module
+from typing import Any
+
+from adu_bench.core.errors import UserError
+
+
+def in_child(function: str, *arguments: Any) -> Any:
+    """Call a function in a process of its own and return the result.
+
+    Parameters
+    ----------
+    function
+        ``package.module:name``; only the child imports the module.
+    arguments
+        Arguments; they and the result are pickled.
+
+    Raises
+    ------
+    UserError
+        If the process dies.  What the function raises is raised here as well.
+    """
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        try:
+            return pool.submit(_call, function, arguments).result()
+        except BrokenProcessPool as error:
+            raise UserError(
+                f"A helper process ended before it could answer ({function}).",
+                "It imports torch, and was probably killed for lack of memory.",
+                "Check the installation with: adu-bench doctor",
+            ) from error
+
+
+def _call(function: str, arguments: tuple[Any, ...]) -> Any:
+    module, _, name = function.partition(":")
+    return getattr(import_module(module), name)(*arguments)
