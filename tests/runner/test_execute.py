@@ -110,29 +110,32 @@ def loaded(tiny_backbone, monkeypatch):
 
 
 def test_what_planned_runs_need_is_decoded_before_them(source, loaded, tiny_backbone):
-    seen = []
-    steps = []
+    seen = {}
     decode_needed(
-        planned(spec(1), spec(2), spec(1, "sketch")),
-        lambda name: steps.append(name) or (lambda done, total: seen.append((done, total))),
+        planned(spec(1), spec(2), spec(1, "sketch")), lambda name: lambda done, total: seen.update({name: (done, total)})
     )
     data = TaskData(spec().task, tiny_backbone)
-    wanted = {position for seed in (1, 2) for position in draw_shots(data.rows, data.task, seed)}
-    count = len(wanted) + NEEDED - SHOTS * 6
-    assert (steps, loaded, seen[-1]) == (["decoding pictures of animals"], ["tiny"], (count, count))
+    shots = {position for seed in (1, 2) for position in draw_shots(data.rows, data.task, seed)}
+    count = len(shots) + NEEDED - SHOTS * 6
+    assert seen == {
+        "decoding images of animals": (count, count),
+        "decoding training images of animals": (len(shots), len(shots)),
+    }
+    assert loaded == ["tiny"]
     assert made(data) == (count, 0)
+    assert len(data.training_images.rows) == len(shots)
 
 
 def test_what_trials_need_is_decoded_before_them(source, loaded, tiny_backbone, monkeypatch):
     """Tuning reads no test picture unless it is told to score them."""
     monkeypatch.setattr("adu_bench.runner.tune.plan", lambda *_, **__: SimpleNamespace(runs=planned(spec())))
     test = (TaskData(spec().task, tiny_backbone).rows["pool"] == "test").sum()
-    counts = []
-    step = lambda name: lambda done, total: counts.append(total)  # noqa: E731
+    counts = {}
+    step = lambda name: lambda done, total: counts.update({name: total})  # noqa: E731
     decode_tuned(SimpleNamespace(seeds=(1,)), None, step)
-    assert counts[-1] == NEEDED - test
+    assert counts["decoding images of animals"] == NEEDED - test
     decode_tuned(SimpleNamespace(seeds=(1,)), None, step, audit=True)
-    assert counts[-1] == NEEDED
+    assert counts["decoding images of animals"] == NEEDED
 
 
 def test_damaged_pictures_stop_all_runs_before_the_first(source, loaded, monkeypatch, tmp_path):
