@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from adu_bench.clip.part import Host, Part
+from adu_bench.clip.tower import attend_absorbed
 
 
 class VisualPrompts(Part):
@@ -93,14 +94,14 @@ class InstaPG(Part):
         return made + self.feed_forward(made) if self.feed_forward is not None else made
 
     def _attend(self, query: Tensor, patches: Tensor) -> Tensor:
-        """Let queries, which the images share or not, attend to each image's patches: (N, P, width)."""
+        """Let queries (P, width) or (N, P, width) attend to each image's patches (N, L, width): (N, P, width)."""
         attention = self.attention
         width = attention.embed_dim
         weight, bias = attention.in_proj_weight, attention.in_proj_bias
-        queries = F.linear(query, weight[:width], bias[:width]).expand(len(patches), -1, -1)
-        keys, values = F.linear(patches, weight[width:], bias[width:]).chunk(2, dim=-1)
-        split = [part.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2) for part in (queries, keys, values)]
-        return attention.out_proj(F.scaled_dot_product_attention(*split).transpose(1, 2).flatten(2))
+        queries = F.linear(query, weight[:width], bias[:width]).unflatten(-1, (attention.num_heads, -1))
+        queries = queries.transpose(-2, -3) if queries.dim() == 4 else queries.transpose(0, 1)[None]
+        _, attended = attend_absorbed(queries, patches, weight[width:], bias[width:])
+        return attention.out_proj(attended.view(len(patches), -1, width))
 
 
 class QuickGELU(nn.Module):

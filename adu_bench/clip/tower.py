@@ -1,9 +1,9 @@
 """The towers of a CLIP model, run without the parts of the computation whose results nothing reads.
 
 A block whose successor receives prompts of its own drops the outputs of its prompts, so prompts enter it as keys and
-values only.  The last block of a tower that reads one token computes queries, projections and feed-forward layer for
-that token only.  A causal text tower never reads behind the end of the longest text.  All of this is exact: results
-equal those of open_clip's own forward pass up to rounding.
+values only.  The last block of a tower that reads one token runs for that token only, and projects no other.  A causal
+text tower never reads behind the end of the longest text.  All of this is exact: results equal those of open_clip's own
+forward pass up to rounding.
 """
 
 from __future__ import annotations
@@ -69,8 +69,7 @@ class ImageTower:
         """Encode normalised images (N, 3, S, S) to features (N, D), which are not scaled to unit length."""
         visual, last = self.visual, len(self.blocks) - 1
         tokens, prompts = self._entering(images, parts, last)
-        (token,) = run_block(self.blocks[last], tokens, prompts, read=1).unbind(1)
-        pooled = visual.ln_post(token)
+        pooled = visual.ln_post(run_block_for_one(self.blocks[last], tokens[:, 0], tokens, prompts))
         return pooled @ lowered(visual.proj) if visual.proj is not None else pooled
 
     def tokens_after(self, images: Tensor, index: int, parts: Sequence[Hooks] = ()) -> Tensor:
@@ -94,10 +93,8 @@ class ImageTower:
         """
         last = len(self.blocks) - 1
         tokens, prompts = self._entering(images, parts, last)
-        block = self.blocks[last]
-        queries, keys, _ = _projected(block, tokens, prompts, read=1)
-        scores = queries.float() @ keys.float().transpose(-1, -2) / queries.shape[-1] ** 0.5
-        return scores.softmax(dim=-1).mean(dim=1)[:, 0]
+        weights, _ = attend_for_one(self.blocks[last], tokens[:, 0], tokens, prompts)
+        return weights.float().mean(dim=1)
 
     def _entering(self, images: Tensor, parts: Sequence[Hooks], index: int) -> tuple[Tensor, Tensor | None]:
         """Return the tokens (N, 1 + patches, width) and the prompts that enter a block."""
@@ -211,16 +208,16 @@ class TextTower:
             tokens = _before(parts, index, tokens)
             tokens = run_block(block, tokens, causal=causal)
         tokens = _before(parts, len(blocks), tokens)
-        pooled = tower.ln_final(_run_for_one(last, tokens, texts.read, causal))
+        chosen = tokens.gather(1, texts.read[:, None, None].expand(-1, 1, tokens.shape[2]))[:, 0]
+        seen = torch.arange(tokens.shape[1], device=tokens.device) <= texts.read[:, None] if causal else None
+        pooled = tower.ln_final(run_block_for_one(last, chosen, tokens, mask=seen))
         if isinstance(tower.text_projection, nn.Linear):
             return tower.text_projection(pooled)
         return pooled @ lowered(tower.text_projection) if tower.text_projection is not None else pooled
 
 
-def run_block(
-    block: Any, tokens: Tensor, prompts: Tensor | None = None, read: int | None = None, causal: bool = False
-) -> Tensor:
-    """Run a residual attention block.
+def run_block(block: Any, tokens: Tensor, prompts: Tensor | None = None, causal: bool = False) -> Tensor:
+    """Run a residual attention block for all tokens.
 
     Parameters
     ----------
@@ -230,19 +227,113 @@ def run_block(
         (N, L, width).
     prompts
         Further keys and values, whose own outputs nothing reads: (P, width) for all images, or (N, P, width).
-    read
-        Compute the outputs of this many leading tokens; None for all.
     causal
         Let each token attend to itself and earlier ones only.
 
     Returns
     -------
     Tensor
-        (N, L or ``read``, width).
+        (N, L, width).
     """
-    queries, keys, values = _projected(block, tokens, prompts, read)
-    attended = F.scaled_dot_product_attention(queries, keys, values, is_causal=causal)
-    return _finished(block, tokens if read is None else tokens[:, :read], attended)
+    attention = block.attn
+    width = attention.embed_dim
+    # Read once: a low-rank update computes the weight anew at every access.
+    weight, bias = lowered(attention.in_proj_weight), lowered(attention.in_proj_bias)
+    queries, both = F.linear(block.ln_1(tokens), weight, bias).split([width, 2 * width], dim=-1)
+    if prompts is not None:
+        # Prompts that all images share are projected once.
+        own = F.linear(block.ln_1(prompts), weight[width:], bias[width:])
+        both = torch.cat([both, _per_image(own, len(both)).to(both.dtype)], dim=1)
+    split = (_split(part, attention.num_heads) for part in (queries, *both.chunk(2, dim=-1)))
+    attended = F.scaled_dot_product_attention(*split, is_causal=causal)
+    return _finished(block, tokens, attended.transpose(1, 2).flatten(2))
+
+
+def run_block_for_one(
+    block: Any, token: Tensor, tokens: Tensor, prompts: Tensor | None = None, mask: Tensor | None = None
+) -> Tensor:
+    """Run a residual attention block for one token of each sequence; arguments as in `attend_for_one`."""
+    return _finished(block, token, attend_for_one(block, token, tokens, prompts, mask)[1])
+
+
+def attend_for_one(
+    block: Any, token: Tensor, tokens: Tensor, prompts: Tensor | None = None, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Let one token of each sequence attend to all.
+
+    With a single query, key and value projections of all tokens need not be computed: the key projection is applied to
+    the query instead, and the value projection to the weighted mean of the tokens.
+
+    Parameters
+    ----------
+    block
+        A block of open_clip.
+    token
+        The tokens that are read, (N, width).
+    tokens
+        What they attend to, (N, L, width).
+    prompts
+        Further keys and values: (P, width) for all sequences, or (N, P, width).
+    mask
+        Which tokens may be attended to, bool (N, L); None for all.
+
+    Returns
+    -------
+    weights
+        (N, heads, L + P), rows that sum to one.
+    attended
+        Before the output projection, (N, width).
+    """
+    attention = block.attn
+    width, heads = attention.embed_dim, attention.num_heads
+    weight, bias = lowered(attention.in_proj_weight), lowered(attention.in_proj_bias)
+    query = F.linear(block.ln_1(token), weight[:width], bias[:width]).unflatten(-1, (heads, -1))
+    seen = block.ln_1(tokens)
+    if prompts is not None:
+        seen = torch.cat([seen, _per_image(block.ln_1(prompts), len(seen)).to(seen.dtype)], dim=1)
+    return attend_absorbed(query.unsqueeze(2), seen, weight[width:], bias[width:], mask)
+
+
+def attend_absorbed(
+    queries: Tensor, tokens: Tensor, weight: Tensor, bias: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Compute multi-head attention of a few queries without projecting the tokens.
+
+    Parameters
+    ----------
+    queries
+        Projected, (N or 1, heads, Q, d).
+    tokens
+        Normalised, (N, L, width).
+    weight, bias
+        Key and value projection, (2 width, width) and (2 width,).  The keys' bias adds the same to all scores of a
+        query, so that it has no effect.
+    mask
+        As in `attend_for_one`.
+
+    Returns
+    -------
+    weights
+        (N, heads Q, L) in the order head, query.
+    attended
+        (N, Q, width), without the dimension Q where Q is 1.
+    """
+    _, heads, count, size = queries.shape
+    width = weight.shape[1]
+    keys, values = weight.unflatten(0, (2, heads, size))
+    absorbed = (queries * size**-0.5) @ keys
+    absorbed = absorbed.flatten(1, 2)
+    if len(absorbed) == 1:  # queries that all sequences share make one large product
+        scores = F.linear(tokens, absorbed[0]).transpose(1, 2)
+    else:
+        scores = absorbed @ tokens.transpose(1, 2)
+    if mask is not None:
+        scores = scores.masked_fill(~mask[:, None], -torch.inf)
+    weights = scores.softmax(dim=-1)
+    means = (weights.to(tokens.dtype) @ tokens).unflatten(1, (heads, count))
+    attended = means @ values.transpose(1, 2) + bias[width:].view(heads, 1, size)
+    attended = attended.transpose(1, 2).flatten(2)
+    return weights, attended[:, 0] if count == 1 else attended
 
 
 _LOWERED = WeakTensorKeyDictionary()
@@ -270,50 +361,11 @@ def _linear(tokens: Tensor, layer: Any) -> Tensor:
     return F.linear(tokens, lowered(layer.weight), lowered(layer.bias) if layer.bias is not None else None)
 
 
-def _projected(
-    block: Any, tokens: Tensor, prompts: Tensor | None, read: int | None = None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return queries (N, heads, read, d), keys and values (N, heads, L + P, d)."""
-    attention = block.attn
-    width = attention.embed_dim
-    # Read once: a low-rank update computes the weight anew at every access.
-    weight, bias = lowered(attention.in_proj_weight), lowered(attention.in_proj_bias)
-    normed = block.ln_1(tokens)
-    if read is None:
-        queries, both = F.linear(normed, weight, bias).split([width, 2 * width], dim=-1)
-    else:
-        queries = F.linear(normed[:, :read], weight[:width], bias[:width])
-        both = F.linear(normed, weight[width:], bias[width:])
-    if prompts is not None:
-        # Prompts that all images share are projected once.
-        own = F.linear(block.ln_1(prompts), weight[width:], bias[width:])
-        both = torch.cat([both, _per_image(own, len(both)).to(both.dtype)], dim=1)
-    keys, values = both.chunk(2, dim=-1)
-    return tuple(_split(part, attention.num_heads) for part in (queries, keys, values))  # type: ignore[return-value]
-
-
 def _finished(block: Any, tokens: Tensor, attended: Tensor) -> Tensor:
-    """Add attention (N, heads, L, d) and the feed-forward layer to the tokens (N, L, width)."""
-    tokens = tokens + block.ls_1(_linear(attended.transpose(1, 2).flatten(2), block.attn.out_proj))
+    """Add attention (..., width) and the feed-forward layer to the tokens (..., width)."""
+    tokens = tokens + block.ls_1(_linear(attended, block.attn.out_proj))
     hidden = block.mlp.gelu(_linear(block.ln_2(tokens), block.mlp.c_fc))
     return tokens + block.ls_2(_linear(hidden, block.mlp.c_proj))
-
-
-def _run_for_one(block: Any, tokens: Tensor, read: Tensor, causal: bool) -> Tensor:
-    """Run a block for one token of each text: its outputs (C, width)."""
-    places = read[:, None]
-    chosen = tokens.gather(1, places[..., None].expand(-1, 1, tokens.shape[2]))
-    attention = block.attn
-    width = attention.embed_dim
-    weight, bias = lowered(attention.in_proj_weight), lowered(attention.in_proj_bias)
-    queries = F.linear(block.ln_1(chosen), weight[:width], bias[:width])
-    keys, values = F.linear(block.ln_1(tokens), weight[width:], bias[width:]).chunk(2, dim=-1)
-    queries, keys, values = (_split(part, attention.num_heads) for part in (queries, keys, values))
-    mask = torch.arange(tokens.shape[1], device=tokens.device) <= places if causal else None
-    attended = F.scaled_dot_product_attention(
-        queries, keys, values, attn_mask=mask[:, None, None] if mask is not None else None
-    )
-    return _finished(block, chosen, attended)[:, 0]
 
 
 def _split(tokens: Tensor, heads: int) -> Tensor:
