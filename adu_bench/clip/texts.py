@@ -53,7 +53,7 @@ def check_texts(classes: Sequence[str], template: str, tokens: np.ndarray, longe
 def text_lengths(tokens: np.ndarray) -> np.ndarray:
     """Return the number of tokens in each row before its padding, int64 (C,).
 
-    Padding is the run of equal values at the end of a row; a row without padding counts as one token shorter at most.
+    Padding is the run of equal values at the end of a row; a row without padding counts one token short.
     """
     padding = tokens == tokens[:, -1:]
     run = np.argmin(padding[:, ::-1], axis=1)

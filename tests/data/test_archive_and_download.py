@@ -1,4 +1,4 @@
-"""Archives that strangers made, and downloads from a server on loopback."""
+"""Archives of unknown origin, and downloads from a server on loopback."""
 
 from __future__ import annotations
 

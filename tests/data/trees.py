@@ -20,7 +20,7 @@ def image_bytes(name: str) -> bytes:
 
 
 def grow(root: Path, folders: Iterable[str], count: int = 6, start: int = 0) -> None:
-    """Write so many images into each folder; their bytes follow from the folder's plain last names and a number."""
+    """Write ``count`` images into each folder; their bytes follow from the folder's plain last names and a number."""
     for folder in folders:
         for number in range(start, start + count):
             put(root, f"{folder}/{number:03d}.png")
@@ -44,7 +44,7 @@ def packed(folder: Path, archive: Path) -> Path:
 def write_lists(
     folder: Path, domain: str, splits: Mapping[str, Sequence[str]], numbers: Mapping[str, int] | None = None
 ) -> None:
-    """Write a list a split, a line an image: its path and a class number."""
+    """Write one list per split, with one line per image: its path and a class number."""
     folder.mkdir(parents=True, exist_ok=True)
     for split, paths in splits.items():
         lines = [f"{path} {(numbers or {}).get(path.split('/')[-2], 0)}" for path in paths]

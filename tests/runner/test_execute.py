@@ -112,7 +112,8 @@ def loaded(tiny_backbone, monkeypatch):
 def test_what_planned_runs_need_is_decoded_before_them(source, loaded, tiny_backbone):
     seen = {}
     decode_needed(
-        planned(spec(1), spec(2), spec(1, "sketch")), lambda name: lambda done, total: seen.update({name: (done, total)})
+        planned(spec(1), spec(2), spec(1, "sketch")),
+        lambda name: lambda done, total: seen.update({name: (done, total)}),
     )
     data = TaskData(spec().task, tiny_backbone)
     shots = {position for seed in (1, 2) for position in draw_shots(data.rows, data.task, seed)}
