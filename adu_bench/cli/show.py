@@ -109,8 +109,8 @@ def _published(suite: Suite) -> Iterator[str]:
     for domain in suite.domains:
         pools = {
             pool: sum(count for (where, _, which), count in figures.counts.items() if (where, which) == (domain, pool))
-            for pool in ("shots", "test", "")
+            for pool in ("train", "test", "")
         }
-        words = {"shots": "training", "test": "test", "": "in all"}
+        words = {"train": "training", "test": "test", "": "in all"}
         known = ", ".join(f"{count:,} {words[pool]}" for pool, count in pools.items() if count)
         yield f"{domain}: {known or 'not known'} (published)"

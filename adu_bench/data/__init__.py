@@ -1,1 +1,1 @@
-"""Pictures: where they come from, which pool they belong to, how they are cached and sampled."""
+"""Images: their sources and pools, how they are decoded and preprocessed, cached and sampled."""

@@ -17,12 +17,12 @@ from adu_bench.core.paths import cache_dir
 def cached(name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
     """Return an array from the cache folder, making it first where it is missing or damaged.
 
-    One process makes it while others wait; a killed process leaves nothing behind that could be taken for the array.
+    One process makes it while others wait; a killed process leaves nothing that could be mistaken for the array.
 
     Parameters
     ----------
     name
-        Path of the entry below the cache folder, without ending; it must name the content.
+        Path of the entry below the cache folder, without suffix; it must name the content.
     make
         Computes the array.
 

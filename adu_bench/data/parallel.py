@@ -1,4 +1,4 @@
-"""Work on many pictures at once, in order, with bounded memory."""
+"""Work on many images at once, in order, with bounded memory."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Progress = Callable[[int, int], None]
-"""Called with how many are done, and how many there are."""
+"""Called with the number of items done and the number of all items."""
 
 CHUNK = 8
-"""Items that a thread takes at a time, since taking one costs as much as decoding a tiny picture."""
+"""Items that a thread takes at a time, since taking one item costs as much as decoding a tiny image."""
 AHEAD = 4
-"""Chunks a thread may be ahead of the consumer: enough to keep it busy, and few enough to bound memory."""
+"""Chunks that a thread may be ahead of the consumer: enough to keep it busy, few enough to bound memory."""
 
 
 def silent(done: int, total: int) -> None:
@@ -27,7 +27,7 @@ def silent(done: int, total: int) -> None:
 def in_order(work: Callable[[Item], Result], items: Iterable[Item], workers: int | None = None) -> Iterator[Result]:
     """Yield ``work(item)`` for each item in the given order, computed by threads.
 
-    Threads are enough: Pillow and hashlib let go of the interpreter while they work on a picture.
+    Threads are enough: Pillow and hashlib release the interpreter lock while they work on an image.
     """
     workers = workers or os.cpu_count() or 1
     running: deque[Future[list[Result]]] = deque()

@@ -1,4 +1,4 @@
-"""Prepared data sets: the index of somebody's pictures on this machine, and where these lie."""
+"""Prepared data sets: the index of the user's images, and the folder that they are in."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from adu_bench.core.errors import UserError
 from adu_bench.core.paths import data_dir
 from adu_bench.data.index import COLUMNS
 
-FORMAT = 1
+FORMAT = 2
+"""Version of the files; a data set of another version has to be prepared again."""
 
 
 @dataclass(frozen=True)
@@ -28,15 +29,15 @@ class Prepared:
     domains, classes
         The domains in order; the class names, sorted.
     root
-        Folder of the pictures.
+        Folder of the images.
     data_hash
         Digest of the whole index.
     layout
-        How they were found, for people.
+        How they were found, as text.
     skipped
-        Pictures that were left out because they cannot be read.
+        Images that were left out because they cannot be read.
     dropped
-        Training pictures that were left out because the same picture is held out.
+        Training images that were left out because the same image is held out for validation or test.
     notes
         What users should know, such as counts that differ from the published ones.
     """
@@ -76,7 +77,7 @@ class Prepared:
 
 
 def read(name: str) -> Prepared | None:
-    """Return a prepared data set; None where there is none of that name.
+    """Return a prepared data set; None if no data set of that name is prepared.
 
     Raises
     ------
@@ -87,8 +88,8 @@ def read(name: str) -> Prepared | None:
         return None
     try:
         values: dict[str, Any] = json.loads((data_dir() / name / "dataset.json").read_text(encoding="utf-8"))
-        if values.pop("format") != FORMAT:
-            raise ValueError(f"format {FORMAT} is wanted")
+        if (version := values.pop("format")) != FORMAT:
+            raise ValueError(f"it has format {version}, and this version of adu-bench reads format {FORMAT}")
         if values["name"] != name:
             raise ValueError(f"it is the record of '{values['name']}'")
         lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
@@ -100,7 +101,7 @@ def read(name: str) -> Prepared | None:
 
 
 def _checked(made: Prepared) -> Prepared:
-    """Return a record whose entries are what they should be; a file can be damaged and still be JSON."""
+    """Check the types of a record's entries; a damaged file can still be JSON."""
     for entry in fields(made):
         value = getattr(made, entry.name)
         several = str(entry.type).startswith("tuple")
@@ -116,7 +117,7 @@ def require(name: str) -> Prepared:
     Raises
     ------
     UserError
-        If it is not prepared; says how to do that.
+        If it is not prepared; the message says how to prepare it.
     """
     made = read(name)
     if made is None:
@@ -125,10 +126,10 @@ def require(name: str) -> Prepared:
 
 
 def not_prepared(name: str) -> UserError:
-    """Build the error for a data set whose pictures are not here."""
+    """Return the error for a data set that is not prepared."""
     return UserError(
         f"The data set '{name}' is not prepared.",
-        f"Its pictures are not part of adu-bench, and '{data_dir()}' has no index of them.",
+        f"adu-bench does not contain its images, and '{data_dir()}' has no index of them.",
         f"adu-bench data prepare {name} --from FOLDER (`adu-bench data where {name}` says how to get them).",
     )
 
@@ -139,7 +140,7 @@ def prepared_names() -> tuple[str, ...]:
 
 
 def write(prepared: Prepared, index: pd.DataFrame) -> None:
-    """Write a prepared data set; one that is there is replaced, and at no time is a mixture of both to be read."""
+    """Write a prepared data set in place of an earlier one; a reader never sees a mixture of both."""
     folder = prepared.folder
     folder.mkdir(parents=True, exist_ok=True)
     values = {"format": FORMAT, **asdict(prepared), "root": str(prepared.root)}

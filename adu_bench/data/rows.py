@@ -1,4 +1,4 @@
-"""Rows that are computed once: records of one size in files that only grow, found by the digest of their content."""
+"""Rows that are computed once: records of one size in append-only files, found by the digest of their content."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ class RowCache:
     """Rows by key, on disk, shared by processes.
 
     The file ``rows`` holds the records, ``keys`` the digest of each.  A record counts once its key is written, which
-    happens after the record is safely on the disk: a killed process loses the block that it was making and nothing
-    else.  What counts never changes, so that readers need no lock; writers take turns.
+    happens after the record is on the disk: a killed process loses only the block that it was making.  Records that
+    count never change, so that readers need no lock; writers take turns.
 
     Parameters
     ----------
     name
-        Name of the folder below the cache folder.  It must name all that decides the rows, except the content.
+        Name of the folder below the cache folder.  It must name everything that decides the rows, except the content.
     shape, dtype
         Of one row.
     about
-        What the rows are, for people who look into the folder; plain JSON values.
+        What the rows are, for people who open the folder; plain JSON values.
     """
 
     def __init__(self, name: str, shape: tuple[int, ...], dtype: Any, about: dict[str, Any]) -> None:
         self.folder = cache_dir() / name
         self.shape, self.dtype = shape, np.dtype(dtype)
-        self.about = {**about, "shape": shape, "dtype": str(self.dtype), "keys": "SHA-256 of the picture, 32 bytes"}
+        self.about = {**about, "shape": shape, "dtype": str(self.dtype), "keys": "SHA-256 of the image, 32 bytes"}
         self._record = self.dtype.itemsize * int(np.prod(shape))
         with usable():
             self._read()
@@ -126,7 +126,7 @@ class RowCache:
             raise UserError(
                 f"The cache folder '{cache_dir()}' has too little space.",
                 f"{count:,} rows need {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free.",
-                "Set ADU_BENCH_CACHE to a folder on a larger disk, or delete what is old in this one.",
+                "Set ADU_BENCH_CACHE to a folder on a larger disk, or delete old entries of this one.",
             )
 
     def _read(self) -> None:
@@ -159,7 +159,7 @@ def _size(path: Path) -> int:
 
 
 def _write_at(path: Path, end: int, data: memoryview | bytes) -> None:
-    """Write behind the first ``end`` bytes, in place of what an interrupted writer left there."""
+    """Write after the first ``end`` bytes, over what an interrupted writer left there."""
     with path.open("r+b" if path.exists() else "xb") as handle:
         handle.truncate(end)
         handle.seek(end)

@@ -1,4 +1,4 @@
-"""The few-shot sample: k pictures of every (class, domain), the same for every method and forget set."""
+"""The few-shot sample: k training images of every (class, domain), the same for every method and forget set."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from adu_bench.core.specs import Task
 
 
 def draw_shots(rows: pd.DataFrame, task: Task, seed: int) -> np.ndarray:
-    """Draw ``task.shots`` pictures for each (class, domain) pair from the pool ``shots``.
+    """Draw ``task.shots`` images for each (class, domain) pair from the training split.
 
-    The draw depends on the data, the pair and the seed only: not on the method, nor on which domains are forgotten.
-    Where a pair has fewer pictures, each is taken once and the rest is drawn with replacement; a pair that has none
-    at all (DomainNet's lists have no painted t-shirt for training) is left out.
+    The draw depends only on the data, the pair and the seed: not on the method, nor on which domains are forgotten.
+    Where a pair has fewer images, each is taken once and the rest is drawn with replacement; a pair without training
+    images (DomainNet's lists have no painted t-shirt) is left out.
 
     Parameters
     ----------
     rows
-        The task's index rows, row labels being picture positions.
+        The task's index rows, whose row labels are image positions.
     task
         Names the domains, classes and shots.
     seed
@@ -29,14 +29,14 @@ def draw_shots(rows: pd.DataFrame, task: Task, seed: int) -> np.ndarray:
     Returns
     -------
     ndarray
-        Picture positions, int64, (pairs * shots,), sorted by domain, then class.
+        Image positions, int64, (pairs * shots,), sorted by domain, then class.
 
     Raises
     ------
     UserError
-        If a class has no picture in any domain, or a domain none of any class.
+        If a class has no training image in any domain, or a domain has none of any class.
     """
-    pool = rows[rows["pool"] == "shots"]
+    pool = rows[rows["pool"] == "train"]
     groups = {pair: part.index.to_numpy() for pair, part in pool.groupby(["domain", "label"], sort=False)}
     _require_some("class", task.classes, {label for _, label in groups}, task)
     _require_some("domain", task.domains, {domain for domain, _ in groups}, task)
@@ -57,7 +57,7 @@ def _require_some(kind: str, wanted: tuple[str, ...], present: set[str], task: T
     for name in wanted:
         if name not in present:
             raise UserError(
-                f"The data set '{task.dataset}' has no training picture of the {kind} '{name}'.",
+                f"The data set '{task.dataset}' has no training image of the {kind} '{name}'.",
                 f"Methods learn from {task.shots} shots of each class in each domain.",
                 f"Leave the {kind} out of the suite.",
             )

@@ -1,4 +1,4 @@
-"""Data sets by name: their index, their pictures, and where these come from."""
+"""Data sets by name: their index and their images, drawn or read from files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from PIL import Image
 from adu_bench.core.errors import UserError, unknown
 from adu_bench.data import emoji, prepared, toy
 from adu_bench.data.cache import cached
-from adu_bench.data.decode import BadImage, decode, read
+from adu_bench.data.decode import BadImage, decode
+from adu_bench.data.files import read
 from adu_bench.data.image_cache import ImageCache, TrainingImageCache
 from adu_bench.data.index import data_hash
 from adu_bench.data.prepare.description import describe, described
@@ -25,25 +26,25 @@ from adu_bench.data.preprocessing import Preprocessing
 
 @dataclass(frozen=True)
 class Source:
-    """A data set: picture files below a folder, or drawings.
+    """A data set: image files below a folder, or drawings.
 
     Parameters
     ----------
     name, title
         Name in suites, and one line for people.
     attribution
-        Whom to credit, and under which licences; empty where nobody else made the pictures.
+        Whom to credit, and under which licences; empty where adu-bench made the images.
     domains
         Domain names in the order of domain indices.
     read_index
-        Returns the index; see `adu_bench.data.index`.  Where pictures are files, it has a column ``path`` (below
-        ``root``, with ``/``), and ``sha256`` is that of the file's bytes.
+        Returns the index; see `adu_bench.data.index`.  For images in files it has a column ``path`` (below ``root``,
+        with ``/``), and ``sha256`` is that of the file's bytes.
     draw
-        Returns the master pictures of index rows, uint8, (N, H, W, 3); None where they are files.
+        Returns the master images of index rows, uint8, (N, H, W, 3); None where they are files.
     check
         Raises a `UserError` where drawings differ from the index.
     root
-        Folder of the picture files; None where they are drawn.
+        Folder of the image files; None where they are drawn.
     """
 
     name: str
@@ -57,7 +58,7 @@ class Source:
 
     @cached_property
     def index(self) -> pd.DataFrame:
-        """The index, one row a picture; its row order is that of `pixels`."""
+        """The index, one row per image; its row order is that of `pixels`."""
         return self.read_index()
 
     @cached_property
@@ -67,16 +68,16 @@ class Source:
 
     @cached_property
     def identity(self) -> str:
-        """Digest of the whole index; it names cached pictures."""
+        """Digest of the whole index; part of the name of cached images."""
         return data_hash(self.index)
 
     @cached_property
     def pixels(self) -> np.ndarray:
-        """The drawn master pictures, uint8, (N, H, W, 3): drawn and verified once, then memory-mapped."""
-        return cached(f"pictures/{self.name}-{self.identity}", self._make)
+        """The drawn master images, uint8, (N, H, W, 3): drawn and checked once, then memory-mapped."""
+        return cached(f"images/{self.name}-{self.identity}", self._make)
 
     def master(self, position: int) -> Image.Image:
-        """Return a picture as it was drawn, or as it is in its file.
+        """Return an image as it was drawn, or as it is in its file.
 
         Raises
         ------
@@ -116,7 +117,7 @@ class Source:
 
     @cached_property
     def _names(self) -> np.ndarray:
-        """What to call each picture: its path where it is a file; object, (N,), as looking up a table is slow."""
+        """What to call each image: its path where it is a file; object, (N,), as looking up a table is slow."""
         return self.index["image" if self.root is None else "path"].to_numpy(object)
 
     @cached_property
@@ -125,10 +126,10 @@ class Source:
 
     def _make(self) -> np.ndarray:
         assert self.draw is not None
-        pictures = self.draw(self.index)
+        images = self.draw(self.index)
         if self.check is not None:
-            self.check(self.index, pictures)
-        return pictures
+            self.check(self.index, images)
+        return images
 
 
 _SOURCES = {
@@ -136,7 +137,7 @@ _SOURCES = {
     for source in (
         Source(
             name="emoji",
-            title="Emoji of 16 classes, drawn by three hands in four styles (suites use 15)",
+            title="Emoji of 16 classes by three artists in four styles (suites use 15)",
             attribution=(
                 "OpenMoji (CC BY-SA 4.0), Twemoji by Twitter and contributors (CC BY 4.0), "
                 "Noto Emoji by Google (SIL OFL 1.1)"
@@ -160,7 +161,7 @@ _SOURCES = {
 
 @dataclass(frozen=True)
 class Outline:
-    """What is known of a data set whether or not its pictures are here: enough to list what a suite would do.
+    """What is known about a data set, whether or not it is prepared: enough to list what a suite would run.
 
     Parameters
     ----------
@@ -169,7 +170,7 @@ class Outline:
     domains, classes
         The domains in order; the class names, sorted.
     ready
-        Whether its pictures are here.
+        Whether its images are on this machine.
     """
 
     name: str
@@ -184,12 +185,12 @@ def drawn_names() -> tuple[str, ...]:
 
 
 def outline(name: str) -> Outline:
-    """Return what is known of a data set by name.
+    """Return what is known about a data set.
 
     Raises
     ------
     UserError
-        If there is none of that name.
+        If there is no data set of that name.
     """
     if name in _SOURCES:
         return Outline(name, _SOURCES[name].domains, _SOURCES[name].classes, True)
@@ -207,7 +208,7 @@ def open_source(name: str) -> Source:
     Raises
     ------
     UserError
-        If there is none of that name, or its pictures are not here.
+        If there is no data set of that name, or its images are not on this machine.
     """
     if name in _SOURCES:
         return _SOURCES[name]

@@ -1,7 +1,7 @@
-"""How fast picture files are indexed and cached, as a share of what bare Pillow does, and in how much memory.
+"""How fast image files are indexed and cached compared with bare Pillow, and in how much memory.
 
-Harness and Pillow work in turns on the same files with the same number of threads, and the ratio of each turn is taken,
-so that a noisy machine disturbs both alike.
+The harness and Pillow take turns on the same files with the same number of threads, and the ratio is taken per turn, so
+that a noisy machine disturbs both alike.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ import pandas as pd
 from PIL import Image
 
 from adu_bench.core.memory import peak_memory_mb
-from adu_bench.data.decode import inspect_files
+from adu_bench.data.files import inspect_files
 from adu_bench.data.parallel import Progress
 from adu_bench.data.preprocessing import Preprocessing
 from adu_bench.data.sources import Source
 
 SIDE = 64
-"""Of the files and of the cached pictures, in pixels: so small that what is done beside decoding weighs most."""
+"""Side of the files and of the cached images, in pixels: so small that the work beside decoding weighs most."""
 TURNS = 10
 BATCH = 128
 
 
 def measure_files(count: int, step: Callable[[str], Progress]) -> dict[str, float]:
-    """Write small JPEG files to a temporary folder, index them, cache their pictures, and read these in batches.
+    """Write small JPEG files to a temporary folder, index them, cache their images, and read these in batches.
 
     Parameters
     ----------
     count
         Number of files.
     step
-        Given the name of a step, returns what is told of its progress.
+        Given the name of a step, returns the callback for its progress.
 
     Returns
     -------
     dict
         ``index_*`` (hash and decode), ``cache_*`` (decode, resize, store): ``files_per_second``, ``mb_per_second`` (of
-        files) and ``ratio`` (bare Pillow's time over ours, median of turns); ``read_images_per_second`` in random
+        files) and ``ratio`` (bare Pillow's time over ours, median over turns); ``read_images_per_second`` in random
         order; ``peak_memory_mb`` of this process so far.
     """
     with tempfile.TemporaryDirectory() as folder, _cache_in(Path(folder) / "cache"):
@@ -93,15 +93,15 @@ def _cache_in(folder: Path) -> Iterator[None]:
 
 
 def _write(root: Path, count: int, report: Progress) -> list[str]:
-    """Write pictures that all differ, a folder for each turn."""
+    """Write images that all differ, into one folder per turn."""
     noise = np.random.default_rng(0).integers(0, 256, (SIDE // 8, SIDE // 8, 3), np.uint8)
-    picture = Image.fromarray(noise).resize((SIDE, SIDE))
+    image = Image.fromarray(noise).resize((SIDE, SIDE))
     paths = []
     for turn, part in enumerate(_parts(count)):
         (root / str(turn)).mkdir(parents=True)
         for number in part:
             path = root / str(turn) / f"{number}.jpg"
-            picture.save(path, quality=90, comment=str(number))
+            image.save(path, quality=90, comment=str(number))
             paths.append(path.relative_to(root).as_posix())
         report(len(paths), count)
     return paths
@@ -118,7 +118,7 @@ def _turns(
     bare: Callable[[Path], object],
     report: Progress,
 ) -> tuple[float, float]:
-    """Return the median of bare time over ours, and our seconds in all."""
+    """Return the median ratio of bare time to ours, and our total seconds."""
     ratios, total = [], 0.0
     for part in _parts(len(paths)):
         files = [root / paths[position] for position in part]
@@ -131,7 +131,7 @@ def _turns(
 
 
 def _bare(files: list[Path], work: Callable[[Path], object]) -> None:
-    """Give every thread its share of the files and nothing else to do."""
+    """Give every thread its share of the files, without anything else to do."""
 
     def share(part: list[Path]) -> None:
         for path in part:
@@ -143,12 +143,12 @@ def _bare(files: list[Path], work: Callable[[Path], object]) -> None:
 
 
 def _reading(source: Source, preprocessing: Preprocessing, count: int) -> float:
-    pictures = source.images(preprocessing)
-    places = pictures.places(np.random.default_rng(0).permutation(count))
+    images = source.images(preprocessing)
+    places = images.places(np.random.default_rng(0).permutation(count))
 
     def read() -> None:
         for start in range(0, count, BATCH):
-            pictures.rows[places[start : start + BATCH]].sum(dtype=np.uint8)
+            images.rows[places[start : start + BATCH]].sum(dtype=np.uint8)
 
     return _timed(read)
 

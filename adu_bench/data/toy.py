@@ -1,4 +1,4 @@
-"""Drawn shapes in drawn styles, made in memory from a seed: the bed for tests and for checks of methods."""
+"""Drawn shapes in drawn styles, made in memory from a seed: for tests and for checks of methods."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from PIL import Image, ImageDraw
 from adu_bench.core.seeds import derive
 
 SIZE = 48
-"""Side of a picture in pixels."""
+"""Side of an image in pixels."""
 SHAPES = ("circle", "square", "triangle", "star", "cross", "crescent")
 STYLES = ("filled", "outline", "hatched", "inverted")
-POOLS = {"pretrain": 40, "shots": 12, "validation": 8, "test": 20}
-"""Pictures of each pool in every (shape, style)."""
+POOLS = {"pretrain": 40, "train": 12, "validation": 8, "test": 20}
+"""Number of images of each pool in every (shape, style)."""
 _FINE = 4 * SIZE
 
 
 @cache
 def load_index() -> pd.DataFrame:
-    """Return the index, one row a picture: image, name, hand, domain, label, group, pool, sha256.
+    """Return the index, one row per image: image, name, hand, domain, label, group, pool, sha256.
 
-    ``sha256`` hashes the parameters of the drawing instead of its pixels, which libraries may round differently.
+    ``sha256`` hashes the parameters of the drawing, since a graphics library may round its pixels differently.
     """
     rows = []
     for style in STYLES:
@@ -39,7 +39,7 @@ def load_index() -> pd.DataFrame:
 
 
 def render(rows: pd.DataFrame) -> np.ndarray:
-    """Draw the pictures of index rows: uint8, (N, 48, 48, 3)."""
+    """Draw the images of index rows: uint8, (N, 48, 48, 3)."""
     return np.stack(
         [_draw(image, shape, style) for image, shape, style in rows[["image", "label", "domain"]].to_numpy()]
     )
@@ -54,8 +54,8 @@ def _draw(image: str, shape: str, style: str) -> np.ndarray:
     ink = _ink(inside, style, rng)
     pale, dark = np.ones(3), colour * 0.45
     background, foreground = (dark, pale) if style == "inverted" else (pale, colour)
-    picture = background + ink[..., None] * (foreground - background)
-    fine = Image.fromarray((picture.clip(0, 1) * 255).round().astype(np.uint8))
+    pixels = background + ink[..., None] * (foreground - background)
+    fine = Image.fromarray((pixels.clip(0, 1) * 255).round().astype(np.uint8))
     return np.asarray(fine.resize((SIZE, SIZE), Image.Resampling.BOX))
 
 

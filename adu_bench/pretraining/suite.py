@@ -24,7 +24,7 @@ LEAST_CROP = 0.3
 
 
 def pretrain(suite: Suite, out: Path, steps: int, seed: int, report: Callable[[str], None]) -> Path:
-    """Train a model on a suite's pool ``shots`` and write it as a folder that ``--backbone`` takes.
+    """Train a model on a suite's training split and write it as a folder that ``--backbone`` takes.
 
     No test image is read; the validation images only measure progress.  The few-shot images of the suite's tasks are
     among the training images, as they may be with any CLIP.
@@ -52,7 +52,7 @@ def pretrain(suite: Suite, out: Path, steps: int, seed: int, report: Callable[[s
     UserError
         If the suite's images are missing, or the folder holds a training with other images or other settings.
     """
-    trainer = Trainer(course(suite.template, steps), pool(suite, "shots"), pool(suite, "validation"), out, seed)
+    trainer = Trainer(course(suite.template, steps), pool(suite, "train"), pool(suite, "validation"), out, seed)
     trainer.run(steps, report)
     return out
 

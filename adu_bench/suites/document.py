@@ -33,7 +33,7 @@ class Document:
             node, values = yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
         except UnicodeDecodeError as error:
             raise UserError(
-                f"'{path}' is no suite.", "It is not text in UTF-8.", "See `adu-bench show emoji-mini`."
+                f"'{path}' is not a valid suite file.", "It is not text in UTF-8.", "See `adu-bench show emoji-mini`."
             ) from error
         except OSError as error:
             raise UserError(f"'{path}' cannot be read.", f"{error.strerror}.", "Check the path.") from error
@@ -44,7 +44,9 @@ class Document:
                 f"'{path}' is malformed, {where}.", f"{getattr(error, 'problem', error)}.", "Mend the YAML there."
             ) from error
         if not isinstance(values, dict) or not isinstance(node, yaml.MappingNode):
-            raise UserError(f"'{path}' is no suite.", "It is not a mapping.", "See `adu-bench show emoji-mini`.")
+            raise UserError(
+                f"'{path}' is not a valid suite file.", "It is not a mapping.", "See `adu-bench show emoji-mini`."
+            )
         lines = {str(key.value): key.start_mark.line + 1 for key, _ in node.value}
         document = Document(path, values, lines)
         if below is not None:

@@ -14,13 +14,14 @@ from adu_bench.core.paths import RESOURCES
 from adu_bench.core.specs import PRECISIONS, Task, TrainingSpec, Value
 from adu_bench.data import prepared
 from adu_bench.data.index import data_hash, task_rows
+from adu_bench.data.names import look_alike, nfc
 from adu_bench.data.prepare.description import described
 from adu_bench.data.sources import open_source, outline
 from adu_bench.suites.document import Document
 
 FOLDER = RESOURCES / "suites"
 PATTERN = "folder"
-"""The suite that somebody's own prepared pictures run as, under their own name."""
+"""The suite file for the user's own prepared data sets, each of which is a suite under its own name."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Suite:
     forget
         The forget set of each task.
     shots
-        Training pictures for each (class, domain).
+        Training images for each (class, domain).
     seeds
         Seeds of the repetitions.
     backbone
@@ -79,7 +80,7 @@ class Suite:
     studies
         Named sweeps, see `Sweep`.
     inferred
-        What is not stated by the paper that the suite follows.
+        What the paper that the suite follows does not state.
     """
 
     name: str
@@ -102,7 +103,7 @@ class Suite:
 
     @cached_property
     def data_hash(self) -> str:
-        """Digest of the pictures that the suite's tasks use."""
+        """Digest of the images that the suite's tasks use."""
         return data_hash(task_rows(open_source(self.dataset).index, self.domains, self.classes))
 
     def tasks(self, data_hash: str = "") -> list[Task]:
@@ -111,11 +112,11 @@ class Suite:
         Parameters
         ----------
         data_hash
-            Instead of the digest of the pictures here, where there are none.
+            Taken instead of the digest of the images on this machine, where there are none.
         """
-        pictures = data_hash or self.data_hash
+        images = data_hash or self.data_hash
         return [
-            Task(self.dataset, pictures, self.domains, forget, self.classes, self.template, self.shots)
+            Task(self.dataset, images, self.domains, forget, self.classes, self.template, self.shots)
             for forget in self.forget
         ]
 
@@ -124,7 +125,7 @@ class Suite:
         return tuple(domain for domain in self.domains if domain not in forget)
 
     def with_sizes(self, sizes: Sequence[int]) -> Suite:
-        """Return the suite with all forget sets of so many domains instead of its own.
+        """Return the suite with all forget sets of these sizes instead of its own.
 
         Raises
         ------
@@ -148,7 +149,7 @@ def shipped_names() -> tuple[str, ...]:
 
 
 def suite_names() -> tuple[str, ...]:
-    """Return the names of the shipped suites, and of people's own prepared data sets, which are suites as well."""
+    """Return the names of the shipped suites, and of the user's own prepared data sets, which are suites as well."""
     return (*shipped_names(), *(name for name in prepared.prepared_names() if name not in described()))
 
 
@@ -162,8 +163,8 @@ def load_suite(name: str) -> Suite:
     """
     if name == PATTERN:
         raise UserError(
-            f"'{PATTERN}' is the pattern of suites on pictures of your own.",
-            "It has no pictures itself.",
+            f"'{PATTERN}' is only the pattern of suites on your own images.",
+            "It has no images itself.",
             "adu-bench data prepare my-photos --from FOLDER, and then --suite my-photos.",
         )
     path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
@@ -206,12 +207,13 @@ def _read(document: Document, name: str) -> Suite:
 
 
 def _domains(document: Document, known: tuple[str, ...]) -> tuple[str, ...]:
-    named = document.take_list("domains", str, list(known))
+    named = [nfc(name) for name in document.take_list("domains", str, list(known))]
     for domain in named:
         if domain not in known:
             raise document.problem(
-                "domains", f"'{domain}' is no domain of the data set", f"Choose from: {', '.join(known)}."
+                "domains", f"'{domain}' is not a domain of the data set", f"Choose from: {', '.join(known)}."
             )
+    _require_distinct(document, "domains", named)
     return tuple(domain for domain in known if domain in named)
 
 
@@ -225,9 +227,10 @@ def _template(document: Document) -> str:
 
 
 def _classes(document: Document, known: tuple[str, ...]) -> tuple[str, ...]:
-    """Read a class set: ``all``, a list of names, ``{first: n}`` or ``{file: PATH}`` with a name a line."""
+    """Read a class set: ``all``, a list of names, ``{first: n}`` or ``{file: PATH}`` with one name per line."""
     given = document.take("classes", (str, list, dict), "all")
     if given == "all":
+        _require_distinct(document, "classes", known)
         return known
     if isinstance(given, dict) and set(given) == {"first"} and isinstance(given["first"], int):
         names = list(known[: given["first"]])
@@ -237,7 +240,7 @@ def _classes(document: Document, known: tuple[str, ...]) -> tuple[str, ...]:
             names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
         except OSError as error:
             raise document.problem(
-                "classes", f"the file '{path}' cannot be read", "Give a file with one class name a line."
+                "classes", f"the file '{path}' cannot be read", "Give a file with one class name per line."
             ) from error
     elif isinstance(given, list):
         names = [str(name) for name in given]
@@ -245,13 +248,24 @@ def _classes(document: Document, known: tuple[str, ...]) -> tuple[str, ...]:
         raise document.problem(
             "classes", "a class set is all, a list, {first: n} or {file: PATH}", "Write classes: all."
         )
+    names = [nfc(name) for name in names]
     for name in names:
         if name not in known:
             near = unknown("class", name, known)
-            raise document.problem("classes", f"'{name}' is no class of the data set", near.remedy)
+            raise document.problem("classes", f"'{name}' is not a class of the data set", near.remedy)
     if len(set(names)) < 2 or len(set(names)) != len(names):
         raise document.problem("classes", "a class set has at least two different names", "Name each class once.")
+    _require_distinct(document, "classes", names)
     return tuple(names)
+
+
+def _require_distinct(document: Document, key: str, names: Sequence[str]) -> None:
+    if pair := look_alike(names):
+        raise document.problem(
+            key,
+            f"'{pair[0]}' and '{pair[1]}' are the same name in two spellings",
+            "Rename one of them in the data set, and prepare it again.",
+        )
 
 
 def _forget(document: Document, key: str, given: Any, domains: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
@@ -269,7 +283,7 @@ def _forget(document: Document, key: str, given: Any, domains: tuple[str, ...]) 
         for domain in subset:
             if domain not in domains:
                 raise document.problem(
-                    key, f"'{domain}' is no domain of the suite", f"Choose from: {', '.join(domains)}."
+                    key, f"'{domain}' is not a domain of the suite", f"Choose from: {', '.join(domains)}."
                 )
         if not 0 < len(set(subset)) < len(domains):
             raise document.problem(

@@ -45,7 +45,7 @@ def test_from_a_folder_to_a_listed_suite(capsys, here):
     status, out, _ = call(capsys, "data", "prepare", "my-photos", "--from", str(photos(here / "photos")))
     assert status == 0
     assert "pictures of your own" in out
-    assert "day: 14 shots, 2 validation, 4 test" in out
+    assert "day: 14 train, 2 validation, 4 test" in out
     assert out.endswith("Run it: adu-bench run --suite my-photos\n")
     rows = json.loads(call(capsys, "data", "list", "--json")[1])
     states = {row["name"]: row["state"] for row in rows}
@@ -122,15 +122,15 @@ def test_a_suite_without_its_data_is_shown_but_not_run(capsys):
         (["data", "prepare"], "needs a name"),
         (["data", "fetch", "officehome"], "no action called 'fetch'"),
         (["data", "prepare", "officehome"], "has to come from somewhere"),
-        (["data", "prepare", "mine", "--from", "nowhere"], "There is no 'nowhere'"),
+        (["data", "prepare", "mine", "--from", "nowhere"], "'nowhere' does not exist"),
         (["data", "prepare", "emoji-mini", "--from", "."], "adu-bench uses it itself"),
         (["data", "prepare", "folder", "--from", "."], "adu-bench uses it itself"),
-        (["data", "prepare", "officehome", "--download"], "cannot be fetched by itself"),
+        (["data", "prepare", "officehome", "--download"], "cannot be downloaded by adu-bench"),
         (["data", "prepare", "domainet", "--download"], "Did you mean domainnet"),
         (["data", "verify", "officehome"], "is not prepared"),
         (["data", "where", "offichome"], "Did you mean officehome"),
-        (["show", "folder"], "pattern of suites on pictures of your own"),
-        (["list", "tasks", "--suite", "folder"], "pattern of suites on pictures of your own"),
+        (["show", "folder"], "pattern of suites on your own images"),
+        (["list", "tasks", "--suite", "folder"], "pattern of suites on your own images"),
         (["run", "--suite", "toy", "--sizes", "0-4", "--dry"], "Give sizes from 1 to 3"),
         (["run", "--suite", "toy", "--sizes", "one", "--dry"], "no choice of sizes"),
     ],

@@ -1,4 +1,4 @@
-"""Archives that strangers made, and downloads from a server on loopback."""
+"""Archives of unknown origin, and downloads from a server on loopback."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def everything(folder: Path) -> set[str]:
 
 @pytest.mark.parametrize("kind", [zipped, tarred])
 def test_an_archive_is_unpacked_once(kind, tmp_path):
-    archive = kind(tmp_path / f"pictures.{kind.__name__[:3]}", "night/cat/2.png")
+    archive = kind(tmp_path / f"images.{kind.__name__[:3]}", "night/cat/2.png")
     seen: list[tuple[int, int]] = []
     target = unpack(archive, tmp_path / "out", lambda done, total: seen.append((done, total)))
     assert (target / "night/cat/2.png").read_bytes() == b"two"
@@ -85,7 +85,7 @@ def test_damaged_and_oversized_archives_leave_nothing(tmp_path, monkeypatch):
 
 
 def test_an_interrupted_unpacking_is_not_taken_for_a_whole_one(tmp_path):
-    archive = zipped(tmp_path / "pictures.zip", "night/cat/2.png")
+    archive = zipped(tmp_path / "images.zip", "night/cat/2.png")
 
     def stopped(done, total):
         raise KeyboardInterrupt
@@ -156,7 +156,7 @@ def test_a_file_is_fetched_once(server, tmp_path):
 @pytest.mark.parametrize("ranges", [True, False])
 def test_an_interrupted_download_continues(server, tmp_path, ranges):
     server.breaks_after, server.ranges = 2_000_000, ranges
-    with pytest.raises(UserError, match=r"could not be fetched.*Run the command again to continue"):
+    with pytest.raises(UserError, match=r"could not be downloaded.*Run the command again to continue"):
         fetch(download_of(server), tmp_path, silent)
     part = (tmp_path / "file.bin.part").stat().st_size
     assert 0 < part < len(CONTENT)
@@ -170,15 +170,15 @@ def test_an_interrupted_download_continues(server, tmp_path, ranges):
 @pytest.mark.parametrize("size", [len(CONTENT), 1000])
 def test_a_wrong_checksum_is_refused_and_nothing_is_kept(server, tmp_path, size):
     wrong = Download(download_of(server).url, size, "0" * 64)
-    with pytest.raises(UserError, match="is not the file that was expected"):
+    with pytest.raises(UserError, match="is not the expected file"):
         fetch(wrong, tmp_path, silent)
     assert everything(tmp_path) == set()
 
 
 def test_refusal_and_absence_of_the_server_are_one_error(server, tmp_path):
-    with pytest.raises(UserError, match=r"could not be fetched\. The server answered 404 Not Found\."):
+    with pytest.raises(UserError, match=r"could not be downloaded\. The server answered 404 Not Found\."):
         fetch(download_of(server, "other.bin"), tmp_path, silent)
     gone = Download("http://127.0.0.1:9/file.bin", 3, "0" * 64)
-    with pytest.raises(UserError, match=r"could not be fetched\. ConnectionError\."):
+    with pytest.raises(UserError, match=r"could not be downloaded\. ConnectionError\."):
         fetch(gone, tmp_path, silent)
     assert everything(tmp_path) == set()

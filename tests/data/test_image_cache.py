@@ -1,4 +1,4 @@
-"""Pictures of a data set as a backbone wants them: the same pixels as without a cache, from drawings and from files."""
+"""Images of a data set as a backbone wants them: the same pixels as without a cache, from drawings and from files."""
 
 from __future__ import annotations
 
@@ -28,39 +28,39 @@ def own_cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def source(tmp_path):
-    """A data set of 30 picture files in two formats and many shapes."""
+    """A data set of 30 image files in two formats and many shapes."""
     rng, rows = np.random.default_rng(0), []
     for number in range(COUNT):
         domain, path = "ab"[number % 2], f"{'ab'[number % 2]}/x/{number}.{('png', 'jpg')[number % 3 == 0]}"
-        file = tmp_path / "pictures" / path
+        file = tmp_path / "images" / path
         file.parent.mkdir(parents=True, exist_ok=True)
         shape = (*rng.integers(8, 90, 2), 3)
         Image.fromarray(rng.integers(0, 256, shape, np.uint8)).save(file)
         rows.append((path, domain, "x", "test", hashlib.sha256(file.read_bytes()).hexdigest(), path))
     index = pd.DataFrame(rows, columns=["image", "domain", "label", "pool", "sha256", "path"])
-    return Source("mine", "Mine", "", ("a", "b"), lambda: index, root=tmp_path / "pictures")
+    return Source("mine", "Mine", "", ("a", "b"), lambda: index, root=tmp_path / "images")
 
 
 @pytest.mark.parametrize("name", ["toy", "emoji"])
 @pytest.mark.parametrize(
     "preprocessing", [Preprocessing(48, "bicubic", "shortest"), Preprocessing(20, "bilinear", "squash")]
 )
-def test_drawn_pictures_have_the_pixels_that_the_preprocessing_gives(name, preprocessing):
+def test_drawn_images_have_the_pixels_that_the_preprocessing_gives(name, preprocessing):
     some = open_source(name).index.iloc[::40].reset_index(drop=True)
     source = replace(open_source(name), read_index=lambda: some)
     positions = np.arange(len(some))
     taken = source.images(preprocessing).take(positions)
     assert taken.shape == (len(positions), preprocessing.size, preprocessing.size, 3)
-    for position, picture in zip(positions, taken, strict=True):
-        assert np.array_equal(picture, preprocessing.apply(Image.fromarray(source.pixels[position])))
+    for position, image in zip(positions, taken, strict=True):
+        assert np.array_equal(image, preprocessing.apply(Image.fromarray(source.pixels[position])))
 
 
 def test_files_have_the_pixels_that_the_preprocessing_gives(source):
     positions = np.array([7, 3, 3, 28, 0])
     taken = source.images(PREPROCESSING).take(positions)
-    for position, picture in zip(positions, taken, strict=True):
+    for position, image in zip(positions, taken, strict=True):
         opened = Image.open(source.root / source.index["path"][position])
-        assert np.array_equal(picture, PREPROCESSING.apply(opened))
+        assert np.array_equal(image, PREPROCESSING.apply(opened))
 
 
 def test_only_what_is_asked_for_is_decoded_and_only_once(source, monkeypatch):
@@ -87,7 +87,7 @@ def test_blocks_are_written_as_they_come(source, monkeypatch):
     assert seen == [(count, COUNT) for count in (4, 8, 12, 16, 20, 24, 28, 30)]
 
 
-def test_all_pictures_that_cannot_be_used_are_named_at_once(source):
+def test_all_images_that_cannot_be_used_are_named_at_once(source):
     (source.root / "a/x/2.png").write_bytes(b"")
     (source.root / "b/x/5.png").unlink()
     shutil.copy(source.root / "a/x/8.png", source.root / "a/x/10.png")

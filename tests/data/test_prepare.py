@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from itertools import product
 from pathlib import Path
@@ -11,11 +12,13 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from adu_bench.core.errors import UserError
 from adu_bench.core.specs import Task
 from adu_bench.data import prepared
 from adu_bench.data.index import task_rows
+from adu_bench.data.names import look_alike
 from adu_bench.data.prepare.build import prepare, verify
 from adu_bench.data.prepare.description import describe, described, plain
 from adu_bench.data.prepare.pools import assign, candidates
@@ -23,7 +26,7 @@ from adu_bench.data.sampler import draw_shots
 from adu_bench.data.sources import open_source, outline
 from adu_bench.suites import load_suite
 
-from .trees import grow, packed, picture, put, write_lists
+from .trees import grow, image_bytes, packed, put, write_lists
 
 PACS = Path(__file__).parents[3] / "shared" / "data" / "pacs"
 
@@ -53,11 +56,11 @@ def office(root: Path, domains=OFFICE, classes=SOME) -> Path:
         for number in range(6):
             target = root / domain / label / f"{number:05d}.png"
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(picture(f"{plain(domain)} {plain(label)} {number}"))
+            target.write_bytes(image_bytes(f"{plain(domain)} {plain(label)} {number}"))
     return root
 
 
-def test_the_same_pictures_give_the_same_tasks_whatever_the_layout_and_place(tmp_path):
+def test_the_same_images_give_the_same_tasks_whatever_the_layout_and_place(tmp_path):
     hashes = set()
     other_names = ("art", "clipart", "product", "real_world"), ("alarm clock", "tv", "Toothbrush")
     for place in (
@@ -70,8 +73,8 @@ def test_the_same_pictures_give_the_same_tasks_whatever_the_layout_and_place(tmp
         hashes.add((made.data_hash, load_suite("officehome").data_hash, tuple(load_suite("officehome").tasks())))
     assert len(hashes) == 1
     assert made.classes == ("alarm clock", "toothbrush", "tv")
-    # A fifth of six pictures is one; a fifth of the remaining five is one.
-    assert counts("officehome") == {"shots": 48, "validation": 12, "test": 12}
+    # A fifth of six images is one; a fifth of the remaining five is one.
+    assert counts("officehome") == {"train": 48, "validation": 12, "test": 12}
 
 
 def test_a_folder_with_the_official_archive_is_unpacked(tmp_path):
@@ -87,7 +90,7 @@ def test_dassls_folders_are_the_published_split(tree):
         grow(tree, (f"office_home_dg/{domain}/val/{label}" for label in SOME), 3, start=10)
     made = prepare("officehome", tree, partial=True)
     assert made.layout.startswith("split folders; as published")
-    assert counts("officehome") == {"shots": 96, "validation": 24, "test": 36}
+    assert counts("officehome") == {"train": 96, "validation": 24, "test": 36}
 
 
 def test_names_that_train_and_test_folders_share_are_told_apart(tree):
@@ -124,7 +127,7 @@ def test_domainnet_lacks_the_painted_tshirt_and_has_a_class_called_train(tree):
     assert made.classes == ("ant", "t-shirt", "train")
     assert any("t-shirt (class 327)" in note for note in made.notes)
     index = made.read_index()
-    pairs = index[index["pool"] == "shots"].groupby(["domain", "label"]).size()
+    pairs = index[index["pool"] == "train"].groupby(["domain", "label"]).size()
     assert ("painting", "t-shirt") not in pairs.index
     assert len(pairs) == 17
     (task, *_) = load_suite("domainnet").tasks()
@@ -176,9 +179,9 @@ def test_numbers_in_lists_do_not_matter_for_two_orders_of_classes_are_in_use(tmp
 def test_what_lists_name_and_is_not_there_is_said(tree):
     domainnet(tree)
     (tree / "real/ant/003.png").unlink()
-    with pytest.raises(UserError, match=r"1 listed picture not there: real/ant/003\.png"):
+    with pytest.raises(UserError, match=r"1 listed image missing: real/ant/003\.png"):
         prepare("domainnet", tree)
-    assert "1 listed picture not there" in " ".join(prepare("domainnet", tree, partial=True).notes)
+    assert "1 listed image missing" in " ".join(prepare("domainnet", tree, partial=True).notes)
 
 
 def test_needed_lists_and_domains_that_are_not_there_are_named(tree):
@@ -206,7 +209,7 @@ def test_two_copies_or_two_different_lists_are_refused(tree):
         prepare("domainnet", tree)
 
 
-def test_pacs_takes_cross_validation_for_test_since_its_test_lists_hold_training_pictures(tree):
+def test_pacs_takes_cross_validation_for_test_since_its_test_lists_hold_training_images(tree):
     for domain in ("art_painting", "cartoon", "photo", "sketch"):
         grow(tree, (f"images/{domain}/{label}" for label in ("dog", "house")), 8)
         paths = [f"{domain}/{label}/{number:03d}.png" for label in ("dog", "house") for number in range(8)]
@@ -215,7 +218,7 @@ def test_pacs_takes_cross_validation_for_test_since_its_test_lists_hold_training
             train.append("sketch/dog/n02103406_4068-1.png")  # listed, known not to exist
         write_lists(tree / "splits", domain, {"train_kfold": train, "crossval_kfold": held, "test_kfold": paths})
     made = prepare("pacs", tree, partial=True)
-    assert counts("pacs") == {"shots": 40, "validation": 8, "test": 16}
+    assert counts("pacs") == {"train": 40, "validation": 8, "test": 16}
     assert made.dropped == ()
 
 
@@ -230,11 +233,11 @@ def test_numbered_and_named_class_folders_are_the_same_classes(tmp_path):
                 for one in few:
                     target = root / domain / split / folder / f"{one}.jpg"
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    target.write_bytes(picture(f"{number} {place} {one}"))
+                    target.write_bytes(image_bytes(f"{number} {place} {one}"))
     hashes = {prepare("vlcs", root, partial=True).data_hash for root in (tmp_path / "dassl", tmp_path / "bed")}
     assert len(hashes) == 1
     assert prepared.require("vlcs").classes == names
-    assert counts("vlcs") == {"shots": 80, "validation": 20, "test": 40}
+    assert counts("vlcs") == {"train": 80, "validation": 20, "test": 40}
 
 
 def test_imagenet_splits_sketches_as_scikit_learn_does_and_caps_candidates(tree):
@@ -248,7 +251,7 @@ def test_imagenet_splits_sketches_as_scikit_learn_does_and_caps_candidates(tree)
     index = made.read_index()
     assert made.classes == ("goldfish", "tench")
     photographs = index[index["domain"] == "real"].groupby(["label", "pool"]).size()
-    assert photographs["tench"].to_dict() == {"shots": 60, "test": 3, "validation": 4}
+    assert photographs["tench"].to_dict() == {"train": 60, "test": 3, "validation": 4}
     sketches = index[index["domain"] == "sketch"].sort_values("image")
     _, test = train_test_split(sketches["image"], test_size=0.2, stratify=sketches["label"], random_state=42)
     assert set(sketches.loc[sketches["pool"] == "test", "image"]) == set(test)
@@ -269,20 +272,22 @@ def test_imagenet_v2_numbers_classes_among_all_thousand(tree):
 
 def test_published_counts_are_checked(tree):
     office(tree, classes=list(describe("officehome").folders))
-    with pytest.raises(UserError, match=r"(?s)not as it was published.*art: 390 pictures instead of 2,427.*--partial"):
+    with pytest.raises(
+        UserError, match=r"(?s)differs from the published data set.*art: 390 images instead of 2,427.*--partial"
+    ):
         prepare("officehome", tree)
     assert prepared.read("officehome") is None
-    assert "390 pictures instead of 2,427" in " ".join(prepare("officehome", tree, partial=True).notes)
+    assert "390 images instead of 2,427" in " ".join(prepare("officehome", tree, partial=True).notes)
 
 
-def test_a_class_or_domain_without_pictures_is_not_passed_over(tree):
+def test_a_class_or_domain_without_images_is_not_passed_over(tree):
     for domain in ("art", "clipart", "product", "real_world"):
         grow(tree, (f"{domain}/{split}/Bed" for split in ("train", "val")), 5)
-    with pytest.raises(UserError, match=r"no picture of 64 classes: alarm clock, .* and 54 more"):
+    with pytest.raises(UserError, match=r"no images of 64 classes: alarm clock, .* and 54 more"):
         prepare("officehome", tree)
     for path in (tree / "art").rglob("*.png"):
         path.unlink()
-    with pytest.raises(UserError, match="'art' has no training picture"):
+    with pytest.raises(UserError, match="'art' has no training images"):
         prepare("officehome", tree, partial=True)
 
 
@@ -293,7 +298,7 @@ def test_a_duplicate_across_train_and_test_is_dropped_from_training(tree):
     (tree / "clipart/ant/001.png").write_bytes((tree / "sketch/train/010.png").read_bytes())
     made = prepare("domainnet", tree, partial=True)
     assert sorted(made.dropped) == ["clipart/ant/001.png", "real/ant/000.png"]
-    assert "2 training pictures left out, being held out as well" in " ".join(made.notes)
+    assert "2 training images left out, since the same image is held out" in " ".join(made.notes)
     index = made.read_index()
     held = set(index.loc[index["pool"] == "test", "sha256"])
     assert not held & set(index.loc[index["pool"] != "test", "sha256"])
@@ -304,17 +309,17 @@ def own(root: Path, count: int = 10) -> Path:
     return root
 
 
-def test_a_folder_of_ones_own_is_a_suite(tree):
+def test_a_folder_of_own_images_is_a_suite(tree):
     made = prepare("mine", own(tree))
     assert (made.domains, made.classes) == (("day", "night"), ("big cat", "dog"))
-    assert counts("mine") == {"shots": 28, "validation": 4, "test": 8}
+    assert counts("mine") == {"train": 28, "validation": 4, "test": 8}
     suite = load_suite("mine")
     assert [task.forget for task in suite.tasks()] == [("day",), ("night",)]
     assert (suite.dataset, suite.shots, suite.backbone) == ("mine", 8, "ViT-B-16-quickgelu:openai")
     assert np.asarray(open_source("mine").master(0)).shape == (4, 4, 3)
 
 
-def test_a_suite_file_may_extend_the_pattern_of_ones_own(tree, tmp_path):
+def test_a_suite_file_may_extend_the_pattern_of_own_images(tree, tmp_path):
     prepare("mine", own(tree))
     path = tmp_path / "my-suite.yaml"
     path.write_text("extends: folder\ntitle: Mine\ndataset: mine\nshots: 2\n")
@@ -323,18 +328,18 @@ def test_a_suite_file_may_extend_the_pattern_of_ones_own(tree, tmp_path):
     assert suite.data_hash == load_suite("mine").data_hash
 
 
-def test_split_folders_and_wrapping_folders_of_ones_own(tree):
+def test_split_folders_and_wrapping_folders_of_own_images(tree):
     for split, few in (("train", 6), ("val", 2), ("test", 3)):
         domains = product(("day", "night"), ("cat", "dog"))
         grow(tree, (f"wrapped/{domain}/{split}/{label}" for domain, label in domains), few)
     made = prepare("mine", packed(tree, tree.with_suffix(".zip")))
     assert made.domains == ("day", "night")
-    assert counts("mine") == {"shots": 24, "validation": 8, "test": 12}
+    assert counts("mine") == {"train": 24, "validation": 8, "test": 12}
 
 
 @pytest.mark.parametrize("ending", [".csv", ".parquet"])
 @pytest.mark.parametrize("split", [False, True])
-def test_an_index_file_of_ones_own(tree, ending, split):
+def test_an_index_file_of_own_images(tree, ending, split):
     own(tree)
     paths = sorted(path.relative_to(tree).as_posix() for path in tree.rglob("*.png"))
     table = pd.DataFrame(
@@ -342,7 +347,7 @@ def test_an_index_file_of_ones_own(tree, ending, split):
     )
     if split:
         table["split"] = ["test" if path[-5] in "12" else "train" for path in paths]
-    file = tree / f"pictures{ending}"
+    file = tree / f"images{ending}"
     table.to_csv(file, index=False) if ending == ".csv" else table.to_parquet(file)
     made = prepare("mine", file)
     index = made.read_index()
@@ -356,7 +361,7 @@ def test_bad_index_files_are_refused(tree):
     own(tree)
     file = tree / "index.csv"
     for text, complaint in (
-        ("path,domain\nday/dog/000.png,day\n", "no column label"),
+        ("path,domain\nday/dog/000.png,day\n", "lacks the column label"),
         ("path,domain,class\nday/dog/000.png,day,\n", "empty or repeated"),
         ("path,domain,class,split\nday/dog/000.png,day,dog,maybe\n", "has a split 'maybe'"),
         ("path,domain,class\nday/dog/000.png,day,dog\n", "one domain"),
@@ -370,12 +375,12 @@ def test_bad_index_files_are_refused(tree):
     file.write_text(
         "path,domain,class\nday/dog/000.png,day,dog\nnight/dog/nine.png,night,cat\nnight/dog/000.png,night,cat\n"
     )
-    with pytest.raises(UserError, match=r"1 listed picture not there: .*nine\.png"):
+    with pytest.raises(UserError, match=r"1 listed image missing: .*nine\.png"):
         prepare("mine", file)
 
 
 def test_folders_that_cannot_make_a_task_are_refused_with_the_reason(tree):
-    with pytest.raises(UserError, match="There is no"):
+    with pytest.raises(UserError, match="does not exist"):
         prepare("mine", tree)
     grow(tree, ("cat", "dog"))
     with pytest.raises(UserError, match="no domain"):
@@ -386,12 +391,12 @@ def test_folders_that_cannot_make_a_task_are_refused_with_the_reason(tree):
         prepare("mine", tree)
     grow(tree, ("day/dog",))
     grow(tree, ("night/dog", "dusk/dog"), 3)
-    with pytest.raises(UserError, match=r"'dusk' has no validation picture\. .*five training pictures"):
+    with pytest.raises(UserError, match=r"'dusk' has no validation images\. .*five training images"):
         prepare("mine", tree)
     assert prepared.read("mine") is None
 
 
-def test_classes_with_fewer_pictures_than_shots_are_drawn_with_repeats(tree):
+def test_classes_with_fewer_images_than_shots_are_drawn_with_repeats(tree):
     grow(own(tree), ("day/mouse",), 4)
     prepare("mine", tree)
     (task, *_) = load_suite("mine").tasks()
@@ -403,20 +408,20 @@ def test_classes_with_fewer_pictures_than_shots_are_drawn_with_repeats(tree):
     assert set(mice["domain"]) == {"day"}
 
 
-def test_bad_pictures_stop_it_all_at_once_or_are_left_out_and_recorded(tree):
+def test_bad_images_stop_it_all_at_once_or_are_left_out_and_recorded(tree):
     own(tree)
     whole = prepare("mine", tree)
-    (tree / "day/dog/001.png").write_bytes(b"not a picture")
-    (tree / "night/dog/002.png").write_bytes(picture("x")[:40])
+    (tree / "day/dog/001.png").write_bytes(b"not an image")
+    (tree / "night/dog/002.png").write_bytes(image_bytes("x")[:40])
     with pytest.raises(
-        UserError, match=r"(?s)2 pictures cannot be read.*day/dog/001\.png: .*night/dog/002\.png: .*--skip-bad"
+        UserError, match=r"(?s)2 images cannot be read.*day/dog/001\.png: .*night/dog/002\.png: .*--skip-bad"
     ):
         prepare("mine", tree)
     assert prepared.require("mine") == whole
     made = prepare("mine", tree, skip_bad=True)
     assert made.skipped == ("day/dog/001.png", "night/dog/002.png")
     assert made.data_hash != whole.data_hash
-    assert "2 pictures left out, being unreadable" in " ".join(made.notes)
+    assert "2 images left out, since they cannot be read" in " ".join(made.notes)
 
 
 def test_an_interrupted_preparation_leaves_what_was_there(tree, monkeypatch):
@@ -439,7 +444,7 @@ def test_verify_says_what_changed(tree):
     prepare("mine", own(tree))
     silent = lambda step: lambda done, total: None  # noqa: E731
     assert verify("mine", silent).missing == verify("mine", silent).changed == ()
-    (tree / "day/dog/001.png").write_bytes(picture("another"))
+    (tree / "day/dog/001.png").write_bytes(image_bytes("another"))
     (tree / "night/dog/002.png").unlink()
     changes = verify("mine", silent)
     assert (changes.changed, changes.missing, changes.count) == (("day/dog/001.png",), ("night/dog/002.png",), 40)
@@ -450,6 +455,109 @@ def test_a_damaged_record_is_named(tree):
     (made.folder / "dataset.json").write_text('{"format": 99}')
     with pytest.raises(UserError, match="cannot be used"):
         prepared.read("mine")
+
+
+def test_a_data_set_prepared_before_the_pools_were_renamed_is_refused(tree):
+    made = prepare("mine", own(tree))
+    record = made.folder / "dataset.json"
+    record.write_text(record.read_text().replace('"format": 2', '"format": 1'))
+    with pytest.raises(
+        UserError, match=r"format 1, and this version .* format 2.*Prepare it again: adu-bench data prepare"
+    ):
+        prepared.read("mine")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("hot_dog", "hot dog"),
+        ("hot_dog", "Hot-Dog"),
+        ("Dog", "dog"),
+        ("caf\u00e9", "cafe"),
+        ("caf\u00e9", "cafe\u0301"),
+    ],
+)
+def test_two_folders_of_one_class_in_a_domain_are_not_merged(tree, first, second):
+    grow(own(tree), (f"day/{first}", f"day/{second}"))
+    with pytest.raises(UserError, match="hold the same class") as caught:
+        prepare("mine", tree)
+    assert {first, second} == set(re.findall("'([^'/]+)'", caught.value.what)[:2])
+
+
+@pytest.mark.parametrize(("first", "second"), [("Cat", "cat"), ("hot_dog", "hot dog"), ("\u00c9lan", "elan")])
+def test_a_class_that_domains_spell_differently_is_refused(tree, first, second):
+    grow(own(tree), (f"day/{first}", f"night/{second}"))
+    with pytest.raises(UserError, match="the same class name in two spellings") as caught:
+        prepare("mine", tree)
+    assert f"'{first}' in day" in caught.value.what
+    assert f"'{second}' in night" in caught.value.what
+    assert prepared.read("mine") is None
+
+
+def test_an_index_with_a_class_in_two_spellings_is_refused(tree):
+    own(tree)
+    paths = sorted(path.relative_to(tree).as_posix() for path in tree.rglob("*.png"))
+    rows = [(path, path.split("/")[0], path.split("/")[1]) for path in paths]
+    rows = [(path, domain, "Dog" if label == "dog" and domain == "day" else label) for path, domain, label in rows]
+    pd.DataFrame(rows, columns=["path", "domain", "class"]).to_csv(tree / "index.csv", index=False)
+    with pytest.raises(UserError, match="'Dog' in day and 'dog' in night"):
+        prepare("mine", tree / "index.csv")
+
+
+def test_domains_in_two_spellings_are_refused(tree):
+    grow(own(tree), ("Night/dog", "Night/big_cat"))
+    with pytest.raises(UserError, match="'Night' and 'night' are the same domain name"):
+        prepare("mine", tree)
+
+
+def test_names_are_composed_so_that_file_systems_agree(tree):
+    grow(
+        tree,
+        (f"{domain}/{label}" for domain in ("day", "nuit e\u0301toile\u0301e") for label in ("cafe\u0301", "dog")),
+        10,
+    )
+    made = prepare("mine", tree)
+    assert made.domains == ("day", "nuit \u00e9toil\u00e9e")
+    assert made.classes == ("caf\u00e9", "dog")
+    assert load_suite("mine").classes == made.classes
+
+
+def test_gaps_and_doubtful_images_are_named_with_counts(tree):
+    grow(own(tree), ("day/mouse",), 10)
+    grow(tree, ("night/bat",), 1)
+    (tree / "day/dog/000.png").write_bytes((tree / "day/big_cat/000.png").read_bytes())
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    Image.new("RGB", (9, 5), (7, 7, 7)).save(tree / "night/dog/003.jpg", exif=exif)
+    notes = prepare("mine", tree).notes
+    assert "2 classes without images in a domain: day/bat, night/mouse." in notes
+    assert "1 class without test images in a domain: night/bat." in notes
+    assert "1 image under more than one class: day/big cat/000.png = day/dog/000.png." in notes
+    assert "1 image with an orientation tag, which is ignored: night/dog/003.jpg." in notes
+    assert len(notes) == 4
+
+
+def test_rows_of_a_task_with_two_spellings_of_a_class_are_refused():
+    index = open_source("toy").index
+    with pytest.raises(UserError, match="classes 'Star' and 'star'"):
+        task_rows(index, ["filled", "outline"], ["Star", "circle", "star"])
+    with pytest.raises(UserError, match="domains 'filled' and 'Filled'"):
+        task_rows(index, ["filled", "Filled"], ["circle", "star"])
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        ("hot dog", "hot-dog", True),
+        ("\uff28\uff4f\uff54 dog", "hot dog", True),
+        ("Stra\u00dfe", "strasse", True),
+        ("C++", "C#", False),
+        ("post it", "postit", False),
+        ("\u304b\u304d", "\u304c\u304d", False),
+    ],
+)
+def test_names_are_compared_without_case_accents_and_joiners_only(one, other, alike):
+    assert (look_alike([one, other]) == (one, other)) is alike
 
 
 @pytest.mark.parametrize("name", ["", "../out", "Upper", "a b", ".hidden", "a/b"])
@@ -490,19 +598,19 @@ def test_descriptions_are_complete():
 
 @settings(max_examples=25, deadline=None)
 @given(
-    pictures=st.lists(
-        st.tuples(st.sampled_from("ab"), st.sampled_from("xy"), st.integers(0, 30), st.sampled_from(["shots", "test"])),
+    images=st.lists(
+        st.tuples(st.sampled_from("ab"), st.sampled_from("xy"), st.integers(0, 30), st.sampled_from(["train", "test"])),
         max_size=60,
     ),
     published=st.booleans(),
 )
-def test_no_content_is_in_two_pools(pictures, published):
+def test_no_content_is_in_two_pools(images, published):
     base = [(d, c, 1000 + 10 * i + j, p) for i, (d, c) in enumerate(product("ab", "xy")) for j in range(7)
-            for p in ["shots" if j < 5 else "test"]]  # fmt: skip
+            for p in ["train" if j < 5 else "test"]]  # fmt: skip
     rows = pd.DataFrame(
         [
             (f"{i}", domain, label, pool if published else "", f"{content:064x}")
-            for i, (domain, label, content, pool) in enumerate([*base, *pictures])
+            for i, (domain, label, content, pool) in enumerate([*base, *images])
         ],
         columns=["image", "domain", "label", "pool", "sha256"],
     )
@@ -517,17 +625,17 @@ def test_no_content_is_in_two_pools(pictures, published):
 
 
 def test_the_cap_on_candidates_does_not_depend_on_order():
-    rows = pd.DataFrame({"image": [f"a/x/{i}" for i in range(30)], "domain": "a", "label": "x", "pool": "shots"})
+    rows = pd.DataFrame({"image": [f"a/x/{i}" for i in range(30)], "domain": "a", "label": "x", "pool": "train"})
     kept = candidates(rows, 10)
     assert len(kept) == 10
     assert set(candidates(rows.sample(frac=1, random_state=1), 10)["image"]) == set(kept["image"])
     assert len(candidates(rows.assign(pool="test"), 10)) == 30
 
 
-@pytest.mark.skipif(not PACS.is_dir(), reason="needs the PACS pictures in ../shared/data/pacs")
-def test_real_pictures_are_prepared(data):
+@pytest.mark.skipif(not PACS.is_dir(), reason="needs the PACS images in ../shared/data/pacs")
+def test_real_images_are_prepared(data):
     made = prepare("pacs", PACS, partial=True)
-    assert counts("pacs") == {"shots": 2064, "validation": 112, "test": 544}
+    assert counts("pacs") == {"train": 2064, "validation": 112, "test": 544}
     assert made.root == PACS
     suite = load_suite("pacs")
     rows = task_rows(open_source("pacs").index, suite.domains, suite.classes)

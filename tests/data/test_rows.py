@@ -196,10 +196,10 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path, monkeypatch):
 
 def test_an_error_of_the_work_is_not_taken_for_one_of_the_cache():
     def breaks(which):
-        raise OSError("a picture's disk")
+        raise OSError("an image's disk")
         yield
 
-    with pytest.raises(OSError, match="a picture's disk"):
+    with pytest.raises(OSError, match="an image's disk"):
         open_cache().ensure(keys_of([sha(1)]), breaks)
 
 

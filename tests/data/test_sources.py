@@ -19,7 +19,7 @@ from adu_bench.data.sampler import draw_shots
 from adu_bench.data.sources import open_source
 
 
-def test_toy_pictures_are_drawn_once_and_memory_mapped():
+def test_toy_images_are_drawn_once_and_memory_mapped():
     source = open_source("toy")
     pixels = source.pixels
     assert isinstance(pixels, np.memmap)
@@ -75,10 +75,10 @@ def test_preprocessing_agrees_with_open_clip(size, mode):
     from open_clip.transform import PreprocessCfg, image_transform_v2
 
     rng = np.random.default_rng(0)
-    picture = Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8))
+    image = Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8))
     settings = PreprocessCfg(size=48, mean=(0, 0, 0), std=(1, 1, 1), interpolation="bicubic", resize_mode=mode)
-    theirs = (image_transform_v2(settings, is_train=False)(picture) * 255).round().numpy().transpose(1, 2, 0)
-    ours = Preprocessing(48, "bicubic", mode).apply(picture).astype(float)
+    theirs = (image_transform_v2(settings, is_train=False)(image) * 255).round().numpy().transpose(1, 2, 0)
+    ours = Preprocessing(48, "bicubic", mode).apply(image).astype(float)
     assert np.abs(ours - theirs).max() <= 1
 
 
@@ -91,7 +91,7 @@ def index_with(counts: dict[tuple[str, str], int]) -> pd.DataFrame:
     rows = [
         (f"{domain}-{label}-{i}", domain, label, pool, "")
         for (domain, label), count in counts.items()
-        for pool, number in (("shots", count), ("test", 3))
+        for pool, number in (("train", count), ("test", 3))
         for i in range(number)
     ]
     return pd.DataFrame(rows, columns=["image", "domain", "label", "pool", "sha256"])
@@ -108,7 +108,7 @@ def test_shots_are_k_of_every_pair_without_needless_repeats(counts, shots, seed)
     task = task_of(index, shots)
     drawn = draw_shots(index, task, seed)
     chosen = index.loc[drawn]
-    assert (chosen["pool"] == "shots").all()
+    assert (chosen["pool"] == "train").all()
     sizes = chosen.groupby(["domain", "label"]).size()
     assert (sizes == shots).all()
     assert len(sizes) == len(counts)
@@ -124,7 +124,7 @@ def test_shots_do_not_depend_on_the_forget_set_and_do_on_the_seed():
     assert (first != draw_shots(rows, task_of(rows, 4, "filled"), 2)).any()
 
 
-def test_a_pair_without_pictures_is_left_out():
+def test_a_pair_without_images_is_left_out():
     index = index_with({("a", "x"): 2, ("a", "y"): 2, ("b", "x"): 2})
     drawn = index.loc[draw_shots(index, task_of(index, 3), 1)]
     assert drawn.groupby(["domain", "label"]).size().to_dict() == {("a", "x"): 3, ("a", "y"): 3, ("b", "x"): 3}
@@ -133,7 +133,7 @@ def test_a_pair_without_pictures_is_left_out():
 @pytest.mark.parametrize(
     ("change", "missing"), [({"classes": ("x", "z")}, "class 'z'"), ({"domains": ("a", "c")}, "'c'")]
 )
-def test_a_class_or_domain_without_pictures_is_named(change, missing):
+def test_a_class_or_domain_without_images_is_named(change, missing):
     index = index_with({("a", "x"): 2, ("b", "x"): 2})
-    with pytest.raises(UserError, match=f"no training picture of the .*{missing}"):
+    with pytest.raises(UserError, match=f"no training image of the .*{missing}"):
         draw_shots(index, replace(task_of(index, 1), **change), 1)

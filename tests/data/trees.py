@@ -1,4 +1,4 @@
-"""Miniature trees of the usual layouts of data sets, with pictures that all differ."""
+"""Miniature trees of the usual layouts of data sets, with images that all differ."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image
 
 
-def picture(name: str) -> bytes:
+def image_bytes(name: str) -> bytes:
     """Return a small PNG whose bytes follow from a name."""
     buffer = io.BytesIO()
     Image.frombytes("RGB", (4, 4), (sha256(name.encode()).digest() * 2)[:48]).save(buffer, "PNG")
@@ -20,7 +20,7 @@ def picture(name: str) -> bytes:
 
 
 def grow(root: Path, folders: Iterable[str], count: int = 6, start: int = 0) -> None:
-    """Write so many pictures into each folder; their bytes follow from the folder's plain last names and a number."""
+    """Write ``count`` images into each folder; their bytes follow from the folder's plain last names and a number."""
     for folder in folders:
         for number in range(start, start + count):
             put(root, f"{folder}/{number:03d}.png")
@@ -29,7 +29,7 @@ def grow(root: Path, folders: Iterable[str], count: int = 6, start: int = 0) -> 
 def put(root: Path, path: str) -> None:
     target = root / path
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(picture(path))
+    target.write_bytes(image_bytes(path))
 
 
 def packed(folder: Path, archive: Path) -> Path:
@@ -44,7 +44,7 @@ def packed(folder: Path, archive: Path) -> Path:
 def write_lists(
     folder: Path, domain: str, splits: Mapping[str, Sequence[str]], numbers: Mapping[str, int] | None = None
 ) -> None:
-    """Write a list a split, a line a picture: its path and a class number."""
+    """Write one list per split, with one line per image: its path and a class number."""
     folder.mkdir(parents=True, exist_ok=True)
     for split, paths in splits.items():
         lines = [f"{path} {(numbers or {}).get(path.split('/')[-2], 0)}" for path in paths]

@@ -22,8 +22,8 @@ def suite():
 def test_only_training_pictures_are_learnt_from(suite):
     source = open_source(suite.dataset)
     rows = task_rows(source.index, suite.domains, suite.classes)
-    learnt = {picture.tobytes() for picture in pool(suite, "shots").pixels}
-    assert len(learnt) == (rows["pool"] == "shots").sum()
+    learnt = {picture.tobytes() for picture in pool(suite, "train").pixels}
+    assert len(learnt) == (rows["pool"] == "train").sum()
     held_out = rows.index[rows["pool"].isin(["test", "validation"])]
     assert not learnt & {np.ascontiguousarray(source.pixels[row]).tobytes() for row in held_out}
 

@@ -86,7 +86,7 @@ def test_no_held_out_picture_is_in_the_training_corpus(tmp_path, monkeypatch):
     some = index["codepoint"].drop_duplicates().iloc[::6]
     monkeypatch.setattr(emoji_build, "named_emoji", lambda: table[table["codepoint"].isin(some)])
     learnt = {picture.tobytes() for picture in corpus_module.training_corpus(tmp_path).pixels}
-    for pool in ("shots", "validation", "test"):
+    for pool in ("train", "validation", "test"):
         rows = index[(index["pool"] == pool) & index["codepoint"].isin(some)]
         drawn = [corpus_module.small(picture).tobytes() for picture in emoji.render(rows)]
         assert drawn

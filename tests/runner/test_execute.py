@@ -22,7 +22,7 @@ from adu_bench.runner.execute import TaskData
 from adu_bench.runner.tune import decode_tuned
 
 DOMAINS, CLASSES = ("photo", "sketch"), ("cat", "dog", "fox")
-POOLS = {"shots": 40, "validation": 2, "test": 3}
+POOLS = {"train": 40, "validation": 2, "test": 3}
 SHOTS = 2
 NEEDED = len(DOMAINS) * len(CLASSES) * (SHOTS + POOLS["validation"] + POOLS["test"])
 

@@ -1,1 +1,1 @@
-"""From pictures as their owners hand them out to a prepared data set: descriptions, layouts, pools, archives."""
+"""From images as their owners publish them to a prepared data set: descriptions, layouts, pools, archives."""

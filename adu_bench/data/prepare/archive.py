@@ -1,4 +1,4 @@
-"""Unpack archives that strangers made: nothing leaves the target folder, and a half-unpacked one is never used."""
+"""Unpack archives of unknown origin: nothing is written outside the target folder, and no partial result is used."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ class _Member:
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a file's name says that it is an archive that can be unpacked."""
+    """Return whether a file's name is that of an archive that can be unpacked."""
     return path.name.lower().endswith(ENDINGS)
 
 
 def unpack(archive: Path, folder: Path, progress: Progress) -> Path:
-    """Unpack an archive below a folder, in a place named by its content; what is there already is used.
+    """Unpack an archive below a folder, into a subfolder named after its content; an existing one is used as it is.
 
     Raises
     ------
     UserError
-        If it is damaged, names a place outside, holds links, or does not fit on the disk.
+        If it is damaged, has entries outside its folder, holds links, or does not fit on the disk.
     """
     try:
         target = folder / f"{archive.name.partition('.')[0]}-{file_sha256(archive)[:12]}"
@@ -55,7 +55,7 @@ def unpack(archive: Path, folder: Path, progress: Progress) -> Path:
         temporary.rename(target)
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, NotImplementedError, RuntimeError) as error:
         raise UserError(
-            f"'{archive}' cannot be unpacked.", f"{type(error).__name__}: {error}.", "Fetch it again."
+            f"'{archive}' cannot be unpacked.", f"{type(error).__name__}: {error}.", "Download it again."
         ) from error
     except OSError as error:
         raise UserError(
@@ -85,12 +85,12 @@ def _members(archive: Path) -> Iterator[list[_Member]]:
 
 
 def _ordinary(archive: Path, name: str, odd: bool) -> bool:
-    """Refuse what would be written elsewhere, or is a link or device."""
+    """Refuse entries that would be written elsewhere, or are links or devices; leave out macOS metadata."""
     path = PurePosixPath(name.replace("\\", "/"))
     if odd or path.is_absolute() or ".." in path.parts or ":" in name.partition("/")[0]:
         raise UserError(
             f"'{archive}' is not safe to unpack.",
-            f"Its entry '{name}' is {'a link or device' if odd else 'outside of the folder it is unpacked to'}.",
+            f"Its entry '{name}' is {'a link or device' if odd else 'outside the folder that it is unpacked to'}.",
             "Get the archive from its owners.",
         )
     return "__MACOSX" not in path.parts

@@ -1,4 +1,4 @@
-"""Prepare a data set: find its pictures, check them against what is published, split them, and write the index."""
+"""Prepare a data set: find its images, compare them with the published counts, split them, and write the index."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -16,7 +17,7 @@ from adu_bench.core.errors import UserError
 from adu_bench.core.hashing import file_sha256
 from adu_bench.core.paths import data_dir
 from adu_bench.data import prepared
-from adu_bench.data.decode import inspect_files
+from adu_bench.data.files import inspect_files
 from adu_bench.data.index import COLUMNS, data_hash
 from adu_bench.data.parallel import Progress, in_order, silent
 from adu_bench.data.prepare import archive
@@ -28,15 +29,23 @@ from adu_bench.data.prepared import Prepared
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 SHOWN = 10
-"""Most names in a sentence; the rest is counted."""
+"""Names shown in a sentence; the others are counted."""
 
 Steps = Callable[[str], Progress]
-"""Starts a step of a name, and returns what to call with how much is done, and of how much."""
+"""Starts a named step, and returns the callback for its progress."""
 
 
 @dataclass(frozen=True)
 class Changes:
-    """How the files of a prepared data set differ from its index: names of pictures."""
+    """How the files of a prepared data set differ from its index.
+
+    Parameters
+    ----------
+    missing, changed
+        Paths of images.
+    count
+        Number of images in the index.
+    """
 
     missing: tuple[str, ...]
     changed: tuple[str, ...]
@@ -52,27 +61,27 @@ def prepare(
     partial: bool = False,
     steps: Steps = lambda step: silent,
 ) -> Prepared:
-    """Prepare a data set; nothing is written unless all of it succeeds, except what was fetched and unpacked.
+    """Prepare a data set; except for downloads and unpacked archives, nothing is written unless all of it succeeds.
 
     Parameters
     ----------
     name
-        A described data set, or the name that somebody's own data are to have.
+        A described data set, or the name that the user's own data shall have.
     place
-        Folder, archive or, for own data, index file; None with ``download``.
+        Folder, archive or, for the user's own data, index file; None with ``download``.
     download
-        Fetch what the owners let anybody fetch.
+        Download the public files.
     skip_bad
-        Leave pictures that cannot be read out, and record them.
+        Leave out images that cannot be read, and record them.
     partial
-        Accept counts that differ from the published ones and listed pictures that are not there, and record that.
+        Accept and record counts that differ from the published ones, and listed images that do not exist.
     steps
-        Told of each step.
+        Called with the name of each step.
 
     Raises
     ------
     UserError
-        If pictures are missing, cannot be read or cannot be split.
+        If images are missing, cannot be read or cannot be split, or if names differ only in spelling.
     """
     with _writable(name):
         description = _description(name)
@@ -80,18 +89,22 @@ def prepare(
         found = find_known(places, description) if description.domains else find_own(places[0], description)
         notes = [*description.notes, *_check(found, description, partial)]
         rows = candidates(_named(found), description.most)
-        inspected = inspect_files(found.root, rows["path"].tolist(), progress=steps("reading pictures"))
-        rows = rows.assign(sha256=inspected["sha256"].to_numpy())
+        inspected = inspect_files(found.root, rows["path"].tolist(), progress=steps("reading images"))
+        rows = rows.assign(sha256=inspected["sha256"].to_numpy(), turned=inspected["turned"].to_numpy())
         bad = (inspected["problem"] != "").to_numpy()
         if bad.any() and not skip_bad:
             raise _bad(rows["path"][bad], inspected["problem"][bad])
         skipped = rows["image"][bad].tolist()
         rows = rows[~bad].drop_duplicates(["image", "pool", "sha256"])
+        notes += [*_two_labels(rows), *_turned(rows)]
         rows, dropped = assign(rows, found.domains, description.split_state)
+        notes += _gaps(rows, found.domains)
         if dropped:
-            notes.append(f"{_counted(dropped, 'training picture')} left out, being held out as well: {_some(dropped)}.")
+            notes.append(
+                f"{_counted(dropped, 'training image')} left out, since the same image is held out: {_some(dropped)}."
+            )
         if skipped:
-            notes.append(f"{_counted(skipped, 'picture')} left out, being unreadable: {_some(skipped)}.")
+            notes.append(f"{_counted(skipped, 'image')} left out, since they cannot be read: {_some(skipped)}.")
         index = _index(rows, found.domains)
         made = Prepared(
             name=name,
@@ -111,7 +124,7 @@ def prepare(
 
 
 def verify(name: str, steps: Steps) -> Changes:
-    """Hash every picture of a prepared data set again.
+    """Hash every image of a prepared data set again.
 
     Raises
     ------
@@ -120,7 +133,7 @@ def verify(name: str, steps: Steps) -> Changes:
     """
     made = prepared.require(name)
     index = made.read_index()
-    progress = steps("reading pictures")
+    progress = steps("reading images")
     found = []
     for sha256 in in_order(lambda path: _hash(made.root / path), index["path"]):
         found.append(sha256)
@@ -139,11 +152,11 @@ def _hash(path: Path) -> str:
 
 @contextmanager
 def _writable(name: str) -> Iterator[None]:
-    """Hold the data set's lock, and say what to do where the data folder cannot be written."""
+    """Hold the data set's lock, and turn a failure to write the data folder into a `UserError`."""
     if not NAME.fullmatch(name):
         raise UserError(
             f"'{name}' cannot be the name of a data set.",
-            "It becomes a folder and part of results.",
+            "The name becomes a folder, and part of results.",
             "Use lower-case letters, digits, '-', '_' and '.', for example my-photos.",
         )
     try:
@@ -159,28 +172,28 @@ def _writable(name: str) -> Iterator[None]:
 
 
 def _description(name: str) -> Description:
-    return describe(name) if name in described() else Description(name, f"'{name}', pictures of your own")
+    return describe(name) if name in described() else Description(name, f"'{name}', your own images")
 
 
 def _places(description: Description, place: Path | None, download: bool, steps: Steps) -> list[Path]:
-    """Return the folders to look in, after fetching and unpacking."""
+    """Return the folders to look in, after downloading and unpacking."""
     places, archives = [], []
-    unpacked = data_dir() / description.name / "pictures"
+    unpacked = data_dir() / description.name / "images"
     if download:
         if not description.downloads:
             raise UserError(
-                f"'{description.name}' cannot be fetched by itself.",
-                "Its owners ask for a form or a licence, or publish no checksum.",
+                f"'{description.name}' cannot be downloaded by adu-bench.",
+                "Its owners ask for a form or a licence, or do not publish a checksum.",
                 f"`adu-bench data where {description.name}` says how to get it.",
             )
         folder = data_dir() / description.name / "downloads"
         places.append(folder)
         for file in description.downloads:
-            fetched = fetch(file, folder, steps(f"fetching {file.name}"))
+            fetched = fetch(file, folder, steps(f"downloading {file.name}"))
             archives += [fetched] if archive.is_archive(fetched) else []
     if place is not None:
         if not place.exists():
-            raise UserError(f"There is no '{place}'.", "Pictures are read from there.", "Check the path after --from.")
+            raise UserError(f"'{place}' does not exist.", "Images are read from there.", "Check the path after --from.")
         if place.is_file() and archive.is_archive(place):
             archives.append(place)
         elif place.is_dir() and description.domains:
@@ -192,7 +205,7 @@ def _places(description: Description, place: Path | None, download: bool, steps:
 
 
 def _packed(place: Path, description: Description) -> list[Path]:
-    """Return the archives of a folder that hold what is not there unpacked."""
+    """Return the archives of a folder whose content is not there unpacked."""
     names = {path.name: path for path in sorted(place.iterdir()) if path.name in description.archives}
     there = domain_folders([place], description)
     if len(there) == len(description.domains):
@@ -201,14 +214,14 @@ def _packed(place: Path, description: Description) -> list[Path]:
 
 
 def _named(found: Found) -> pd.DataFrame:
-    """Name pictures alike for everybody: domain, class and file, wherever they lie."""
+    """Name images by domain, class and file, which do not depend on the folder that they are in."""
     rows = found.rows
     files = rows["path"].map(lambda path: PurePosixPath(path).name)
     return rows.assign(image=rows["domain"] + "/" + rows["label"] + "/" + files)
 
 
 def _check(found: Found, description: Description, partial: bool) -> list[str]:
-    """Compare with the published figures; return what differs where that is accepted.
+    """Compare with the published counts; return the differences where they are accepted.
 
     Raises
     ------
@@ -217,27 +230,27 @@ def _check(found: Found, description: Description, partial: bool) -> list[str]:
     """
     differs = _differences(found, description)
     if found.missing:
-        differs.append(f"{_counted(found.missing, 'listed picture')} not there: {_some(found.missing)}")
+        differs.append(f"{_counted(found.missing, 'listed image')} missing: {_some(found.missing)}")
     absent = [label for label in description.classes if label not in set(found.rows["label"])]
     if absent:
-        differs.append(f"no picture of {_counted(absent, 'class')}: {_some(absent)}")
+        differs.append(f"no images of {_counted(absent, 'class')}: {_some(absent)}")
     if not differs:
         return []
     figures = description.figures
     comparable = not figures.layout or figures.layout == found.layout
     if not partial and (comparable or found.missing or absent):
         raise UserError(
-            f"'{description.name}' is not as it was published.",
+            f"'{description.name}' differs from the published data set.",
             "\n".join(f"{sentence}." for sentence in differs),
-            "Complete it, or take it as it is with --partial, which results will show by their data hash.",
+            "Complete it, or accept it with --partial; results then show another data hash.",
         )
     counted = f" ({figures.source})" if figures.source else ""
     short = [re.sub(r" \(.*\)", "", sentence) for sentence in differs]
-    return [f"Differs from what is published{counted}: {'; '.join(short)}."]
+    return [f"Differs from the published counts{counted}: {'; '.join(short)}."]
 
 
 def _differences(found: Found, description: Description) -> list[str]:
-    """Say how counts differ from the published ones, a sentence a domain and pool."""
+    """Describe how counts differ from the published ones, one sentence per domain and pool."""
     here = found.rows.groupby(["domain", "label", "pool"]).size().rename("count").reset_index()
     differs = []
     wanted: dict[tuple[str, str], dict[str, int]] = {}
@@ -248,22 +261,45 @@ def _differences(found: Found, description: Description) -> list[str]:
         found_here = part.groupby("label")["count"].sum().to_dict() | {"": part["count"].sum()}
         wrong = {label: count for label, count in counts.items() if found_here.get(label, 0) != count}
         if wrong:
-            what = " ".join(word for word in (domain, {"shots": "training"}.get(pool, pool)) if word)
+            what = " ".join(word for word in (domain, {"train": "training"}.get(pool, pool)) if word)
             classes = [f"{label} {found_here.get(label, 0):,} of {count:,}" for label, count in wrong.items() if label]
             differs.append(
-                f"{what}: {found_here['']:,} pictures instead of {sum(counts.values()):,}"
+                f"{what}: {found_here['']:,} images instead of {sum(counts.values()):,}"
                 + (f" ({_some(classes)})" if classes else "")
             )
     return differs
 
 
 def _index(rows: pd.DataFrame, domains: tuple[str, ...]) -> pd.DataFrame:
-    """Order the index alike for everybody, since shots are drawn by position, and make names unique."""
+    """Order the index in a fixed way, since the few-shot sample is drawn by position, and make names unique."""
     again = rows["image"].duplicated(keep=False)
     rows = rows.assign(image=rows["image"].where(~again, rows["image"] + "~" + rows["sha256"].str[:8]))
     order = pd.Categorical(rows["domain"], categories=domains, ordered=True)
     rows = rows.assign(order=order).sort_values(["order", "label", "image"], ignore_index=True)
     return rows[[*COLUMNS, "path"]]
+
+
+def _two_labels(rows: pd.DataFrame) -> list[str]:
+    """Report images that are there under more than one class: no answer to them is right."""
+    several = rows[rows.groupby("sha256")["label"].transform("nunique") > 1]
+    same = several.groupby("sha256", sort=False)["image"].agg(lambda names: " = ".join(sorted(set(names))))
+    return [f"{_counted(same, 'image')} under more than one class: {_some(sorted(same))}."] if len(same) else []
+
+
+def _turned(rows: pd.DataFrame) -> list[str]:
+    names = sorted(rows["image"][rows["turned"]])
+    return [f"{_counted(names, 'image')} with an orientation tag, which is ignored: {_some(names)}."] if names else []
+
+
+def _gaps(rows: pd.DataFrame, domains: tuple[str, ...]) -> list[str]:
+    """Report classes that a domain lacks, and those that it has no test images of."""
+    there = set(zip(rows["domain"], rows["label"], strict=True))
+    tested = rows[rows["pool"] == "test"]
+    untested = there - set(zip(tested["domain"], tested["label"], strict=True))
+    lacking = set(product(domains, rows["label"].unique())) - there
+    kinds = {"images": lacking, "test images": untested}
+    named = {what: [f"{domain}/{label}" for domain, label in sorted(pairs)] for what, pairs in kinds.items() if pairs}
+    return [f"{_counted(pairs, 'class')} without {what} in a domain: {_some(pairs)}." for what, pairs in named.items()]
 
 
 def _layout(found: Found, description: Description) -> str:
@@ -276,9 +312,9 @@ def _layout(found: Found, description: Description) -> str:
 def _bad(paths: pd.Series, problems: pd.Series) -> UserError:
     lines = [f"{path}: {problem}" for path, problem in zip(paths, problems, strict=True)]
     return UserError(
-        f"{_counted(lines, 'picture')} cannot be read.",
+        f"{_counted(lines, 'image')} cannot be read.",
         "\n".join(lines),
-        "Replace them, or leave them out with --skip-bad, which results will show by their data hash.",
+        "Replace them, or leave them out with --skip-bad; results then show another data hash.",
     )
 
 

@@ -1,4 +1,4 @@
-"""What is known of public data sets before anybody has them: where to get them, how they lie, how many pictures."""
+"""What is known about public data sets: where to get them, their folders, and how many images they have."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from typing import Any
 import yaml
 
 from adu_bench.core.paths import RESOURCES
+from adu_bench.data.names import nfc
 
 FOLDER = RESOURCES / "datasets"
 USUAL_SPLITS = {
-    "train": "shots",
-    "training": "shots",
-    "shots": "shots",
+    "train": "train",
+    "training": "train",
     "val": "validation",
     "valid": "validation",
     "validation": "validation",
     "test": "test",
 }
-"""Split names of people's own data, and the pools they stand for."""
+"""Split names in the user's own data, and the pools that they stand for."""
 
 
 def plain(name: str) -> str:
-    """Return a name without regard to case and to how its words are joined: ``Real World`` is ``real_world``."""
-    return re.sub(r"[\W_]+", "_", name.casefold()).strip("_")
+    """Return a name without case and without the signs that join its words: ``Real World`` is ``real_world``."""
+    return re.sub(r"[\W_]+", "_", nfc(name).casefold()).strip("_")
 
 
 @dataclass(frozen=True)
 class Download:
-    """A file that its owners let anybody fetch, with its size in bytes and its SHA-256."""
+    """A file that anybody may download, with its size in bytes and its SHA-256."""
 
     url: str
     bytes: int
@@ -47,16 +47,16 @@ class Download:
 
 @dataclass(frozen=True)
 class Figures:
-    """Published numbers of pictures.
+    """Published numbers of images.
 
     Parameters
     ----------
     source
-        Where they are from.
+        Their source.
     counts
-        Numbers by (domain, class, pool); class and pool are empty where the number is of all.
+        Numbers by (domain, class, pool); an empty class or pool stands for all.
     layout
-        The layout that they were counted on; empty where they hold for any.
+        The layout in which they were counted; empty where they hold for any.
     """
 
     source: str = ""
@@ -66,38 +66,38 @@ class Figures:
 
 @dataclass(frozen=True)
 class Description:
-    """A data set that has a layout.
+    """A public data set and its layout.
 
     Parameters
     ----------
     name, title, home, licence
-        Name on the command line, one line for people, where it is from, and on which terms.
+        Name on the command line, one line of text, home page, and terms of use.
     steps
-        How to get it, for people.
+        How to get it, as text.
     domains
-        Domains in order, each with the folders that may hold it (several parts joined by ``/``).
+        Domains in order, each with its possible folders (several parts joined by ``/``).
     folders
         Class folders in the order of the published numbers, with class names.
     only
         The class folders that take part; all where empty.
     splits
-        Names of split folders and lists, with the pools they stand for; others are not read.
+        Names of split folders and lists, with the pools that they stand for; others are not read.
     numbered
         Whether class folders may be numbers.
     lists
-        ``needed`` where pictures without lists will not do.
+        ``needed`` where images without lists are refused.
     lists_in, not_lists_in
-        Folder that the lists must lie in, or must not.
+        Folder that must hold the lists, or must not.
     archives
-        Names of the archives in which it is handed out.
+        Names of the archives in which it is published.
     ignored
-        Listed pictures that are known not to exist.
+        Listed images that are known not to exist.
     most
-        Most candidates for shots in a (class, domain); 0 for no bound.
+        Largest number of training images of a (class, domain); 0 for no bound.
     split_state
-        Domains without published split that scikit-learn splits 80/20, and the random state.
+        Domains without a published split that scikit-learn splits 80/20, and the random state.
     figures, downloads, notes
-        Published counts, files to fetch, and what users should know.
+        Published counts, files to download, and what users should know.
     """
 
     name: str
@@ -136,7 +136,7 @@ class Description:
         return {folder: name for folder, name in labels.items() if name in self.classes}
 
     def label(self, folder: str) -> str | None:
-        """Return the class of a folder; None where it is no class that takes part."""
+        """Return the class of a folder; None if it does not hold a class that takes part."""
         return self._labels.get(plain(folder))
 
 
@@ -152,7 +152,7 @@ def describe(name: str) -> Description:
     Raises
     ------
     FileNotFoundError
-        If there is none of that name.
+        If there is no description of that name.
     """
     values: dict[str, Any] = yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
     domains = {domain: tuple(folders) for domain, folders in values.pop("domains").items()}
@@ -180,7 +180,7 @@ def _table(path: Path) -> dict[str, str]:
 
 def _figures(given: Mapping[str, Any]) -> Figures:
     counts = {(domain, "", ""): number for domain, number in given.get("all", {}).items()}
-    for split, pool in (("train", "shots"), ("test", "test")):
+    for split, pool in (("train", "train"), ("test", "test")):
         counts |= {(domain, "", pool): number for domain, number in given.get(split, {}).items()}
     for domain, classes in given.get("classes", {}).items():
         counts |= {(domain, label, ""): number for label, number in classes.items()}

@@ -1,4 +1,4 @@
-"""Fetch what its owners let anybody fetch: resumed where it stopped, and taken only if its checksum is right."""
+"""Download public files: resumed where the last attempt stopped, and accepted only with the right checksum."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ CHUNK = 1 << 20
 
 
 def fetch(download: Download, folder: Path, progress: Progress) -> Path:
-    """Return a file, fetched into a folder unless it is there.
+    """Return a file, downloaded into a folder unless it is there.
 
     Parameters
     ----------
     download
         Address, size and checksum.
     folder
-        Where it goes; the part fetched so far lies beside it as ``NAME.part``.
+        Where it goes; an incomplete download is beside it as ``NAME.part``.
     progress
         Called with bytes done and bytes in all.
 
@@ -49,15 +49,15 @@ def fetch(download: Download, folder: Path, progress: Progress) -> Path:
         )
     except (requests.RequestException, OSError) as error:
         raise UserError(
-            f"'{download.url}' could not be fetched.",
+            f"'{download.url}' could not be downloaded.",
             f"{_reason(error)}.",
-            "Run the command again to continue, or get the file by hand and give its folder with --from.",
+            "Run the command again to continue, or get the file yourself and give its folder with --from.",
         ) from error
     except ValueError as error:
         raise UserError(
-            f"'{download.url}' is not the file that was expected.",
-            f"Its SHA-256 is not {download.sha256}; it was thrown away.",
-            "Try again later, or get it by hand and give its folder with --from.",
+            f"'{download.url}' is not the expected file.",
+            f"Its SHA-256 is not {download.sha256}; it was deleted.",
+            "Try again later, or get it yourself and give its folder with --from.",
         ) from error
     return Path(fetched)
 

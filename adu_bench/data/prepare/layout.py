@@ -1,4 +1,4 @@
-"""Find a data set's pictures: class folders, split folders, lists of paths, or an index file of somebody's own."""
+"""Find a data set's images: class folders, split folders, lists of paths, or the user's index file."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from adu_bench.core.errors import UserError
+from adu_bench.data.names import comparable, look_alike, nfc
 from adu_bench.data.prepare.description import Description, plain
 
-PICTURES = re.compile(r"\.(jpe?g|jpe|jfif|png|bmp|gif|webp|tiff?|p[pgb]m|avif|heic|jp2)$", re.IGNORECASE)
-"""Endings of files that should be pictures; whether they are is found out when they are read."""
+ENDINGS = re.compile(r"\.(jpe?g|jpe|jfif|png|bmp|gif|webp|tiff?|p[pgb]m|avif|heic|jp2)$", re.IGNORECASE)
+"""Suffixes of files that should be images; reading them shows whether they are."""
 DEPTH = 3
 """How far below the given folder the folders of domains are looked for."""
 COLUMNS = ["path", "domain", "label", "pool"]
@@ -22,20 +23,20 @@ COLUMNS = ["path", "domain", "label", "pool"]
 
 @dataclass(frozen=True)
 class Found:
-    """The pictures of a data set on disk.
+    """The images of a data set on disk.
 
     Parameters
     ----------
     root
         Folder that the paths are relative to.
     rows
-        One row a picture: path, domain, label, pool (empty where nothing says it).
+        One row per image: path, domain, label, pool (empty where it is unknown).
     domains
         The domains in order.
     layout
         ``folders``, ``split folders``, ``lists`` or ``index``.
     missing
-        Paths that a list or index names and that are not there.
+        Paths in a list or index that do not exist.
     """
 
     root: Path
@@ -46,7 +47,7 @@ class Found:
 
 
 def find_known(places: Sequence[Path], description: Description) -> Found:
-    """Find the pictures of a described data set.
+    """Find the images of a described data set.
 
     Parameters
     ----------
@@ -58,7 +59,7 @@ def find_known(places: Sequence[Path], description: Description) -> Found:
     Raises
     ------
     UserError
-        If a domain or a needed list is not there, or is there twice.
+        If a domain or a required list is missing, or exists twice.
     """
     folders = domain_folders(places, description)
     absent = [domain for domain in description.domains if domain not in folders]
@@ -83,19 +84,19 @@ def find_known(places: Sequence[Path], description: Description) -> Found:
         first, split = next(iter(description.domains)), next(iter(description.splits))
         raise UserError(
             f"The lists of '{description.name}' are not in {_named(places)}.",
-            f"They say which pictures are for training and for test: {first}_{split}.txt and so on{where}.",
+            f"They say which images are for training and which for test: {first}_{split}.txt and so on{where}.",
             f"`adu-bench data where {description.name}` says how to get them.",
         )
     return Found(root, rows, domains, "split folders" if (rows["pool"] != "").any() else "folders")
 
 
 def domain_folders(places: Sequence[Path], description: Description) -> dict[str, Path]:
-    """Return the folders of the domains that are there, in the order of domains.
+    """Return the folders of the domains that exist, in the order of domains.
 
     Raises
     ------
     UserError
-        If a domain is there twice.
+        If a domain has two folders.
     """
     known = {
         tuple(map(plain, folder.split("/"))): domain
@@ -119,12 +120,12 @@ def domain_folders(places: Sequence[Path], description: Description) -> dict[str
 
 
 def find_own(place: Path, description: Description) -> Found:
-    """Find somebody's own pictures: ``root/<domain>/<class>/*``, with or without split folders, or an index file.
+    """Find the user's images: ``root/<domain>/<class>/*``, with or without split folders, or an index file.
 
     Raises
     ------
     UserError
-        If the folders or the index do not name at least two domains and two classes.
+        If there are not at least two domains and two classes, or if two names differ only in spelling.
     """
     found = _index(place, description) if place.is_file() else _own_folders(place, description)
     for kind in ("domain", "label"):
@@ -134,29 +135,47 @@ def find_own(place: Path, description: Description) -> Found:
             raise UserError(
                 f"'{place}' has {'one ' + word if names else 'no ' + word}{f' ({names[0]})' if names else ''}.",
                 "Unlearning forgets some domains and keeps others, on at least two classes.",
-                "Arrange the pictures as FOLDER/<domain>/<class>/*, or name path, domain and class in a CSV file.",
+                "Arrange the images as FOLDER/<domain>/<class>/*, or list path, domain and class in a CSV file.",
             )
+    _require_one_spelling(found)
     return found
+
+
+def _require_one_spelling(found: Found) -> None:
+    """Refuse class names, and domain names, that differ only in spelling; folders are compared as they are called."""
+    rows = found.rows
+    folders = rows["label"]
+    if found.layout != "index":
+        folders = rows["path"].map(lambda path: nfc(PurePosixPath(path).parent.name))
+    for kind, names in (("domain", rows["domain"]), ("class", folders)):
+        if pair := look_alike(sorted(names.unique())):
+            where = [f"'{name}' in {', '.join(sorted(rows['domain'][names == name].unique()))}" for name in pair]
+            raise UserError(
+                f"'{pair[0]}' and '{pair[1]}' are the same {kind} name in two spellings"
+                + (f": {' and '.join(where)}." if kind == "class" else "."),
+                "They differ only in case, accents, spaces, underscores or hyphens, so they cannot be told apart.",
+                f"Give one {kind} one name everywhere, and two of them names that differ in words.",
+            )
 
 
 def _own_folders(place: Path, description: Description) -> Found:
     while True:
         domains = [folder for folder in _folders(place) if _folders(folder)]
         inner = _folders(domains[0]) if len(domains) == 1 else []
-        # An archive often adds a folder around everything.
+        # An archive often has a folder around everything.
         if not inner or not any(_folders(folder) for folder in inner):
             break
         if all(plain(folder.name) in description.splits for folder in inner):
             break
         place = domains[0]
-    parts = [_frame(folder, place, folder.name, description) for folder in domains]
+    parts = [_frame(folder, place, nfc(folder.name), description) for folder in domains]
     rows = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
     layout = "split folders" if (rows["pool"] != "").any() else "folders"
-    return Found(place, rows, tuple(folder.name for folder in domains), layout)
+    return Found(place, rows, tuple(nfc(folder.name) for folder in domains), layout)
 
 
 def _index(path: Path, description: Description) -> Found:
-    """Read a CSV or Parquet file with the columns path, domain, class (or label) and perhaps split (or pool)."""
+    """Read a CSV or Parquet file with the columns path, domain, class (or label) and optionally split (or pool)."""
     try:
         table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=str)
     except (OSError, ValueError) as error:
@@ -169,7 +188,7 @@ def _index(path: Path, description: Description) -> Found:
     absent = [column for column in ("path", "domain", "label") if column not in table]
     if absent:
         raise UserError(
-            f"'{path}' has no column {' and none '.join(absent)}.",
+            f"'{path}' lacks the column {', '.join(absent)}.",
             f"It has: {', '.join(map(str, table.columns))}.",
             "Name the columns path, domain, class and, if there is a split, split.",
         )
@@ -178,16 +197,17 @@ def _index(path: Path, description: Description) -> Found:
     if table[["path", "domain", "label"]].isna().any(axis=None) or table["path"].duplicated().any():
         raise UserError(
             f"'{path}' has empty or repeated entries.",
-            "Every row names one picture, its domain and its class.",
-            "Fill or remove these rows.",
+            "Every row gives one image, its domain and its class.",
+            "Complete or remove these rows.",
         )
     rows = table[COLUMNS].fillna("").astype(str)
+    rows = rows.assign(domain=rows["domain"].map(nfc), label=rows["label"].map(nfc))
     pools = {split: description.splits.get(plain(split), "") for split in rows["pool"].unique()}
     for split, pool in pools.items():
         if split and not pool:
             raise UserError(
                 f"'{path}' has a split '{split}'.",
-                f"Known are: {', '.join(description.splits)}.",
+                f"Known splits are {', '.join(description.splits)}.",
                 "Rename it, or leave the column out for a split by content.",
             )
     full = [path.parent.absolute() / name for name in rows["path"]]
@@ -210,14 +230,14 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _files(folder: Path) -> list[str]:
-    """Return the names of the pictures in a folder, sorted, without hidden ones."""
+    """Return the names of the images in a folder, sorted, without hidden ones."""
     with os.scandir(folder) as entries:
         names = [entry.name for entry in entries if not entry.name.startswith(".")]
-    return sorted(name for name in names if PICTURES.search(name))
+    return sorted(name for name in names if ENDINGS.search(name))
 
 
 def _below(place: Path) -> Iterator[Path]:
-    """Yield a folder and those below it, nearest first, but not below a folder of many classes."""
+    """Yield a folder and the folders below it, nearest first, but not below a folder of many classes."""
     level = [place.absolute()]
     for depth in range(DEPTH + 1):
         yield from level
@@ -231,7 +251,7 @@ def _holds_classes(folder: Path, description: Description) -> bool:
 
 
 def _split_folders(folder: Path, description: Description) -> dict[Path, str]:
-    """Return the split folders and their pools; DomainNet's class ``train`` is none, as it holds no classes."""
+    """Return the split folders and their pools; DomainNet's class ``train`` is not one, as it holds no classes."""
     return {
         inner: description.splits[plain(inner.name)]
         for inner in _folders(folder)
@@ -240,24 +260,38 @@ def _split_folders(folder: Path, description: Description) -> dict[Path, str]:
 
 
 def _label(folder: str, description: Description) -> str | None:
-    return description.label(folder) if description.folders else folder.replace("_", " ").strip()
+    return description.label(folder) if description.folders else nfc(folder.replace("_", " "))
 
 
 def _frame(folder: Path, root: Path, domain: str, description: Description) -> pd.DataFrame:
-    """List the pictures of a domain."""
+    """List the images of a domain.
+
+    Raises
+    ------
+    UserError
+        If two folders hold the same class.
+    """
     holders = _split_folders(folder, description) or {folder: ""}
     rows = []
     for holder, pool in holders.items():
+        seen: dict[str, str] = {}
         for inner in _folders(holder):
             label = _label(inner.name, description)
             if label:
+                first = seen.setdefault(comparable(label), inner.name)
+                if first != inner.name:
+                    raise UserError(
+                        f"The folders '{first}' and '{inner.name}' in '{holder}' hold the same class, '{label}'.",
+                        "Their names differ only in spelling, and their images would be mixed.",
+                        "Move their images into one folder, or give one of them a name that differs in words.",
+                    )
                 prefix = inner.relative_to(root).as_posix()
                 rows += [(f"{prefix}/{name}", domain, label, pool) for name in _files(inner)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _lists(places: Sequence[Path], description: Description) -> dict[tuple[str, str], Path]:
-    """Return the lists by domain and pool; either every domain has some, or there are none at all."""
+    """Return the lists by domain and split; either every domain has lists, or there are none at all."""
     wanted = {
         f"{plain(name)}_{split}": (domain, split)
         for domain, folders in description.domains.items()
@@ -276,7 +310,7 @@ def _lists(places: Sequence[Path], description: Description) -> dict[tuple[str, 
             raise UserError(
                 f"There are two different lists '{path.name}'.",
                 f"'{found[key]}' and '{path}' disagree on what is for training.",
-                "Remove the one that you do not mean.",
+                "Remove the one that you do not want.",
             )
         found.setdefault(key, path)
     absent = [domain for domain in description.domains if domain not in {listed for listed, _ in found}]
@@ -292,9 +326,9 @@ def _lists(places: Sequence[Path], description: Description) -> dict[tuple[str, 
 def _listed(
     rows: pd.DataFrame, lists: dict[tuple[str, str], Path], description: Description
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Return the listed pictures with their pools, and those that are not there.
+    """Return the listed images with their pools, and the listed images that do not exist.
 
-    The numbers in the lists are not used: two orders of Office-Home's classes are in circulation.
+    The numbers in the lists are not used, since Office-Home's classes are numbered in two ways.
     """
     there = dict(zip(zip(rows["domain"], map(_tail, rows["path"]), strict=True), rows.index, strict=True))
     positions, pools, missing = [], [], []
@@ -314,6 +348,6 @@ def _listed(
 
 
 def _tail(path: str) -> tuple[str, str]:
-    """Return what names a picture within its domain in any layout: class folder and file."""
+    """Return what identifies an image within its domain in any layout: class folder and file."""
     pure = PurePosixPath(path)
     return plain(pure.parent.name), pure.name
