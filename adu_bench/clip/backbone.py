@@ -26,7 +26,8 @@ class Backbone:
     model
         The open_clip model in eval mode; no parameter requires a gradient.
     tokenizer
-        Maps a list of N texts to token ids, int64, (N, context length).
+        Maps a list of N texts, and perhaps a context length in place of the model's own, to token ids, int64,
+        (N, context length).
     preprocessing
         How images are resized before they reach the model.
     mean, std
@@ -37,7 +38,7 @@ class Backbone:
 
     spec: BackboneSpec
     model: Any
-    tokenizer: Callable[[list[str]], Tensor]
+    tokenizer: Callable[..., Tensor]
     preprocessing: Preprocessing
     mean: Tensor
     std: Tensor

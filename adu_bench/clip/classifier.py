@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from adu_bench.clip.backbone import Backbone, encode_image, unit
 from adu_bench.clip.part import Part
+from adu_bench.clip.texts import check_texts
 from adu_bench.clip.tower import ImageTower, Texts, TextTower
 from adu_bench.core.errors import UserError
 
@@ -57,7 +58,8 @@ class Classifier(nn.Module):
         Raises
         ------
         UserError
-            If a part is tied to the classes that it was trained on.
+            If a part is tied to the classes that it was trained on, two classes have the same text for the model, or
+            the text tower would cut a text.
         """
         closed = [name for name, part in self.parts.items() if not part.open_vocabulary]
         if closed and tuple(names) != self.classes:
@@ -67,10 +69,16 @@ class Classifier(nn.Module):
                 "Use a method whose head is made of class names.",
             )
         self.classes = tuple(names)
-        texts = [self.template.format(name) for name in names]
-        self._class_tokens = self.backbone.tokenizer(texts)
+        self._class_tokens = self._tokens(names)
         self._texts: Texts | Tensor | None = None
         self._text_cache: Tensor | None = None
+
+    def _tokens(self, names: Sequence[str]) -> Tensor:
+        """Return the token ids of the class texts, int64 (C, L), on the CPU."""
+        texts = [self.template.format(name) for name in names]
+        tokens = self.backbone.tokenizer(texts)
+        check_texts(names, self.template, tokens.numpy(), self.backbone.tokenizer(texts, 4 * tokens.shape[1]).numpy())
+        return tokens
 
     # Answers
 

@@ -244,8 +244,8 @@ def run_block(block: Any, tokens: Tensor, prompts: Tensor | None = None, causal:
         # Prompts that all images share are projected once.
         own = F.linear(block.ln_1(prompts), weight[width:], bias[width:])
         both = torch.cat([both, _per_image(own, len(both)).to(both.dtype)], dim=1)
-    split = (_split(part, attention.num_heads) for part in (queries, *both.chunk(2, dim=-1)))
-    attended = F.scaled_dot_product_attention(*split, is_causal=causal)
+    queries, keys, values = (_split(part, attention.num_heads) for part in (queries, *both.chunk(2, dim=-1)))
+    attended = F.scaled_dot_product_attention(queries, keys, values, is_causal=causal)
     return _finished(block, tokens, attended.transpose(1, 2).flatten(2))
 
 
@@ -323,10 +323,8 @@ def attend_absorbed(
     keys, values = weight.unflatten(0, (2, heads, size))
     absorbed = (queries * size**-0.5) @ keys
     absorbed = absorbed.flatten(1, 2)
-    if len(absorbed) == 1:  # queries that all sequences share make one large product
-        scores = F.linear(tokens, absorbed[0]).transpose(1, 2)
-    else:
-        scores = absorbed @ tokens.transpose(1, 2)
+    shared = len(absorbed) == 1  # queries that all sequences share make one large product
+    scores = F.linear(tokens, absorbed[0]).transpose(1, 2) if shared else absorbed @ tokens.transpose(1, 2)
     if mask is not None:
         scores = scores.masked_fill(~mask[:, None], -torch.inf)
     weights = scores.softmax(dim=-1)

@@ -234,3 +234,10 @@ def test_a_tower_without_class_token_is_refused(tiny_backbone, classifier, monke
     monkeypatch.setattr(classifier.model.visual, "pool_type", "avg")
     with pytest.raises(UserError, match="class token"):
         classifier.add("prompts", VisualPrompts(2, 1, 32))
+
+
+def test_texts_that_the_model_cannot_tell_apart_are_refused(tiny_backbone):
+    with pytest.raises(UserError, match="'hot dog' and 'Hot  Dog'"):
+        Classifier(tiny_backbone, ("hot dog", "cat", "Hot  Dog"), "a {}.")
+    with pytest.raises(UserError, match="too long"):
+        Classifier(tiny_backbone, ("cat", "dog " * 40), "a {}.")
