@@ -13,7 +13,7 @@ of freedom less than there are domains.  Where all tasks forget equally many, th
 `over_seeds` asks what to expect on *these tasks* with new few-shot draws: Student's t over the means of the seeds,
 which is right however the seeds' effects are shared among tasks.
 
-How often both are right on boards with such dependence is measured by `adu_bench.stats.simulation`.
+How often both are right on boards with such dependence is measured by `adu_bench.maintenance.simulation`.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ FEWEST_DOMAINS = 3
 FEWEST_SEEDS = 3
 _NOTHING = 1e-12
 """Spreads below this are rounding errors of equal values."""
+_CUTOFF = 1e-10
+"""Singular values of designs below this share of the largest one count as zero."""
 
 ForgetSets = Sequence[Sequence[str]]
 """The domains that each task forgets."""
@@ -233,17 +235,26 @@ def _sums(gone: np.ndarray) -> np.ndarray | None:
     forgotten, retained = roles(gone)
     count = gone.shape[1]
     design = within_sizes(np.hstack([forgotten + retained, forgotten - retained]) / 2, gone)
-    if np.linalg.matrix_rank(design) < 2 * (count - 1):
+    if np.linalg.matrix_rank(design, rtol=_CUTOFF) < 2 * (count - 1):
         return None
-    return np.linalg.pinv(design)[:count]
+    return pseudo_inverse(design)[:count]
 
 
 def _effects(gone: np.ndarray) -> np.ndarray | None:
     """Return the least-squares fit (K, T) of an effect in all tasks that forget a domain; None if tasks do not tell."""
     centred = within_sizes(gone, gone)
-    if np.linalg.matrix_rank(centred) < gone.shape[1] - 1:
+    if np.linalg.matrix_rank(centred, rtol=_CUTOFF) < gone.shape[1] - 1:
         return None
-    return np.linalg.pinv(centred)
+    return pseudo_inverse(centred)
+
+
+def pseudo_inverse(design: np.ndarray) -> np.ndarray:
+    """Return the pseudo-inverse (n, T) of a design (T, n), most of which do not have full rank.
+
+    From 10 domains on, rounding errors of the zero singular values exceed numpy's default cut-off, which would invert
+    them.  The smallest true one is above 1e-2 of the largest with up to 33 domains.
+    """
+    return np.linalg.pinv(design, rcond=_CUTOFF)
 
 
 def within_sizes(columns: np.ndarray, gone: np.ndarray) -> np.ndarray:

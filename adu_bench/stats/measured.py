@@ -1,4 +1,4 @@
-"""What `adu_bench.stats.simulation` measured, for those who quote it."""
+"""What `adu_bench.maintenance.simulation` measured, for those who quote it."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Who differs is for `pairwise` to say, the t over domains of all pairs with Holm's correction.  The rank tests are given
 because readers ask for them.  Their blocks are tasks that share no forget domain; but these still share what they
-retain, and the tests find differences where there are none (`adu_bench.stats.simulation` measures how often).
+retain, and the tests find differences where there are none (`adu_bench.maintenance.simulation` measures how often).
 """
 
 from __future__ import annotations
@@ -228,7 +228,7 @@ def improvement(block: Scores, a: str, b: str, size: int | None = None) -> float
     """Return the probability that a run of A beats one of B on the same task (Agarwal et al. 2021), mean over tasks.
 
     It comes without an interval: shares near 0 and 1 make that of `over_domains` too narrow
-    (`adu_bench.stats.simulation` measures it).
+    (`adu_bench.maintenance.simulation` measures it).
     """
     return float(improvements(block, a, b)[block.view(size)].mean())
 

@@ -32,7 +32,7 @@ def cluster_bootstrap(values: Mapping[str, Sequence[float]], resamples: int = 9_
     Notes
     -----
     The interval is the symmetric studentised one: at so few units a percentile interval is too narrow
-    (`adu_bench.stats.simulation` measures both).
+    (`adu_bench.maintenance.simulation` measures both).
     """
     if len(values) < FEWEST_DATA_SETS:
         raise UserError(

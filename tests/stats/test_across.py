@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from adu_bench.core.errors import UserError
+from adu_bench.maintenance.boards import Effects, board
 from adu_bench.stats.across import compare_across
 from adu_bench.stats.paired import difference
 from adu_bench.stats.resampling import cluster_bootstrap
-from adu_bench.stats.simulation import Effects, board
 
 
 def pairs(count: int, size: int | None = None):

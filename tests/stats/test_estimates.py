@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from adu_bench.stats.estimates import noise_share, over_domains, over_seeds, tells_roles_apart
-from adu_bench.stats.simulation import Effects, board, subsets
+from adu_bench.maintenance.boards import Effects, board, subsets
+from adu_bench.stats.estimates import membership, noise_share, over_domains, over_seeds, tells_roles_apart
 from adu_bench.stats.summary import interquartile_mean, summarise, worst
 
 FORGET = subsets()
@@ -49,6 +49,23 @@ def test_the_sums_of_a_domains_two_effects_are_found_again(sizes):
         found = over_domains(values, forget, [size is None or len(task) == size for task in forget])
         assert found.value == pytest.approx((forgotten + retained).mean())
         assert found.error == pytest.approx((forgotten + retained).std(ddof=1) / 2)
+
+
+@pytest.mark.parametrize("domains", range(4, 34))
+def test_the_error_is_right_from_4_to_33_domains(domains):
+    """Designs lack full rank: inverting their zero singular values gave errors of 1e13 from 10 domains on."""
+    rng = np.random.default_rng(domains)
+    forgotten, retained = rng.normal(size=(2, domains))
+    for sizes in ((1, 2), (1, 2, 3)) if domains < 15 else ((1, 2),):
+        forget = subsets(domains, sizes)
+        gone = membership(forget)
+        values = (gone @ forgotten) / gone.sum(axis=1) + ((1 - gone) @ retained) / (1 - gone).sum(axis=1)
+        error = over_domains(values, forget).error
+        assert error == pytest.approx((forgotten + retained).std(ddof=1) / np.sqrt(domains))
+    pairs = subsets(domains, (2,))
+    gone = membership(pairs)
+    error = over_domains(gone @ forgotten, pairs).error
+    assert error == pytest.approx(2 * forgotten.std(ddof=1) / np.sqrt(domains))
 
 
 def test_levels_of_sizes_are_no_differences_of_domains():

@@ -5,10 +5,10 @@ import pytest
 from scipy import stats
 
 from adu_bench.core.errors import UserError
+from adu_bench.maintenance.boards import Effects, board, subsets
 from adu_bench.stats.estimates import over_domains
 from adu_bench.stats.power import chance, detectable, power_of
 from adu_bench.stats.resampling import cluster_bootstrap
-from adu_bench.stats.simulation import Effects, board, subsets
 
 
 @pytest.mark.parametrize(("df", "shift"), [(3, 0.5), (3, 4.0), (13, 2.5), (2, 20.0)])

@@ -6,6 +6,7 @@ import pytest
 import scikit_posthocs
 from scipy import stats
 
+from adu_bench.maintenance.boards import Effects, board
 from adu_bench.stats.ranks import (
     critical_difference,
     friedman,
@@ -16,7 +17,6 @@ from adu_bench.stats.ranks import (
     rank,
 )
 from adu_bench.stats.scores import Scores
-from adu_bench.stats.simulation import Effects, board
 from tests.stats.demsar import AUC, NAMES
 
 

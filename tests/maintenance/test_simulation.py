@@ -9,23 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from adu_bench.maintenance.boards import SCENARIOS, Effects, board, components, draw, subsets
+from adu_bench.maintenance.simulation import BOARDS, main, markdown, measure, report
 from adu_bench.metrics.frame import score
 from adu_bench.stats.measured import ALL, ALONE, APART, MEASURED, USUAL, view_name, wrong
 from adu_bench.stats.paired import WILCOXON
 from adu_bench.stats.scores import forget_sets, scores
-from adu_bench.stats.simulation import (
-    BOARDS,
-    SCENARIOS,
-    Effects,
-    board,
-    components,
-    draw,
-    main,
-    markdown,
-    measure,
-    report,
-    subsets,
-)
 
 ROOT = Path(__file__).parents[2]
 
