@@ -48,7 +48,7 @@ def test_an_artefact_of_another_run_is_refused(tmp_path):
     other = artefact_path(tmp_path, KEY[::-1], "some")
     other.parent.mkdir(parents=True)
     other.write_bytes(path.read_bytes())
-    with pytest.raises(UserError, match="not what was written for this run"):
+    with pytest.raises(UserError, match="written for another run"):
         read_artefact(tmp_path, KEY[::-1], "some")
 
 

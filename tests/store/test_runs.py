@@ -91,7 +91,7 @@ def test_a_changed_spec_does_not_hash_to_its_key(tmp_path, change):
     info = json.loads(path.read_text())
     info["spec"] = replace(make_spec(), **change).to_dict()
     path.write_text(json.dumps(info))
-    with pytest.raises(UserError, match="not what its name says"):
+    with pytest.raises(UserError, match="does not match its name"):
         Store(tmp_path).load(key)
 
 
