@@ -338,7 +338,7 @@ def _training(file: SuiteFile) -> TrainingSpec:
     if not known or not isinstance(batch, int) or batch < 1 or not all(one in PRECISIONS for one in precisions):
         raise file.problem(
             "training",
-            f"it needs a batch size and a precision, and may have an evaluation precision, out of {', '.join(PRECISIONS)}",
+            f"it has a batch size, a precision and optionally an evaluation precision ({', '.join(PRECISIONS)})",
             "Write training: {batch: 64, precision: fp32, evaluation: fp32}.",
         )
     return TrainingSpec(batch, *precisions)

@@ -16,7 +16,7 @@ def pairs(count: int, size: int | None = None):
 
 
 def each_its_own(made):
-    return {suite: f"pictures of {suite}" for suite in made}
+    return {suite: f"data of {suite}" for suite in made}
 
 
 def test_each_suite_is_compared_and_six_are_so_together():
@@ -40,10 +40,10 @@ def test_five_are_too_few_to_say_more():
     found = compare_across(made, each_its_own(made))
     assert len(found.suites) == 5
     assert found.together is None
-    assert found.reason == "Too few data sets to say more: there are 5, a bootstrap over data sets takes 6."
+    assert found.reason == "There are too few data sets for a joint estimate: 5; a bootstrap over data sets needs 6."
 
 
-def test_the_same_pictures_do_not_count_twice():
-    with pytest.raises(UserError, match="'s0' and 's2' are made of the same pictures") as refusal:
+def test_the_same_images_do_not_count_twice():
+    with pytest.raises(UserError, match="'s0' and 's2' use the same images") as refusal:
         compare_across(pairs(3), {"s0": "emoji", "s1": "pacs", "s2": "emoji"})
     assert "--suite s0,s1,s2" in str(refusal.value)

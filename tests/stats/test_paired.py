@@ -45,8 +45,8 @@ def test_wilcoxon_with_ties_tries_every_sign():
 def test_too_few_tasks_are_not_tested(n):
     found = exact_wilcoxon(np.arange(1, n + 1.0))
     assert found.p is None
-    assert "Too few tasks to test" in found.reason
-    assert "it takes 6" in found.reason
+    assert "Too few tasks for a test" in found.reason
+    assert "6 are needed" in found.reason
 
 
 def test_six_tasks_can_just_reach_the_level():

@@ -59,9 +59,9 @@ def test_with_one_seed_only_other_domains_can_be_spoken_of():
 
 @pytest.mark.parametrize("count", [1, 5])
 def test_a_bootstrap_over_few_data_sets_is_refused(count):
-    with pytest.raises(UserError, match="Too few data sets") as refusal:
+    with pytest.raises(UserError, match="too few data sets") as refusal:
         cluster_bootstrap({str(number): [0.1, 0.2] for number in range(count)})
-    assert "takes 6" in str(refusal.value)
+    assert "needs 6" in str(refusal.value)
 
 
 def test_a_bootstrap_over_data_sets_is_repeatable_and_weighs_them_the_same():

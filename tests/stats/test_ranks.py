@@ -86,7 +86,7 @@ def test_wilcoxon_with_holm_is_scikit_posthocs():
 def test_four_domains_are_too_few_for_wilcoxon():
     found = rank(board(np.random.default_rng(2), Effects(1.0), 6))
     assert found.wilcoxon is None
-    assert "Too few tasks to test" in found.reason
+    assert "Too few tasks for a test" in found.reason
     assert len(found.blocks) == 4
 
 
