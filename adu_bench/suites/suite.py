@@ -238,7 +238,7 @@ def _classes(file: SuiteFile, known: tuple[str, ...]) -> tuple[str, ...]:
         path = file.path.parent / str(given["file"])
         try:
             names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-        except OSError as error:
+        except (OSError, UnicodeDecodeError) as error:
             raise file.problem(
                 "classes", f"the file '{path}' cannot be read", "Give a file with one class name per line."
             ) from error
@@ -268,15 +268,15 @@ def _require_distinct(file: SuiteFile, key: str, names: Sequence[str]) -> None:
 
 def _forget(file: SuiteFile, key: str, given: Any, domains: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
     """Read the forget sets: ``{sizes: [1, 2]}`` for all subsets of these sizes, or a list of lists of domains."""
-    if isinstance(given, dict):
-        sizes = given.get("sizes")
-        if set(given) != {"sizes"} or not isinstance(sizes, list) or not all(isinstance(size, int) for size in sizes):
-            raise file.problem(
-                key, "it must be {sizes: [1, ...]} or a list of lists of domains", "For example {sizes: [1]}."
-            )
-        subsets = [subset for size in sizes for subset in combinations(domains, size)]
-    else:
+    sizes = given.get("sizes") if isinstance(given, dict) and set(given) == {"sizes"} else None
+    if isinstance(sizes, list) and all(isinstance(size, int) for size in sizes):
+        subsets = [subset for size in sizes for subset in combinations(domains, max(size, 0))]
+    elif isinstance(given, list):
         subsets = [tuple(subset) if isinstance(subset, list) else (subset,) for subset in given]
+    else:
+        raise file.problem(
+            key, "it must be {sizes: [1, ...]} or a list of lists of domains", "For example {sizes: [1]}."
+        )
     for subset in subsets:
         for domain in subset:
             if domain not in domains:
@@ -302,7 +302,10 @@ def _blocks(file: SuiteFile, domains: tuple[str, ...]) -> dict[str, tuple[tuple[
 
 def _studies(file: SuiteFile) -> dict[str, tuple[Sweep, ...]]:
     given = file.take("studies", dict, {})
-    return {str(name): tuple(_sweep(file, sweep) for sweep in sweeps) for name, sweeps in given.items()}
+    return {
+        str(name): tuple(_sweep(file, sweep) for sweep in (sweeps if isinstance(sweeps, list) else [None]))
+        for name, sweeps in given.items()
+    }
 
 
 def _sweep(file: SuiteFile, given: Any) -> Sweep:

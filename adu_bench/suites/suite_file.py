@@ -48,7 +48,8 @@ class SuiteFile:
             raise UserError(f"'{path}' is not a valid suite file.", "It is not text in UTF-8.", _EXAMPLE) from error
         except OSError as error:
             raise UserError(f"'{path}' cannot be read.", f"{error.strerror}.", "Check the path.") from error
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            # PyYAML lets ValueError through from dates such as 2001-99-99, and RecursionError from deep nesting.
             mark = getattr(error, "problem_mark", None)
             where = f"line {mark.line + 1}" if mark else "unknown line"
             raise UserError(

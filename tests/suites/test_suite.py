@@ -102,9 +102,16 @@ def test_class_sets(write, tmp_path):
         (('"a {}."', '"a picture"'), r"exactly one {} for the class name"),
         (("precision: fp32", "precision: fp8"), r"line 9: 'training' is wrong"),
         (("{batch: 8", "{batch: [8"), r"malformed, line"),
+        (("dataset: toy", "dataset: 2001-99-99"), r"is malformed"),
+        (("dataset: toy", f"dataset: {'[' * 3000}"), r"is malformed"),
+        (("sizes: [1]", "sizes: [-1]"), r"must forget at least one domain"),
+        (("methods: [paper]", "methods: [paper]\nblocks: {ablation: 3}"), r"line 11: 'blocks' is wrong"),
+        (("methods: [paper]", "methods: [paper]\nstudies: {shots: 3}"), r"line 11: 'studies' is wrong"),
+        (("[circle, star]", "{file: mine.yaml.gz}"), r"line 4: 'classes' is wrong"),
     ],
 )
-def test_malformed_suites_are_refused_with_the_line(write, change, complaint):
+def test_malformed_suites_are_refused_with_the_line(write, tmp_path, change, complaint):
+    (tmp_path / "mine.yaml.gz").write_bytes(b"\x1f\x8b\xff")
     with pytest.raises(UserError, match=complaint):
         load_suite(write(GOOD.replace(*change)))
 
