@@ -19,7 +19,7 @@ def each_its_own(made):
     return {suite: f"data of {suite}" for suite in made}
 
 
-def test_each_suite_is_compared_and_six_are_so_together():
+def test_each_suite_is_compared_and_six_get_a_joint_estimate():
     made = pairs(6)
     found = compare_across(made, each_its_own(made))
     assert found.suites == {suite: difference(pair, None) for suite, (pair, _) in made.items()}
@@ -28,14 +28,14 @@ def test_each_suite_is_compared_and_six_are_so_together():
     assert (found.together.units, found.reason) == (6, "")
 
 
-def test_one_number_of_forgotten_domains_can_be_looked_at():
+def test_tasks_can_be_restricted_to_one_number_of_forget_domains():
     made = pairs(6, 2)
     found = compare_across(made, each_its_own(made))
     assert found.together.tasks == 6 * 6
     assert found.together.value == pytest.approx(np.mean([one.domains.value for one in found.suites.values()]))
 
 
-def test_five_are_too_few_to_say_more():
+def test_five_are_too_few_for_a_joint_estimate():
     made = pairs(5)
     found = compare_across(made, each_its_own(made))
     assert len(found.suites) == 5

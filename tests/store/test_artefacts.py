@@ -52,7 +52,7 @@ def test_an_artefact_of_another_run_is_refused(tmp_path):
         read_artefact(tmp_path, KEY[::-1], "some")
 
 
-def test_a_store_takes_artefacts_for_no_runs(tmp_path):
+def test_a_store_does_not_count_artefacts_as_runs(tmp_path):
     key = write_run(tmp_path, make_spec())
     write_artefact(tmp_path, key, "some", MADE)
     assert Store(tmp_path).keys() == [key]

@@ -23,7 +23,7 @@ from adu_bench.submission.submission import from_runs, write_bundle
 from adu_bench.suites import load_suite
 from tests.conftest import make_predictions, write_run
 
-METHOD = '''"""A method that a stranger might submit."""
+METHOD = '''"""A submitted method."""
 
 from dataclasses import dataclass
 
@@ -90,7 +90,7 @@ class Bundle:
         self.files[name] = json.dumps(value).encode()
 
     def rehash(self) -> None:
-        """Make all hashes agree again, as somebody who tampers with care would."""
+        """Update all hashes, as a careful attacker would."""
         for name in [name for name in self.files if name.endswith(".parquet")]:
             run = name.replace("predictions.parquet", "run.json")
             if run in self.files:
@@ -117,7 +117,7 @@ def bundle(block) -> Bundle:
 
 @pytest.fixture
 def read(tmp_path):
-    """Read a bundle from a path in a folder of its own; returns the submission."""
+    """Return a function that reads a bundle and returns the submission."""
 
     def read(path: Path):
         shutil.rmtree(tmp_path / "unpacked", ignore_errors=True)

@@ -83,7 +83,7 @@ def test_an_incomplete_block_is_not_submitted(block, tmp_path):
         "",
     ],
 )
-def test_names_that_no_bundle_has_are_refused(bundle, tmp_path, read, name):
+def test_unknown_file_names_are_refused(bundle, tmp_path, read, name):
     path = bundle.pack(tmp_path / "b.zip")
     with zipfile.ZipFile(path, "a") as packed:
         packed.writestr(zipfile.ZipInfo(name), b"x")
@@ -124,7 +124,7 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_unpacked(bundle, tmp_p
 
 
 def test_a_bomb_that_lies_about_its_size_is_stopped_while_reading(bundle, tmp_path, read):
-    """The directory and the local header say 1,000 bytes; 200 kB of zeros come out."""
+    """The directory and the local header declare 1,000 bytes; the content is 200 kB of zeros."""
     bundle.files = {"method.py": b"\0" * 200_000}
     path = bundle.pack(tmp_path / "b.zip")
     content = path.read_bytes().replace(struct.pack("<L", 200_000), struct.pack("<L", 1000))
@@ -148,7 +148,7 @@ def test_too_many_entries_are_refused_before_the_directory_is_read(bundle, tmp_p
 
 
 @pytest.mark.parametrize("ending", [b"trailing", struct.pack("<H", 3)[:0] + b"PK"])
-def test_something_behind_the_end_is_refused(bundle, tmp_path, read, ending):
+def test_data_after_the_end_are_refused(bundle, tmp_path, read, ending):
     path = bundle.pack(tmp_path / "b.zip")
     path.write_bytes(path.read_bytes() + ending)
     refused(read, path, "not a zip file")
@@ -162,7 +162,7 @@ def test_a_file_that_is_not_a_zip_file_is_refused(tmp_path, read):
         read(tmp_path / "nowhere.zip")
 
 
-def test_an_encrypted_or_oddly_packed_file_is_refused(bundle, tmp_path, read):
+def test_an_encrypted_or_unusually_compressed_file_is_refused(bundle, tmp_path, read):
     path = tmp_path / "b.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as packed:
         packed.writestr("method.py", b"x" * 100)
@@ -219,7 +219,7 @@ def test_a_missing_run_is_named(bundle, tmp_path, read):
 
 
 def _spec(change):
-    """Change a run's spec and give the run the key that follows."""
+    """Change a run's spec and its key accordingly."""
     from adu_bench.core.hashing import digest
 
     def tamper(bundle):
@@ -454,7 +454,7 @@ def put(bundle, table: pa.Table, **options) -> None:
         (lambda t: t.set_column(0, "image", pa.array(["x" * 600, *t["image"].to_pylist()[1:]])), "a name of 600 bytes"),
     ],
 )
-def test_a_table_of_another_shape_is_refused(bundle, tmp_path, read, change, reason):
+def test_predictions_with_other_columns_types_or_sizes_are_refused(bundle, tmp_path, read, change, reason):
     put(bundle, change(predictions_of(bundle)))
     refused(read, bundle.pack(tmp_path / "b.zip"), reason)
 
@@ -467,12 +467,12 @@ def test_a_table_of_another_shape_is_refused(bundle, tmp_path, read, change, rea
         ({"use_dictionary": False, "column_encoding": {"image": "DELTA_BYTE_ARRAY"}}, "in an unusual way"),
     ],
 )
-def test_a_table_that_is_packed_unusually_is_refused(bundle, tmp_path, read, options, reason):
+def test_an_unusual_compression_or_encoding_is_refused(bundle, tmp_path, read, options, reason):
     put(bundle, predictions_of(bundle), **options)
     refused(read, bundle.pack(tmp_path / "b.zip"), reason)
 
 
-def test_a_table_that_declares_more_than_its_rows_need_is_refused_unread(bundle, tmp_path, monkeypatch):
+def test_a_file_that_declares_too_many_bytes_is_refused_unread(bundle, tmp_path, monkeypatch):
     """One name of 8 MB for all images: a small file that would become gigabytes of text."""
     table = predictions_of(bundle)
     names = pa.DictionaryArray.from_arrays(pa.array([0] * len(table), pa.int32()), pa.array(["x" * 8_000_000]))
@@ -484,8 +484,8 @@ def test_a_table_that_declares_more_than_its_rows_need_is_refused_unread(bundle,
         read_predictions(path, RUN_COLUMNS, len(table), "p.parquet")
 
 
-def test_decoding_is_stopped_where_a_table_grows_all_the_same(tmp_path, monkeypatch):
-    """Metadata can lie; so let a file pass that shares a prefix of 100 kB among 4,096 names, and see memory bounded."""
+def test_decoding_is_stopped_if_a_file_grows_nevertheless(tmp_path, monkeypatch):
+    """Metadata can be false: a file with 4,096 names that share a prefix of 100 kB passes the checks, not the limit."""
     pytest.importorskip("resource", reason="this system cannot limit the memory of a process")
     rows = 4096
     names = pa.array([f"{'x' * 100_000}{number}" for number in range(64)])
@@ -543,12 +543,12 @@ def _move(frame: pd.DataFrame) -> None:
 
 
 def _raise(frame: pd.DataFrame) -> None:
-    """Turn every answer on kept domains into a hit, and forget to change anything else."""
+    """Make every answer on retain domains look right, without changing anything else."""
     frame.loc[~frame["forget"], "p_label"] = frame.loc[~frame["forget"], "p_max"]
 
 
 def _hit(frame: pd.DataFrame) -> None:
-    """Turn every answer on kept domains into a hit with care, but keep the labels."""
+    """Make every answer on retain domains right in a consistent way."""
     frame.loc[~frame["forget"], "predicted"] = frame.loc[~frame["forget"], "label"]
     frame.loc[~frame["forget"], "p_label"] = frame.loc[~frame["forget"], "p_max"]
 
@@ -591,15 +591,15 @@ def test_impossible_predictions_are_refused(bundle, tmp_path, read, change, reas
     refused(read, bundle.pack(tmp_path / "b.zip"), reason)
 
 
-def test_predictions_made_better_with_care_no_longer_fit_the_claims(bundle, tmp_path, read):
-    """Possible predictions, honest hashes, old claims: the score tells; new claims need a re-run to be found out."""
+def test_consistently_improved_predictions_do_not_agree_with_the_claims(bundle, tmp_path, read):
+    """The scores reveal changed predictions with the old claims; with new claims only a rerun would."""
     frame = predictions_of(bundle).to_pandas()
     _hit(frame)
     put(bundle, pa.Table.from_pandas(frame, preserve_index=False))
     refused(read, bundle.pack(tmp_path / "b.zip"), "is claimed to be")
 
 
-def test_a_bundle_for_another_suite_than_the_named_one_is_refused(bundle, tmp_path):
+def test_a_bundle_for_another_suite_than_the_given_one_is_refused(bundle, tmp_path):
     (tmp_path / "mine.yaml").write_text("extends: toy\ntitle: mine\n")
     path = bundle.pack(tmp_path / "b.zip")
     with pytest.raises(Refused, match="for the suite 'toy', not for 'mine'"):

@@ -1,4 +1,4 @@
-"""submit, verify and the rows that come of them, through the program."""
+"""The commands submit and verify, and the rows that they write."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.submission.conftest import METHOD
 
 
 def refusal(capsys, *arguments: str) -> str:
-    """The command leaves with 2 and three lines; returns the first."""
+    """Check that the command exits with 2 and prints three lines; return the first."""
     capsys.readouterr()
     assert main(arguments) == 2
     lines = capsys.readouterr().err.strip().splitlines()
@@ -213,7 +213,7 @@ def test_absent_measures_leave_empty_cells_that_say_why(row, capsys):
 
 
 @pytest.mark.parametrize("claimed", [{"mem": float("nan"), "for": "=1", "h_mean": None}, [1], "<b>", 3])
-def test_claims_that_are_no_numbers_are_no_claims(row, capsys, claimed):
+def test_claims_that_are_not_numbers_are_ignored(row, capsys, claimed):
     row.write_text(json.dumps(json.loads(row.read_text()) | {"claimed": claimed}))
     for kind in ("md", "csv", "html"):
         capsys.readouterr()
@@ -223,8 +223,8 @@ def test_claims_that_are_no_numbers_are_no_claims(row, capsys, claimed):
     assert main(["verify", str(row), "--from", "mine"]) == 2
 
 
-def test_a_board_needs_neither_pictures_nor_weights_and_still_refuses_other_weights(row, capsys, monkeypatch):
-    """Public suites' pictures are not on every machine; most rows say which pictures and weights are meant."""
+def test_a_board_needs_neither_images_nor_weights_and_still_refuses_other_weights(row, capsys, monkeypatch):
+    """Public suites' images are not on every machine; most rows say which images and weights were used."""
     from adu_bench.core.specs import RunSpec
 
     def absent(name):
@@ -254,8 +254,8 @@ def test_one_bad_file_among_several_is_named_and_ends_with_two(mine, capsys):
     assert "not a zip file" in refusal(capsys, "verify", "b.zip", "c.zip")
 
 
-def test_running_again_is_announced_and_finds_out_invented_predictions(mine, capsys):
-    """The bundle's predictions are random and its claims honest about them; only a re-run can tell."""
+def test_a_rerun_is_announced_and_detects_invented_predictions(mine, capsys):
+    """The bundle's predictions are random and agree with its claims; only a rerun detects it."""
     assert main(["verify", "b.zip", "--rerun", "1", "--seed", "7", "--device", "cpu", "--write", "rows"]) == 1
     done = capsys.readouterr()
     announced, _, after = done.out.partition("1 runs drawn by seed 7")
@@ -286,8 +286,8 @@ def test_only_a_row_that_was_run_again_is_reproduced(tmp_path, monkeypatch, caps
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
-def test_nothing_stays_unpacked_after_an_end_in_the_middle(mine, ending):
-    """`timeout` sends SIGTERM, which ends Python at once unless it is asked for more."""
+def test_nothing_stays_unpacked_after_an_interruption(mine, ending):
+    """`timeout` sends SIGTERM, which ends Python without cleaning up unless it is handled."""
     (mine / "temporary").mkdir()
     verify = subprocess.Popen(
         [sys.executable, "-m", "adu_bench", "verify", "b.zip", "--rerun", "4"],
@@ -314,7 +314,7 @@ def test_a_refused_bundle_does_not_stay_unpacked(mine, bundle, monkeypatch, caps
     assert not list((mine / "temporary").iterdir())
 
 
-def test_a_bundle_holds_nothing_that_can_run_by_being_read(block):
+def test_a_bundle_contains_only_files_that_are_safe_to_read(block):
     with zipfile.ZipFile(block / "b.zip") as zipped:
         names = {name.rpartition("/")[2] for name in zipped.namelist()}
     assert names == {"submission.json", "method.py", "run.json", "predictions.parquet"}

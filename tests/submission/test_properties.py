@@ -42,7 +42,7 @@ def task():
 
 
 def refused_or(read, *arguments):
-    """Return what a reader returns, or None where it refuses in one line."""
+    """Return what a reader returns, or None if it refuses in one line."""
     try:
         return read(*arguments)
     except Refused as error:
@@ -93,7 +93,7 @@ def test_no_name_leaves_the_folder(place, name):
 
 @QUICK
 @given(position=st.integers(0, 10**9), value=st.integers(0, 255))
-def test_a_table_with_a_changed_byte_keeps_its_shape_or_is_refused(block, place, position, value):
+def test_predictions_with_a_changed_byte_keep_their_shape_or_are_refused(block, place, position, value):
     content = bytearray(next((block / "runs").glob("*/predictions.parquet")).read_bytes())
     rows = pq.ParquetFile(io.BytesIO(bytes(content))).metadata.num_rows
     content[position % len(content)] = value
@@ -108,7 +108,7 @@ def test_a_table_with_a_changed_byte_keeps_its_shape_or_is_refused(block, place,
 @QUICK
 @given(seed=st.integers(0, 2**32 - 1), sharpness=st.floats(-3, 3), quantised=st.booleans(), ties=st.booleans())
 def test_the_answers_of_every_classifier_are_possible(task, seed, sharpness, quantised, ties):
-    """What the harness can write is never refused: sharp, flat, uniform and tied distributions alike."""
+    """Predictions of the harness are never refused: sharp, flat, uniform and tied distributions."""
     images, rng, classes = images_of(task), np.random.default_rng(seed), len(task.classes)
     probabilities = rng.dirichlet(np.full(classes, 10.0**sharpness) + 1e-3, len(images)).astype(np.float32)
     probabilities += np.float32(1e-9)
@@ -144,13 +144,13 @@ def test_any_number_in_a_prediction_is_possible_or_refused(task, row, column, va
 
 @QUICK
 @given(st.text() | st.binary() | JSON)
-def test_what_is_quoted_from_a_stranger_is_short_and_printable(value):
+def test_quoted_text_is_short_and_printable(value):
     text = shown(value)
     assert text.isascii()
     assert text.isprintable()
     assert len(text) <= 70
 
 
-def test_a_shuffled_table_is_as_good(task):
+def test_the_order_of_predictions_does_not_matter(task):
     frame = possible_predictions(task, 1)
     check_predictions(frame.sample(frac=1, random_state=0).reset_index(drop=True), task, images_of(task), True, "run")

@@ -49,7 +49,7 @@ def test_the_emoji_suite_has_all_proper_subsets():
     ],
 )
 def test_the_shipped_suites_keep_their_tasks(name, images, tasks):
-    """Committed rows and everybody's finished runs are named by these; whoever changes them on purpose says so here."""
+    """Committed rows and finished runs are named by these digests; an intended change is made here as well."""
     suite = load_suite(name)
     assert {task.data_hash for task in suite.tasks()} == {images}
     assert digest([asdict(task) for task in suite.tasks()]) == tasks
