@@ -134,12 +134,16 @@ def over_seeds(values: np.ndarray) -> Estimate:
         One value per task and seed (T, R); all tasks have the same seeds.
     """
     means = np.asarray(values, dtype=float).mean(axis=0)
-    tasks, seeds = len(values), len(means)
+    value, tasks, seeds = float(means.mean()), len(values), len(means)
     if seeds < FEWEST_SEEDS:
-        reason = f"Too few seeds: there {'is' if seeds == 1 else 'are'} {seeds}; an interval needs {FEWEST_SEEDS}."
-        return Estimate(float(means.mean()), None, None, None, None, max(seeds - 1, 0), seeds, tasks, reason)
-    error = float(means.std(ddof=1) / np.sqrt(seeds))
-    return student(float(means.mean()), error, seeds - 1, seeds, tasks)
+        return too_few_seeds(value, seeds - 1, seeds, tasks)
+    return student(value, float(means.std(ddof=1) / np.sqrt(seeds)), seeds - 1, seeds, tasks)
+
+
+def too_few_seeds(value: float, df: int, seeds: int, tasks: int) -> Estimate:
+    """Return an estimate without an interval and its reason."""
+    reason = f"Too few seeds: there {'is' if seeds == 1 else 'are'} {seeds}; an interval needs {FEWEST_SEEDS}."
+    return Estimate(value, None, None, None, None, df, seeds, tasks, reason)
 
 
 def student(value: float, error: float, df: int, units: int, tasks: int) -> Estimate:

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
-from adu_bench.stats.estimates import FEWEST_SEEDS, LEVEL, Estimate, ForgetSets, View, over_domains, quantile
+from adu_bench.stats.estimates import (
+    FEWEST_SEEDS,
+    LEVEL,
+    Estimate,
+    ForgetSets,
+    View,
+    over_domains,
+    quantile,
+    too_few_seeds,
+)
 
 
 @dataclass(frozen=True)
@@ -74,8 +83,7 @@ def worst(values: np.ndarray) -> Estimate:
     means = values.mean(axis=1)
     value, df = float(means.min()), tasks * (seeds - 1)
     if seeds < FEWEST_SEEDS:
-        reason = f"Too few seeds: there {'is' if seeds == 1 else 'are'} {seeds}; an interval needs {FEWEST_SEEDS}."
-        return Estimate(value, None, None, None, None, df, seeds, tasks, reason)
+        return too_few_seeds(value, df, seeds, tasks)
     error = float(np.sqrt(values.var(axis=1, ddof=1).mean() / seeds))
     half = quantile(df) * error
     rivals = int((means <= value + np.sqrt(2) * half).sum())

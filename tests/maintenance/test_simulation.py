@@ -52,7 +52,7 @@ def test_boards_have_the_variances_they_are_asked_for():
     rng = np.random.default_rng(0)
     effects = Effects(1.0, 0.5, 0.3, 0.6, 0.2)
     gaps = np.array([np.subtract(*board(rng, effects).values) for _ in range(4_000)])
-    # A task that forgets one domain: its effect, the mean of three retained ones, its own, a third of the seeds' effects.
+    # A task that forgets one domain: its effect, the mean of three retained ones, the task's, a third of the seeds'.
     expected = 1.0 + 0.25 / 3 + 0.09 + (0.36 + 0.04) / 3
     assert gaps.mean(axis=2)[:, 0].var() == pytest.approx(expected, rel=0.08)
     # Two tasks share a domain of the pair, two domains that they retain, and the seeds.
