@@ -147,7 +147,7 @@ def _write_rows(options: Any, target: Path, catalogue: Any) -> None:
     """Write the rows of all complete blocks among the runs, each checked as a stranger's submission would be."""
     from adu_bench.store import Store
     from adu_bench.submission.submission import of_plan
-    from adu_bench.submission.verify import check, standing, write
+    from adu_bench.submission.verify import check, verification_status, write
 
     plan, store = plan_of(options, Path(options.runs)), Store(Path(options.runs))
     for label in dict.fromkeys(run.label for run in plan.runs):
@@ -155,7 +155,7 @@ def _write_rows(options: Any, target: Path, catalogue: Any) -> None:
         if all(store.has(run.spec.key) for run in own.runs):
             submission = of_plan(own, catalogue.select([label])[0], store)
             check(submission)
-            print(f"wrote {write(submission, target, standing(submission))}")
+            print(f"wrote {write(submission, target, verification_status(submission))}")
         else:
             print(f"left out {label}: its block is not complete")
 
