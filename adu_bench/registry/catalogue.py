@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from adu_bench.core.errors import UserError, unknown
-from adu_bench.core.hashing import digest, source_digest
 from adu_bench.core.specs import MethodSpec, Value
 from adu_bench.registry.manifest import GROUPS, Field, MethodEntry, PresetEntry, read_methods
 from adu_bench.registry.overrides import fits, format_value, parse_value, split_choices, split_overrides
-from adu_bench.registry.shared import shared_digest
-
-if TYPE_CHECKING:
-    from adu_bench.training.method import Method
 
 ENTRY_POINTS = "adu_bench.methods"
 DEFAULT_GROUPS = ("paper", "reference", "other")
 """What ``all`` means: ablations run only when they are named."""
 Budget = Mapping[str, "Value | Mapping[str, Value]"]
-DECLARATIONS = ("card", "presets", "ranges")
-"""What a method says about itself; it may be corrected without making results stale."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +84,8 @@ class Choice:
         typed = {name: _typed(self.entry.fields[name], value) for name, value in fields.items()}
         return MethodSpec(
             name=self.entry.name,
-            source_hash=source_digest([self.entry.source], DECLARATIONS),
-            shared_hash=shared_digest(self.entry.imports),
+            source_hash=self.entry.source_hash,
+            shared_hash=self.entry.core_hash,
             fields=tuple(sorted(typed.items())),
         )
 
@@ -174,7 +166,7 @@ class Catalogue:
     def _add(self, path: Path) -> None:
         try:
             entries = read_methods(path)
-        except (OSError, SyntaxError, ValueError) as error:
+        except (OSError, SyntaxError, ValueError, RecursionError) as error:
             reason = f"{error.msg}, line {error.lineno}" if isinstance(error, SyntaxError) else str(error)
             self.broken.append(Broken(path.stem.replace("_", "-"), path, reason))
             return
@@ -188,39 +180,6 @@ class Catalogue:
                         "Rename one of them.",
                     )
                 self.presets[preset.name] = (preset, entry)
-
-
-def load_class(path: Path, class_name: str, source_hash: str) -> type[Method]:
-    """Import a method's class from its file; this is the only place that runs a method's code.
-
-    Raises
-    ------
-    UserError
-        If the file does not import, or changed since the run was planned.
-    """
-    if source_digest([path.read_text(encoding="utf-8")], DECLARATIONS) != source_hash:
-        raise UserError(
-            f"The method file '{path}' changed after the run was planned.",
-            "Its hash is part of the run's key.",
-            "Run the same command again.",
-        )
-    name = f"adu_bench_method_{digest(str(path))}"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        try:
-            spec.loader.exec_module(module)
-        except Exception as error:
-            del sys.modules[name]
-            raise UserError(
-                f"The method file '{path}' does not import.",
-                f"{type(error).__name__}: {error}.",
-                "Mend the file; `adu-bench check` runs it on a small problem.",
-            ) from error
-    return getattr(sys.modules[name], class_name)
 
 
 def _typed(field: Field, value: Any) -> Value:

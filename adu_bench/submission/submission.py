@@ -12,7 +12,7 @@ import pandas as pd
 
 from adu_bench import __version__
 from adu_bench.core.errors import UserError
-from adu_bench.core.hashing import canonical_json, digest, file_sha256, source_digest
+from adu_bench.core.hashing import canonical_json, digest, file_sha256
 from adu_bench.core.specs import RunSpec
 from adu_bench.registry import Catalogue, Choice
 from adu_bench.report.board import Board, differences, make_board
@@ -257,7 +257,6 @@ def _bundled_choice(path: Path, manifest: Mapping[str, Any]) -> Choice:
     """Read the bundled method file as text; no part of it is run."""
     try:
         catalogue = Catalogue([path], shipped=False)
-        source_digest([path.read_text(encoding="utf-8")])
     except UserError:
         raise
     except Exception as error:

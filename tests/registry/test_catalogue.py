@@ -7,7 +7,6 @@ import pytest
 
 from adu_bench.core.errors import UserError
 from adu_bench.registry import Catalogue, load_class
-from adu_bench.registry.shared import shared_digest
 
 METHOD = '''"""A method."""
 from dataclasses import dataclass
@@ -105,12 +104,16 @@ def test_bad_choices_are_refused(folder, text, complaint):
         (METHOD.replace("year=2026", "year=YEAR"), "year of Mine is not a literal"),
         (METHOD.replace("rate: float = 1.0", "rate: float"), "no default"),
         (METHOD.replace('group="other"', 'group="best"'), "not one of"),
-        (METHOD.replace("rate=0.5", "rote=0.5"), "no field of Mine"),
+        (METHOD.replace("rate=0.5", "rote=0.5"), "not a field of Mine"),
         (METHOD.replace('    """Do nothing."""\n', ""), "no docstring"),
         (METHOD.replace(' summary="Do less.",', ""), "Preset(...) of Mine has no summary"),
         (METHOD.replace("on: bool", "ranges = 3\n    on: bool"), "not a mapping"),
         (METHOD.replace("on: bool", 'ranges = {"rate": 3}\n    on: bool'), "neither"),
         (METHOD.replace("on: bool", 'ranges = {"rate": ("a", "b")}\n    on: bool'), "0 < low < high"),
+        (METHOD.replace("on: bool", "ranges = {}\n    ranges = f()\n    on: bool"), "assigns ranges twice, line"),
+        (METHOD.replace("@dataclass(frozen=True, kw_only=True)\n", ""), "lacks the line @dataclass"),
+        (f"# coding: no-such\n{METHOD}", "unknown encoding"),
+        (f"x = {'-' * 20000}1\n{METHOD}", "nested too deeply"),
     ],
 )
 def test_broken_files_are_listed_with_the_reason_and_others_work(folder, text, reason):
@@ -146,31 +149,6 @@ def test_a_file_that_changed_after_planning_is_refused(folder):
     (folder / "mine.py").write_text(METHOD.replace("rate: float = 1.0", "rate: float = 3.0"))
     with pytest.raises(UserError, match="changed after the run was planned"):
         load_class(choice.entry.path, "Mine", choice.resolve({}, {}).source_hash)
-
-
-def test_the_shared_hash_covers_what_a_method_uses_and_no_more():
-    common = shared_digest(["Card", "Method", "Problem", "Classifier"])
-    assert shared_digest(["Card", "Method", "Problem", "Classifier"]) == common
-    assert shared_digest(["Card", "Method", "Problem", "Classifier", "domain_mmd2"]) != common
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "import adu_bench.training.mmd",
-        "from adu_bench.training import mmd",
-        "from adu_bench.training.mmd import domain_mmd2",
-        "from adu_bench import api",
-        "import adu_bench.api as api",
-    ],
-)
-def test_the_shared_hash_covers_modules_that_are_imported_directly(folder, line):
-    def shared() -> str:
-        return choose(folder, "mine").resolve({}, {}).shared_hash
-
-    before = shared()
-    (folder / "mine.py").write_text(f"{METHOD}\n{line}\n")
-    assert shared() != before
 
 
 def test_a_budget_of_another_type_is_refused(folder):
