@@ -22,27 +22,28 @@ class Classes:
         Resolves imports.
     modules
         What it found.
+
+    Attributes
+    ----------
+    nodes
+        The definition in the text of each class that `empty` returned.
     """
 
     def __init__(self, follower: Follower, modules: Sequence[Module]) -> None:
         self._follower = follower
         self._modules = {module.name: module for module in modules}
-        self._nodes: dict[type, ast.ClassDef] = {}
+        self.nodes: dict[type, ast.ClassDef] = {}
         self._made: dict[_Place, type] = {}
         self._open: set[_Place] = set()
 
-    def line(self, module: str, name: str) -> list[ast.ClassDef]:
-        """Return a class and all its bases that the texts hold, in Python's method resolution order.
+    def empty(self, module: str, name: str) -> type:
+        """Return an empty class with the bases of the one in the text, for which Python computes the order of bases.
 
         Raises
         ------
         ValueError
             If a base cannot be found, or the order is inconsistent.
         """
-        return [self._nodes[kind] for kind in self._type(module, name).__mro__ if kind in self._nodes]
-
-    def _type(self, module: str, name: str) -> type:
-        """Return an empty class with the bases of the one in the text, from which Python computes the order."""
         place = (module, name)
         if place not in self._made:
             node = self._bound(module, name)
@@ -56,7 +57,7 @@ class Classes:
                 kind = type(name, tuple(base for base in bases if base is not object), {})
             except TypeError as error:
                 raise ValueError(f"the bases of {name} have no consistent order, line {node.lineno}") from error
-            self._nodes[kind] = node
+            self.nodes[kind] = node
             self._made[place] = kind
         return self._made[place]
 
@@ -74,7 +75,7 @@ class Classes:
             if found is _ELSEWHERE:
                 return object
             place = found
-        return self._type(*place)
+        return self.empty(*place)
 
     def _find(self, module: str, name: str) -> _Place | None:
         """Return the class or local module that a name of a module stands for.

@@ -166,9 +166,8 @@ class Catalogue:
     def _add(self, path: Path) -> None:
         try:
             entries = read_methods(path)
-        except (OSError, SyntaxError, ValueError, RecursionError) as error:
-            reason = f"{error.msg}, line {error.lineno}" if isinstance(error, SyntaxError) else str(error)
-            self.broken.append(Broken(path.stem.replace("_", "-"), path, reason))
+        except (OSError, ValueError, RecursionError) as error:
+            self.broken.append(Broken(path.stem.replace("_", "-"), path, str(error)))
             return
         for entry in entries:
             for preset in entry.presets:

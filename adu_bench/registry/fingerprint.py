@@ -17,6 +17,7 @@ from adu_bench.core.syntax import canonical_code, names_read
 from adu_bench.registry.local import PROJECT, Module
 
 ALWAYS = (
+    "adu_bench.core.seeds",
     "adu_bench.data.decode",
     "adu_bench.data.preprocessing",
     "adu_bench.data.sampler",
@@ -28,7 +29,6 @@ ALWAYS = (
 problem that a method gets, and the predictions.  The modules that these import count too, except those in `OUTSIDE`."""
 
 OUTSIDE = {
-    "adu_bench.api": "only lists names; the modules behind the names that a method uses count",
     "adu_bench.core.errors": "exceptions and their texts",
     "adu_bench.core.hashing": "names of files in the cache; a changed digest changes every key by itself",
     "adu_bench.core.paths": "folders",
@@ -99,16 +99,11 @@ class Core:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._trees: dict[str, ast.Module] = {}
-        self._digests: dict[tuple[str, ...], str] = {}
+        self._codes: dict[str, str] = {}
 
     def digest(self, names: Collection[str]) -> str:
         """Digest the core as far as names of ``adu_bench.api`` and modules use it; see `core_digest`."""
-        modules = self.modules(names)
-        if modules not in self._digests:
-            trees = {module: self._tree(module) for module in modules}
-            read = set().union(*map(names_read, trees.values()))
-            self._digests[modules] = digest([[module, _code(tree, read)] for module, tree in trees.items()])
-        return self._digests[modules]
+        return digest([[module, self._code(module)] for module in self.modules(names)])
 
     def modules(self, names: Iterable[str] = ()) -> tuple[str, ...]:
         """Return the modules that count, sorted; names as in `core_digest`."""
@@ -135,6 +130,12 @@ class Core:
         }
         whole = (PROJECT, f"{PROJECT}.api", f"{PROJECT}.api.*")
         return [*homes.values()] if name in whole else [homes.get(name, name)]
+
+    def _code(self, module: str) -> str:
+        if module not in self._codes:
+            tree = self._tree(module)
+            self._codes[module] = _code(tree, names_read(tree))
+        return self._codes[module]
 
     def _tree(self, module: str) -> ast.Module:
         if module not in self._trees:

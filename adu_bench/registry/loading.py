@@ -44,7 +44,7 @@ def load_class(path: Path, class_name: str, source_hash: str) -> type[Method]:
     follower = Follower(path)
     try:
         modules = follower.modules()
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(
             f"The method file '{path}' cannot be read.",
             f"{error}.",

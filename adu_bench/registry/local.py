@@ -50,6 +50,8 @@ class Module:
         """The syntax tree of the text."""
         try:
             return ast.parse(self.source, filename=str(self.path))
+        except SyntaxError as error:
+            raise ValueError(f"{self.path.name}: {error.msg}, line {error.lineno}") from error
         except (RecursionError, MemoryError) as error:
             raise ValueError(f"{self.path.name} has expressions that are nested too deeply") from error
 
@@ -72,7 +74,7 @@ class Follower:
 
         Raises
         ------
-        ValueError, SyntaxError, OSError
+        ValueError, OSError
             If a file cannot be read or a local import cannot be followed; the message is one sentence without a
             full stop.
         """
@@ -245,7 +247,7 @@ def imported_names(tree: ast.Module) -> set[str]:
                 found |= {f"{node.module}:{name}" for name in names}
             else:
                 found |= {str(node.module), *(f"{node.module}.{name}" for name in names)}
-    return {name for name in found if name.startswith(f"{PROJECT}.") and not f"{name}.".startswith(f"{SHIPPED}.")}
+    return {name for name in found if f"{name}.".startswith(f"{PROJECT}.") and not f"{name}.".startswith(f"{SHIPPED}.")}
 
 
 def _refuse_hidden_imports(module: Module) -> None:
@@ -283,7 +285,7 @@ def _read(path: Path) -> str:
     """Read a file as Python's import does: what a declared encoding makes of it is what would run."""
     try:
         return importlib.util.decode_source(path.read_bytes())
-    except (UnicodeDecodeError, LookupError) as error:
+    except (UnicodeDecodeError, LookupError, SyntaxError) as error:
         raise ValueError(f"{path.name} is not text in its declared encoding; save it as UTF-8") from error
 
 

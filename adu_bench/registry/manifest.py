@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -94,7 +94,7 @@ def read_methods(path: Path) -> list[MethodEntry]:
 
     Raises
     ------
-    ValueError, SyntaxError, OSError
+    ValueError, OSError
         If the file or a local module that it imports cannot be read, or a declaration is not literal; the message is
         one sentence without a full stop.
     """
@@ -120,8 +120,8 @@ def _method(
     classes: Classes,
 ) -> MethodEntry:
     values = _call(card, "Card", node.name, ("name", "group"))
-    line = classes.line("", node.name)
-    fields = _fields(line)
+    kind = classes.empty("", node.name)
+    fields = {name: field for name, field in _fields(kind, classes.nodes).items() if field is not None}
     summary = (ast.get_docstring(node) or "").strip().splitlines()
     if not summary:
         raise ValueError(f"the class {node.name} has no docstring, which is its summary")
@@ -133,14 +133,14 @@ def _method(
         for name in preset.fields:
             if name not in fields:
                 raise ValueError(f"the preset {preset.name} sets {name}, which is not a field of {node.name}")
-    ranges = _ranges(line, fields)
+    ranges = _ranges([classes.nodes[each] for each in kind.__mro__ if each in classes.nodes], fields)
     return MethodEntry(own.name, node.name, path, values, fields, tuple(presets), ranges, imports, modules)
 
 
-def _ranges(line: Sequence[ast.ClassDef], fields: dict[str, Field]) -> dict[str, Any]:
+def _ranges(order: Sequence[ast.ClassDef], fields: dict[str, Field]) -> dict[str, Any]:
     """Read the ranges of the nearest class that has some, as Python looks up a class attribute."""
-    owner = line[0].name
-    value = next((value for node in line if (value := _assigned(node, "ranges")) is not None), None)
+    owner = order[0].name
+    value = next((value for node in order if (value := _assigned(node, "ranges")) is not None), None)
     ranges = _literal(value, f"ranges of {owner}") if value is not None else {}
     if not isinstance(ranges, dict):
         raise ValueError(f"ranges of {owner} is not a mapping from fields to ranges")
@@ -159,27 +159,35 @@ def _is_interval(range_: tuple[Any, ...]) -> bool:
     return numbers and len(range_) == 2 and 0 < range_[0] < range_[1]
 
 
-def _fields(line: Sequence[ast.ClassDef]) -> dict[str, Field]:
-    """Collect the fields of a class and its bases as dataclasses do: bases first, an override keeps its place."""
-    fields: dict[str, Field] = {}
-    for node in reversed(line):
-        own = [field for field in enumerate(node.body) if isinstance(field[1], ast.AnnAssign)]
-        if not _is_dataclass(node):
-            if node is line[0] and any(not _is_classvar(statement) for _, statement in own):
-                raise ValueError(f"{node.name} has fields but lacks the line @dataclass(frozen=True, kw_only=True)")
+def _fields(kind: type, nodes: Mapping[type, ast.ClassDef]) -> dict[str, Field | None]:
+    """Collect the fields of a class as dataclasses do: all of each base, the nearest base last, then its own.
+
+    A class variable hides a field of a base and is None here.
+    """
+    bases = [base for base in kind.__mro__[1:] if base in nodes]
+    if not _is_dataclass(nodes[kind]):
+        if any(isinstance(statement, ast.AnnAssign) and not _is_classvar(statement) for statement in nodes[kind].body):
+            raise ValueError(f"{nodes[kind].name} has fields but lacks the line @dataclass(frozen=True, kw_only=True)")
+        return _fields(bases[0], nodes) if bases else {}
+    fields: dict[str, Field | None] = {}
+    for base in reversed(bases):
+        fields |= _fields(base, nodes)
+    return fields | _own_fields(nodes[kind])
+
+
+def _own_fields(node: ast.ClassDef) -> dict[str, Field | None]:
+    fields: dict[str, Field | None] = {}
+    for place, statement in enumerate(node.body):
+        if not isinstance(statement, ast.AnnAssign) or not isinstance(statement.target, ast.Name):
             continue
-        for place, statement in own:
-            assert isinstance(statement, ast.AnnAssign)
-            if not isinstance(statement.target, ast.Name):
-                continue
-            name = statement.target.id
-            if _is_classvar(statement):
-                fields.pop(name, None)
-                continue
-            if statement.value is None:
-                raise ValueError(f"the field {name} of {node.name} has no default")
-            kind, default = ast.unparse(statement.annotation), _literal(statement.value, f"the default of {name}")
-            fields[name] = Field(name, kind, default, _help(node.body, place))
+        name = statement.target.id
+        if _is_classvar(statement):
+            fields[name] = None
+            continue
+        if statement.value is None:
+            raise ValueError(f"the field {name} of {node.name} has no default")
+        default = _literal(statement.value, f"the default of {name}")
+        fields[name] = Field(name, ast.unparse(statement.annotation), default, _help(node.body, place))
     return fields
 
 

@@ -112,7 +112,7 @@ def test_bad_choices_are_refused(folder, text, complaint):
         (METHOD.replace("on: bool", 'ranges = {"rate": ("a", "b")}\n    on: bool'), "0 < low < high"),
         (METHOD.replace("on: bool", "ranges = {}\n    ranges = f()\n    on: bool"), "assigns ranges twice, line"),
         (METHOD.replace("@dataclass(frozen=True, kw_only=True)\n", ""), "lacks the line @dataclass"),
-        (f"# coding: no-such\n{METHOD}", "unknown encoding"),
+        (f"# coding: no-such\n{METHOD}", "not text in its declared encoding"),
         (f"x = {'-' * 20000}1\n{METHOD}", "nested too deeply"),
     ],
 )
