@@ -152,7 +152,7 @@ class Follower:
         top, _, rest = name.partition(".")
         if name == SHIPPED or name.startswith(f"{SHIPPED}."):
             inside = name[len(SHIPPED) + 1 :]
-            return inside if _shipped_folder() == self.home else ".".join(filter(None, (_SHIPPED, inside)))
+            return inside if shipped_folder() == self.home else ".".join(filter(None, (_SHIPPED, inside)))
         if top == PROJECT or not top:
             return None
         package = self._package(top)
@@ -175,7 +175,7 @@ class Follower:
         parts = name.split(".")
         root: Path | None = self.home
         if parts[0] == _SHIPPED:
-            root, parts = _shipped_folder(), parts[1:]
+            root, parts = shipped_folder(), parts[1:]
         if root is None:
             return None
         place = root.joinpath(*parts)
@@ -302,7 +302,8 @@ def _installed(top: str) -> Path | None:
 
 
 @cache
-def _shipped_folder() -> Path | None:
+def shipped_folder() -> Path | None:
+    """Return the folder of the shipped methods; None where they are not installed."""
     spec = importlib.util.find_spec(SHIPPED)
     folders = list(spec.submodule_search_locations or []) if spec is not None else []
     return Path(folders[0]).absolute() if folders else None

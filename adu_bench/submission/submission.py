@@ -140,8 +140,14 @@ def of_plan(planned: Plan, choice: Choice, store: Store) -> Submission:
 
 
 def write_bundle(submission: Submission, path: Path) -> None:
-    """Write a submission of finished runs as a bundle."""
-    files: dict[str, bytes | Path] = {archive.METHOD: submission.choice.entry.path}
+    """Write a submission of finished runs as a bundle.
+
+    Raises
+    ------
+    UserError
+        If the bundle cannot be written, or a module beside the method's file has a name that a bundle cannot hold.
+    """
+    files: dict[str, bytes | Path] = {**_code_files(submission.choice)}
     for run in submission.runs:
         files |= {f"runs/{run.key}/{name}": run.path / name for name in (archive.RUN, archive.PREDICTIONS)}
     manifest = {
@@ -162,6 +168,27 @@ def write_bundle(submission: Submission, path: Path) -> None:
         "files": {name: file_sha256(content) for name, content in files.items() if isinstance(content, Path)},
     }
     archive.pack(path, {archive.MANIFEST: (canonical_json(manifest) + "\n").encode(), **files})
+
+
+def _code_files(choice: Choice) -> dict[str, Path]:
+    """Return the method's file and the local modules that it imports by their names in a bundle.
+
+    Shipped methods that it imports are not among them: whoever reads the bundle has them.
+    """
+    own = choice.entry.path
+    files = {archive.METHOD: own}
+    for module in choice.entry.modules[1:]:
+        if module.path.is_file() and module.path.is_relative_to(own.absolute().parent):
+            name = module.path.relative_to(own.absolute().parent).as_posix()
+            if name in files or not archive.may_hold(name):
+                raise UserError(
+                    f"The module '{module.path}' cannot be part of a bundle.",
+                    f"A bundle holds the method's file as {archive.METHOD}, and modules whose names are lower-case "
+                    "letters, digits and '_', not in a folder 'runs'.",
+                    "Rename the module, and run the method again.",
+                )
+            files[name] = module.path
+    return files
 
 
 def read_bundle(path: Path, folder: Path, suite: str = "") -> Submission:
@@ -187,6 +214,9 @@ def read_bundle(path: Path, folder: Path, suite: str = "") -> Submission:
     manifest = read_document(_file(files, archive.MANIFEST), documents.MANIFEST, archive.MANIFEST)
     _check_hashes(manifest["files"], files)
     choice = _bundled_choice(_file(files, archive.METHOD), manifest)
+    spare = {name for name in files if name.endswith(".py")} - set(_code_files(choice))
+    if spare:
+        raise Refused(f"{sorted(spare)[0]} is not imported by {archive.METHOD}")
     planned = _plan(manifest["suite"], suite, choice)
     stated = {entry["key"]: entry for entry in manifest["runs"]}
     if len(stated) != len(manifest["runs"]):
@@ -284,7 +314,10 @@ def _one(catalogue: Catalogue, label: str) -> Choice:
 
 def _check_name_is_free(choice: Choice) -> None:
     shipped = Catalogue().presets.get(choice.preset.name)
-    if shipped is not None and shipped[1].source != choice.entry.source:
+    if shipped is not None and (shipped[1].source, shipped[1].source_hash) != (
+        choice.entry.source,
+        choice.entry.source_hash,
+    ):
         raise Refused(f"a method called '{choice.preset.name}' ships with adu-bench, and its file is another one")
 
 

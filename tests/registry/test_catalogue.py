@@ -80,13 +80,13 @@ def test_values_come_from_default_budget_preset_settings_and_user_in_this_order(
     [
         ("mien", "Did you mean mine"),
         ("mine[rat=1]", "no field of mine called 'rat'.*Did you mean rate"),
-        ("mine[rate=fast]", "'fast' is no value for rate"),
-        ("mine[rate=nan]", "no value"),
-        ("mine[kind=c]", "no value"),
-        ("mine[on=maybe]", "no value"),
-        ("mine[sizes=3]", "no value"),
-        ("mine[sizes=(3]", "no value"),
-        ("mine[sizes=(3,'x')]", "no value"),
+        ("mine[rate=fast]", "'fast' is not a valid value for rate"),
+        ("mine[rate=nan]", "not a valid value"),
+        ("mine[kind=c]", "not a valid value"),
+        ("mine[on=maybe]", "not a valid value"),
+        ("mine[sizes=3]", "not a valid value"),
+        ("mine[sizes=(3]", "not a valid value"),
+        ("mine[sizes=(3,'x')]", "not a valid value"),
         ("mine[rate]", "not a choice of methods"),
         ("mine[rate=1", "not a choice of methods"),
         ("mine]", "not a choice of methods"),
@@ -152,7 +152,7 @@ def test_a_file_that_changed_after_planning_is_refused(folder):
 
 
 def test_a_budget_of_another_type_is_refused(folder):
-    with pytest.raises(UserError, match="'many' is no value for the field 'rate'"):
+    with pytest.raises(UserError, match="'many' is not a valid value for the field 'rate'"):
         choose(folder, "mine").resolve({"rate": "many"}, {})
 
 
