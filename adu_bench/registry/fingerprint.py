@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 from adu_bench.core.hashing import digest
 from adu_bench.core.syntax import canonical_code, names_read
@@ -23,20 +24,26 @@ ALWAYS = (
     "adu_bench.data.sampler",
     "adu_bench.runner.batches",
     "adu_bench.runner.evaluate",
+    "adu_bench.runner.task_data",
+    "adu_bench.runner.unlearn",
     "adu_bench.training.problem",
 )
 """What makes the numbers of every run: from an image file's bytes to the training sample, the frozen features, the
 problem that a method gets, and the predictions.  The modules that these import count too, except those in `OUTSIDE`."""
 
 OUTSIDE = {
+    "adu_bench.clip.loading": "loads weights, whose hash is in the key",
     "adu_bench.core.errors": "exceptions and their texts",
-    "adu_bench.core.hashing": "names of files in the cache; a changed digest changes every key by itself",
+    "adu_bench.core.hashing": "names files in the cache, and makes the key itself",
     "adu_bench.core.paths": "folders",
-    "adu_bench.core.specs": "the specification; its values are in the key",
-    "adu_bench.clip.folder_model": "loads weights, whose hash is in the key",
-    "adu_bench.clip.identity": "locates weights, whose hash is in the key",
+    "adu_bench.core.specs": "the specification, whose values are in the key",
     "adu_bench.data.cache": "keeps arrays in files",
+    "adu_bench.data.index": "selects a task's rows, whose hash is in the key",
     "adu_bench.data.parallel": "the order of work, not its results",
+    "adu_bench.data.rows": "keeps arrays in files",
+    "adu_bench.data.sources": "finds image files, whose hashes are in the key",
+    "adu_bench.registry": "finds and loads the method, whose digest is in the key",
+    "adu_bench.runner.decoding": "decodes ahead of time; the test images of a row are checked when it is verified",
     "adu_bench.training.method": "what a method says about itself; its fields are in the key",
 }
 """Modules of the project that the numeric core may import and that do not count, with the reason."""
@@ -98,12 +105,10 @@ class Core:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._trees: dict[str, ast.Module] = {}
-        self._codes: dict[str, str] = {}
 
     def digest(self, names: Collection[str]) -> str:
         """Digest the core as far as names of ``adu_bench.api`` and modules use it; see `core_digest`."""
-        return digest([[module, self._code(module)] for module in self.modules(names)])
+        return digest([[module, _read(self._text(module)).code] for module in self.modules(names)])
 
     def modules(self, names: Iterable[str] = ()) -> tuple[str, ...]:
         """Return the modules that count, sorted; names as in `core_digest`."""
@@ -113,35 +118,45 @@ class Core:
             module = waiting.pop()
             if module not in found and module not in OUTSIDE and self.path(module).is_file():
                 found.add(module)
-                waiting += imports(self._tree(module))
+                waiting += _read(self._text(module)).imports
         return tuple(sorted(found))
 
     def path(self, module: str) -> Path:
         """Return where the text of a module is, whether or not it exists."""
-        return self.root.joinpath(*module.split(".")[1:]).with_suffix(".py")
+        place = self.root.joinpath(*module.split(".")[1:])
+        return place / "__init__.py" if place.is_dir() else place.with_name(f"{place.name}.py")
 
-    def _homes(self, name: str) -> list[str]:
+    def _homes(self, name: str) -> tuple[str, ...]:
         """Return the modules behind an imported name; all of the API where it was imported as a whole."""
-        homes = {
-            f"{PROJECT}.api:{alias.asname or alias.name}": str(node.module)
-            for node in ast.walk(self._tree(f"{PROJECT}.api"))
-            if isinstance(node, ast.ImportFrom)
-            for alias in node.names
-        }
-        whole = (PROJECT, f"{PROJECT}.api", f"{PROJECT}.api.*")
-        return [*homes.values()] if name in whole else [homes.get(name, name)]
+        homes = _exported(self._text(f"{PROJECT}.api"))
+        if name in (PROJECT, f"{PROJECT}.api", f"{PROJECT}.api.*"):
+            return tuple(homes.values())
+        return (homes.get(name.removeprefix(f"{PROJECT}.api:"), name),)
 
-    def _code(self, module: str) -> str:
-        if module not in self._codes:
-            tree = self._tree(module)
-            self._codes[module] = _code(tree, names_read(tree))
-        return self._codes[module]
+    def _text(self, module: str) -> str:
+        return self.path(module).read_text(encoding="utf-8")
 
-    def _tree(self, module: str) -> ast.Module:
-        if module not in self._trees:
-            path = self.path(module)
-            self._trees[module] = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-        return self._trees[module]
+
+class _Read(NamedTuple):
+    imports: tuple[str, ...]
+    code: str
+
+
+@cache
+def _exported(text: str) -> dict[str, str]:
+    """Return the module behind each name that a module imports from others."""
+    return {
+        alias.asname or alias.name: str(node.module)
+        for node in ast.parse(text).body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+
+
+@cache
+def _read(text: str) -> _Read:
+    tree = ast.parse(text)
+    return _Read(tuple(imports(tree)), _code(tree, names_read(tree)))
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
