@@ -160,13 +160,14 @@ def test_a_budget_of_another_type_is_refused(folder):
 def install(tmp_path, monkeypatch):
     """Install a package whose entry point names a module of it."""
 
-    def installed(name: str, module: str, text: str) -> None:
+    def installed(name: str, module: str, text: str, **files: str) -> None:
         site = tmp_path / "site"
         package, info = site / "plugin_pack", site / "plugin_pack-1.dist-info"
         package.mkdir(parents=True)
         info.mkdir()
         (package / "__init__.py").write_text("raise RuntimeError('imported')\n")
-        (package / "mine.py").write_text(text)
+        for file, content in {"mine": text, **files}.items():
+            (package / f"{file}.py").write_text(content)
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: plugin-pack\nVersion: 1\n")
         (info / "entry_points.txt").write_text(f"[adu_bench.methods]\n{name} = {module}\n")
         monkeypatch.syspath_prepend(str(site))
@@ -179,9 +180,20 @@ def test_an_installed_method_is_found_without_importing_its_package(install):
     assert "mine-too" in Catalogue().presets
 
 
+@pytest.mark.parametrize("line", ["from plugin_pack.helper import x", "from .helper import x", "import helper"])
+def test_modules_beside_an_installed_method_are_part_of_its_digest(install, tmp_path, line):
+    install("mine", "plugin_pack.mine", METHOD.replace("from typing", f"{line}\nfrom typing", 1), helper="x = 1\n")
+    entry = Catalogue().presets["mine"][1]
+    assert [module.name for module in entry.modules] == ["", "helper"]
+    assert load_class(entry.path, entry.class_name, entry.source_hash).__name__ == "Mine"
+    (tmp_path / "site" / "plugin_pack" / "helper.py").write_text("x = 2\n")
+    assert Catalogue().presets["mine"][1].source_hash != entry.source_hash
+
+
 @pytest.mark.parametrize(
     ("module", "text", "reason"),
     [
+        ("plugin_pack.mine", f"from plugin_pack import x\n{METHOD}", "no module 'x' beside the method's file"),
         ("plugin_pack.gone", METHOD, "no module plugin_pack.gone"),
         ("no_such_pack.mine", METHOD, "no module no_such_pack.mine"),
         ("plugin_pack.mine", METHOD.replace('"mine"', '"adu"'), "Two methods are called 'adu'"),
