@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -22,6 +23,8 @@ _SHIPPED = "<shipped>"
 _HIDDEN = {"path", "meta_path", "path_hooks"}
 """Attributes of `sys` that change where modules come from."""
 _HARMLESS = {"importlib.metadata", "importlib.resources", "importlib.abc"}
+_LIBRARIES = {"site-packages", "dist-packages"}
+"""Folders whose modules are installed ones, also where a method's file lies beside them."""
 _REMEDY = "put the module beside the method's file and write 'from .module import name'"
 
 
@@ -161,13 +164,11 @@ class Follower:
             if not place.is_relative_to(self.home):
                 raise _refused(module, node, f"'{name}' lies outside the method's folder; {_REMEDY}")
             return ".".join(place.relative_to(self.home).parts)
-        beside = self.find(top)
+        beside = self.find(top) if self.home.name not in _LIBRARIES else None
         if beside is None or (beside.is_dir() and self.find(name) is None):
             return None
-        other = _installed(top)
-        if other is not None and not (other.exists() and other.samefile(beside)):
-            why = f"'{top}' is both a module beside the file and an installed one; rename yours"
-            raise _refused(module, node, why)
+        if top in sys.stdlib_module_names:
+            raise _refused(module, node, f"'{top}' is both a module beside the file and one of Python; rename yours")
         return name
 
     def find(self, name: str) -> Path | None:
@@ -287,18 +288,6 @@ def _read(path: Path) -> str:
         return importlib.util.decode_source(path.read_bytes())
     except (UnicodeDecodeError, LookupError, SyntaxError) as error:
         raise ValueError(f"{path.name} is not text in its declared encoding; save it as UTF-8") from error
-
-
-def _installed(top: str) -> Path | None:
-    """Return the file of an installed module, or its folder; a path that does not exist where it has none."""
-    try:
-        spec = importlib.util.find_spec(top)
-    except (ImportError, ValueError):
-        return None
-    if spec is None:
-        return None
-    folders = list(spec.submodule_search_locations or [])
-    return Path(spec.origin if spec.origin is not None else folders[0] if folders else top)
 
 
 @cache

@@ -131,8 +131,8 @@ def test_a_module_that_fails_can_be_corrected_and_loaded_in_the_same_process(tmp
         ("from .helper import *", "name those that it uses"),
         ("from helper import *", "name those that it uses"),
         ("import helper.inner", "write 'import helper.inner as name'"),
-        ("import json", "both a module beside the file and an installed one"),
-        ("from json import dumps", "both a module beside the file and an installed one"),
+        ("import json", "both a module beside the file and one of Python"),
+        ("from json import dumps", "both a module beside the file and one of Python"),
         ("import importlib", "'importlib' can import code that is not part of the key"),
         ("from importlib import import_module", "can import code"),
         ("import importlib.util", "can import code"),
@@ -158,6 +158,21 @@ def test_what_cannot_be_followed_is_refused_when_the_file_is_read(tmp_path, impo
 def test_libraries_are_not_local(tmp_path, line):
     write(tmp_path, {"mine.py": method(line)})
     assert [module.name for module in Follower(tmp_path / "mine.py").modules()] == [""]
+
+
+def test_modules_of_an_installed_single_file_method_are_libraries(tmp_path):
+    write(tmp_path / "site-packages", {"mine.py": method("import library"), "library/__init__.py": "x = 1"})
+    assert [module.name for module in Follower(tmp_path / "site-packages" / "mine.py").modules()] == [""]
+
+
+def test_a_module_of_the_same_name_in_the_working_directory_does_not_matter(tmp_path, monkeypatch):
+    write(
+        tmp_path,
+        {"helper.py": "x = 1", "mine/mine.py": method("import helper", answer="helper.x"), "mine/helper.py": "x = 2"},
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend("")
+    assert answer(tmp_path / "mine") == 2
 
 
 def test_a_file_in_another_encoding_is_read_as_python_reads_it(tmp_path):
