@@ -33,11 +33,10 @@ problem that a method gets, and the predictions.  The modules that these import 
 
 OUTSIDE = {
     "adu_bench.clip.loading": "loads weights, whose hash is in the key",
+    "adu_bench.clip.texts": "refuses texts that a model cannot tell apart, and changes none",
     "adu_bench.core.errors": "exceptions and their texts",
     "adu_bench.core.hashing": "names files in the cache, and makes the key itself",
-    "adu_bench.core.paths": "folders",
     "adu_bench.core.specs": "the specification, whose values are in the key",
-    "adu_bench.data.cache": "keeps arrays in files",
     "adu_bench.data.index": "selects a task's rows, whose hash is in the key",
     "adu_bench.data.parallel": "the order of work, not its results",
     "adu_bench.data.rows": "keeps arrays in files",
