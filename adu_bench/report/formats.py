@@ -93,7 +93,7 @@ def markdown(board: Board, legend: bool = True) -> str:
     notes += [
         f"- {markdown_code(row.method)} is not ranked: {markdown_text(row.reason)}." for row in board.rows if row.reason
     ]
-    legends = [_LEGEND + _STATES * len(states)] * legend + [board.caveat] * bool(board.caveat)
+    legends = [_LEGEND + _STATES * len(states)] * legend + [*filter(None, [board.caveat, board.warning])]
     texts = [["", " ".join(legends)]] * bool(legends) + [["", *notes]] * bool(notes)
     return "\n".join([*lines, *(line for text in texts for line in text), ""])
 
@@ -133,6 +133,7 @@ def latex(board: Board) -> str:
         ends = [tex_text(row.state)] * len(states)
         lines.append(" & ".join([place(row), tex_text(row.method), *cells, *ends]) + " \\\\")
     reasons += [f"{row.method} is not ranked: {row.reason}" for row in board.rows if row.reason]
+    reasons += [board.warning.rstrip(".")] * bool(board.warning)
     notes = [f"\\\\[1ex] \\footnotesize {tex_text('; '.join(reasons))}."] * bool(reasons)
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", *notes, ""])
 

@@ -22,6 +22,7 @@ from adu_bench.report.formats import (
 )
 from adu_bench.report.paper import has_paper, paper_comma_separated, paper_latex, paper_markdown
 from adu_bench.report.rows import Standing, StoredRun, read_rows, standings
+from adu_bench.report.stale import NOTE, as_recorded, stale_rows
 from adu_bench.report.webpage import Cards, web_page
 from adu_bench.runner.plan import Plan, plan
 from adu_bench.store import Store
@@ -63,9 +64,31 @@ def committed_board(folder: Path, suite: str, catalogue: Catalogue, only: Sequen
             f"Name a folder with runs: adu-bench leaderboard --suite {suite} --runs runs",
         )
     runs = read_rows(folder, suite)
-    board = make_board(_plan(load_suite(suite), choices, runs, folder), runs)
-    board = replace(board, rows=(*board.rows, *(without_numbers(label, why) for label, why in strange.items())))
+    planned = _plan(load_suite(suite), choices, runs, folder)
+    recorded = as_recorded(planned.suite, choices, runs, stale_rows(planned, runs))
+    board = make_board(recorded or planned, runs)
+    board = replace(
+        board,
+        rows=(*board.rows, *(without_numbers(label, why) for label, why in strange.items())),
+        warning=NOTE if recorded is not None else "",
+    )
     return _with_standings(board, known)
+
+
+def committed_stale_rows(folder: Path, suite: str, catalogue: Catalogue) -> dict[str, str]:
+    """Return the rows of a suite that the current code does not plan, with the reason, by label.
+
+    The rows of methods that are not known are among them.
+
+    Raises
+    ------
+    UserError
+        If there is no such suite, or a row is damaged.
+    """
+    choices, strange = _choices(catalogue, standings(folder, suite))
+    runs = read_rows(folder, suite)
+    found = stale_rows(_plan(load_suite(suite), choices, runs, folder), runs) if choices else {}
+    return found | strange
 
 
 def _plan(suite: Suite, choices: Sequence[Choice], runs: Sequence[StoredRun], folder: Path) -> Plan:
@@ -112,8 +135,7 @@ def cards(catalogue: Catalogue) -> Cards:
 
 def pages(folder: Path, catalogue: Catalogue) -> dict[Path, str]:
     """Return the generated files of a leaderboards folder with their content."""
-    suites = sorted(path.name for path in folder.iterdir() if path.is_dir() and any(path.glob("*.json")))
-    boards = {suite: committed_board(folder, suite, catalogue) for suite in suites}
+    boards = {suite: committed_board(folder, suite, catalogue) for suite in committed_suites(folder)}
     found = {folder / "README.md": _contents(boards)}
     if boards:
         found[folder / "index.html"] = web_page(list(boards.values()), cards(catalogue), files=True)
@@ -128,6 +150,11 @@ def pages(folder: Path, catalogue: Catalogue) -> dict[Path, str]:
         if board.part is not None:
             found |= {place / name.replace("board", "ablation"): make(board.part) for name, make in BOARD_FILES}
     return found
+
+
+def committed_suites(folder: Path) -> list[str]:
+    """Return the suites that have rows in a leaderboards folder."""
+    return sorted(path.name for path in folder.iterdir() if path.is_dir() and any(path.glob("*.json")))
 
 
 def write_pages(folder: Path, catalogue: Catalogue) -> list[Path]:
@@ -159,7 +186,8 @@ def _contents(boards: dict[str, Board]) -> str:
 
 
 def _page(board: Board, reading: str) -> str:
-    sections = [f"# {board.suite}", f"{board.title}.", _block(board), _protocol(board), markdown(board)]
+    warning = [f"**{board.warning}**"] * bool(board.warning)
+    sections = [f"# {board.suite}", *warning, f"{board.title}.", _block(board), _protocol(board), markdown(board)]
     if has_paper(board):
         sections += ["## The paper beside it", paper_markdown(board)]
     if len(_sizes(board)) > 1:

@@ -47,6 +47,8 @@ def print_board(board: Board, console: Console) -> None:
     console.print(table)
     if wide and board.caveat:
         console.print(board.caveat, highlight=False, markup=False)
+    if board.warning:
+        console.print(board.warning, highlight=False, markup=False)
     for reason in reasons:
         console.print(f"{reason}.", highlight=False, markup=False)
     for row in board.rows:

@@ -16,9 +16,12 @@ from adu_bench.submission.refusal import Refused, shown
 MANIFEST, METHOD = "submission.json", "method.py"
 RUN, PREDICTIONS = "run.json", "predictions.parquet"
 MIB = 2**20
-_KINDS = {MANIFEST: 4 * MIB, METHOD: MIB // 4, RUN: MIB, PREDICTIONS: 64 * MIB}
+_KINDS = {MANIFEST: 4 * MIB, RUN: MIB, PREDICTIONS: 64 * MIB}
 """The files of a bundle by the last part of their names, and the largest size of each, unpacked, in bytes."""
-_NAME = re.compile(r"submission\.json|method\.py|runs/[0-9a-f]{20}/(run\.json|predictions\.parquet)")
+_CODE = MIB // 4
+"""The largest size of the method's file, and of each module beside it that it imports, in bytes."""
+_MODULE = r"(?!runs/)([a-z_][a-z0-9_]{0,63}/){0,4}[a-z_][a-z0-9_]{0,63}\.py"
+_NAME = re.compile(rf"submission\.json|{_MODULE}|runs/[0-9a-f]{{20}}/(run\.json|predictions\.parquet)")
 MOST_ENTRIES = 4002
 MOST_BYTES = 2048 * MIB
 _DIRECTORY_ENTRY = 256
@@ -28,6 +31,11 @@ _DAMAGES = (zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, E
 """Exceptions of the zip library for damaged files; encrypted and unusual entries raise `RuntimeError` and the like."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _BLOCK = 64 * 1024
+
+
+def may_hold(name: str) -> bool:
+    """Return whether a bundle may have a file of this name."""
+    return _NAME.fullmatch(name) is not None
 
 
 def pack(path: Path, files: Mapping[str, bytes | Path]) -> None:
@@ -107,7 +115,7 @@ def _check_entries(entries: list[zipfile.ZipInfo]) -> None:
     seen = set()
     for entry in entries:
         name = entry.filename
-        if entry.orig_filename != name or not _NAME.fullmatch(name):
+        if entry.orig_filename != name or not may_hold(name):
             raise Refused(f"a bundle does not have a file called {shown(entry.orig_filename)}")
         if name in seen:
             raise Refused(f"it has two files called {name}")
@@ -139,4 +147,4 @@ def _extract(zipped: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path) -> P
 
 
 def _most(name: str) -> int:
-    return _KINDS[name.rpartition("/")[2]]
+    return _KINDS.get(name.rpartition("/")[2], _CODE)

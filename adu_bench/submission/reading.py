@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from adu_bench.core.errors import UserError
-from adu_bench.core.hashing import canonical_json, digest, file_sha256, source_digest
+from adu_bench.core.hashing import canonical_json, digest, file_sha256
 from adu_bench.core.specs import RunSpec
 from adu_bench.registry import Catalogue, Choice
 from adu_bench.report.board import differences
@@ -26,7 +26,7 @@ from adu_bench.submission.bundle import MANIFEST, METHOD, PREDICTIONS, RUN, unpa
 from adu_bench.submission.consistency import images_of
 from adu_bench.submission.predictions_file import ROW_COLUMNS, RUN_COLUMNS, read_predictions
 from adu_bench.submission.refusal import Refused, shown
-from adu_bench.submission.submission import Submission
+from adu_bench.submission.submission import Submission, code_files
 from adu_bench.suites import load_suite
 
 
@@ -85,6 +85,9 @@ def read_bundle(path: Path, folder: Path, suite: str = "") -> Submission:
     manifest = schemas.read_json(_file(files, MANIFEST), schemas.MANIFEST, MANIFEST)
     _check_hashes(manifest["files"], files)
     choice = _bundled_choice(_file(files, METHOD), manifest)
+    spare = {name for name in files if name.endswith(".py")} - set(code_files(choice))
+    if spare:
+        raise Refused(f"{METHOD} does not import {sorted(spare)[0]}")
     planned = _plan(manifest["suite"], suite, choice)
     stated = {entry["key"]: entry for entry in manifest["runs"]}
     if len(stated) != len(manifest["runs"]):
@@ -156,7 +159,6 @@ def _bundled_choice(path: Path, manifest: Mapping[str, Any]) -> Choice:
     """Read the bundled method file as text, without running it."""
     try:
         catalogue = Catalogue([path], shipped=False)
-        source_digest([path.read_text(encoding="utf-8")])
     except UserError:
         raise
     except Exception as error:
@@ -184,7 +186,8 @@ def _one(catalogue: Catalogue, label: str) -> Choice:
 
 def _check_name_is_free(choice: Choice) -> None:
     shipped = Catalogue().presets.get(choice.preset.name)
-    if shipped is not None and shipped[1].source != choice.entry.source:
+    own = (choice.entry.source, choice.entry.source_hash)
+    if shipped is not None and (shipped[1].source, shipped[1].source_hash) != own:
         raise Refused(f"a method called '{choice.preset.name}' ships with adu-bench, and its file is a different one")
 
 

@@ -16,7 +16,7 @@ from adu_bench.report.board import Board, make_board
 from adu_bench.report.rows import with_probe
 from adu_bench.runner.plan import Plan, plan
 from adu_bench.store import Store
-from adu_bench.submission.bundle import MANIFEST, METHOD, PREDICTIONS, RUN, pack
+from adu_bench.submission.bundle import MANIFEST, METHOD, PREDICTIONS, RUN, may_hold, pack
 from adu_bench.suites import Suite
 
 FORMAT = 1
@@ -110,8 +110,14 @@ def of_plan(planned: Plan, choice: Choice, store: Store) -> Submission:
 
 
 def write_bundle(submission: Submission, path: Path) -> None:
-    """Write a submission of finished runs as a bundle; errors as in `adu_bench.submission.bundle.pack`."""
-    files: dict[str, bytes | Path] = {METHOD: submission.choice.entry.path}
+    """Write a submission of finished runs as a bundle.
+
+    Raises
+    ------
+    UserError
+        If the bundle cannot be written, or a module beside the method's file has a name that a bundle cannot hold.
+    """
+    files: dict[str, bytes | Path] = {**code_files(submission.choice)}
     for run in submission.runs:
         files |= {f"runs/{run.key}/{name}": run.path / name for name in (RUN, PREDICTIONS)}
     manifest = {
@@ -132,3 +138,29 @@ def write_bundle(submission: Submission, path: Path) -> None:
         "files": {name: file_sha256(content) for name, content in files.items() if isinstance(content, Path)},
     }
     pack(path, {MANIFEST: (canonical_json(manifest) + "\n").encode(), **files})
+
+
+def code_files(choice: Choice) -> dict[str, Path]:
+    """Return the method's file and the local modules that it imports by their names in a bundle.
+
+    Shipped methods that it imports are left out: everybody who reads the bundle has them.
+
+    Raises
+    ------
+    UserError
+        If a module has a name that a bundle cannot hold.
+    """
+    own = choice.entry.path
+    files = {METHOD: own}
+    for module in choice.entry.modules[1:]:
+        if module.path.is_file() and module.path.is_relative_to(own.absolute().parent):
+            name = module.path.relative_to(own.absolute().parent).as_posix()
+            if name in files or not may_hold(name):
+                raise UserError(
+                    f"The module '{module.path}' cannot be part of a bundle.",
+                    f"A bundle holds the method's file as {METHOD}, and modules whose names are lower-case letters, "
+                    "digits and '_', not in a folder 'runs'.",
+                    "Rename the module, and run the method again.",
+                )
+            files[name] = module.path
+    return files

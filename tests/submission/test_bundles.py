@@ -14,13 +14,20 @@ import pyarrow.parquet as pq
 import pytest
 
 from adu_bench.core.errors import UserError
+from adu_bench.registry import Catalogue, load_class
+from adu_bench.runner.plan import plan
+from adu_bench.store import Store
 from adu_bench.submission import bundle as bundle_file
 from adu_bench.submission import predictions_file
 from adu_bench.submission.predictions_file import RUN_COLUMNS, read_predictions
 from adu_bench.submission.reading import read_bundle
 from adu_bench.submission.refusal import Refused
 from adu_bench.submission.schemas import RUN, read_json
+from adu_bench.submission.submission import from_runs, write_bundle
 from adu_bench.submission.verify import check, claims
+from adu_bench.suites import load_suite
+from tests.conftest import write_run
+from tests.submission.conftest import Bundle, possible_predictions
 
 
 def refused(read, path: Path, reason: str) -> None:
@@ -51,11 +58,6 @@ def test_packing_twice_gives_the_same_bytes(block, tmp_path):
 
 
 def test_an_incomplete_block_is_not_submitted(block, tmp_path):
-    from adu_bench.registry import Catalogue
-    from adu_bench.store import Store
-    from adu_bench.submission.submission import from_runs
-    from adu_bench.suites import load_suite
-
     (choice,) = Catalogue([block / "mine"]).select(["blur"])
     with pytest.raises(UserError, match="0 of 4 runs"):
         from_runs(load_suite("toy"), choice, Store(tmp_path), "runs")
@@ -79,7 +81,8 @@ def test_an_incomplete_block_is_not_submitted(block, tmp_path):
         "runs/0123456789abcdef0123/weights.pkl",
         "runs/\uff10123456789abcdef0123/run.json",
         "method.py .",
-        "conftest.py",
+        "runs/conftest.py",
+        "Conftest.py",
         "",
     ],
 )
@@ -90,6 +93,45 @@ def test_unknown_file_names_are_refused(bundle, tmp_path, read, name):
     refused(read, path, "does not have a file called|link or a folder|damaged")
     assert not (tmp_path / "evil.py").exists()
     assert not list((tmp_path / "unpacked").rglob("*"))
+
+
+def test_a_module_that_the_method_does_not_import_is_refused(bundle, tmp_path, read):
+    bundle.files["conftest.py"] = b"x = 1\n"
+    bundle.rehash()
+    refused(read, bundle.pack(tmp_path / "b.zip"), "method.py does not import conftest.py")
+
+
+def test_modules_beside_the_methods_file_travel_with_it(block, tmp_path, read):
+    mine = tmp_path / "mine"
+    (mine / "inner").mkdir(parents=True)
+    text = (block / "mine" / "blur.py").read_text()
+    (mine / "blur.py").write_text(text.replace("from adu_bench", "from helper import x\nfrom adu_bench", 1))
+    (mine / "helper.py").write_text("from .inner.deep import x\nfrom adu_bench._methods.baseline import Baseline\n")
+    (mine / "inner" / "deep.py").write_text("x = 1\n")
+    (choice,) = Catalogue([mine]).select(["blur"])
+    store, suite = Store(tmp_path / "runs"), load_suite("toy")
+    for number, run in enumerate(plan(suite, [choice], store).runs):
+        write_run(tmp_path / "runs", run.spec, run.label, possible_predictions(run.spec.task, number))
+    write_bundle(from_runs(suite, choice, store, "runs"), tmp_path / "b.zip")
+    found = read(tmp_path / "b.zip")
+    assert {run.key for run in found.runs} == {run.spec.key for run in plan(suite, [choice], store).runs}
+    entry = found.choice.entry
+    assert load_class(entry.path, entry.class_name, entry.source_hash).__name__ == "Blur"
+    changed = Bundle(tmp_path / "b.zip")
+    changed.files["inner/deep.py"] = b"x = 2\n"
+    changed.rehash()
+    refused(read, changed.pack(tmp_path / "c.zip"), "an earlier version of the method's file")
+
+
+def test_a_module_that_a_bundle_cannot_hold_is_named(block, tmp_path):
+    (tmp_path / "blur.py").write_text("from .Helper import x\n" + (block / "mine" / "blur.py").read_text())
+    (tmp_path / "Helper.py").write_text("x = 1\n")
+    (choice,) = Catalogue([tmp_path]).select(["blur"])
+    store, suite = Store(tmp_path / "runs"), load_suite("toy")
+    for number, run in enumerate(plan(suite, [choice], store).runs):
+        write_run(tmp_path / "runs", run.spec, run.label, possible_predictions(run.spec.task, number))
+    with pytest.raises(UserError, match=r"Helper\.py' cannot be part of a bundle"):
+        write_bundle(from_runs(suite, choice, store, "runs"), tmp_path / "b.zip")
 
 
 def test_a_name_cut_by_a_null_byte_is_refused(bundle, tmp_path, read):

@@ -122,7 +122,7 @@ def test_a_verified_bundle_becomes_a_row_that_verifies_and_ranks(row, capsys):
     assert "verified" in page
     (row.parent / "board.tex").write_text("stale")
     assert main(["leaderboard", "--check", "--rows", "rows", "--from", "mine"]) == 1
-    assert "board.tex is stale" in capsys.readouterr().err
+    assert "board.tex is not current" in capsys.readouterr().err
 
 
 def test_a_row_says_claimed_until_somebody_verified_it(row, capsys):
