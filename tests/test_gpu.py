@@ -101,7 +101,7 @@ def test_a_batch_that_does_not_fit_is_halved(monkeypatch):
 
 def test_a_whole_run_says_how_much_of_the_gpu_it_took(tmp_path):
     suite, store = load_suite("toy"), Store(tmp_path)
-    planned = plan(suite, Catalogue().select(["baseline[epochs=1]"]), store, limit=1).runs[0]
+    planned = plan(suite, Catalogue().select(["baseline[epochs=1]"]), limit=1).runs[0]
     with store.lock(planned.spec.key):
         execute.execute(planned, store, DEVICE)
     run = store.load(planned.spec.key)

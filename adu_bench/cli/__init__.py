@@ -1,4 +1,4 @@
-"""The command line: one thin file a subcommand, which parses, calls and prints."""
+"""The command line: one file per command, which parses, calls a workflow and prints."""
 
 from adu_bench.cli.main import main
 

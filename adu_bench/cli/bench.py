@@ -1,12 +1,13 @@
-"""Measure the harness against what it stands on: the bare backbone, or bare Pillow.
+"""Measure the speed of the harness against the bare backbone, or of image files against bare Pillow.
 
-A ratio is the bare time over the harness's.
+A ratio is the bare time over the harness's time.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from typing import Any
 
 from adu_bench.cli.common import flag, suite_option
@@ -18,7 +19,7 @@ def options(parser: Any) -> None:
     suite_option(parser)
     parser.add_argument("--rounds", type=int, default=7, metavar="N", help="interleaved rounds; the median counts")
     parser.add_argument(
-        "--files", type=int, default=0, metavar="N", help="instead, index and cache N small picture files"
+        "--files", type=int, default=0, metavar="N", help="instead, index and cache N small image files"
     )
     flag(parser, "json", "print JSON")
 
@@ -39,11 +40,11 @@ def run(options: Any) -> int:
 
 
 def _files(count: int) -> dict[str, Any]:
-    from adu_bench.cli.progress import steps
+    from adu_bench.cli.progress import display
     from adu_bench.data.speed import measure_files
 
-    with steps() as step:
-        return measure_files(count, step)
+    with display() as shown:
+        return measure_files(count, lambda step: partial(shown, step))
 
 
 def _backbone(options: Any) -> dict[str, Any]:
@@ -53,7 +54,8 @@ def _backbone(options: Any) -> dict[str, Any]:
     import torch
 
     from adu_bench.benchmark import measure
+    from adu_bench.clip.device import resolve_device
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = resolve_device()
     found = measure(suite, device, max(1, options.rounds), lambda text: print(text, file=sys.stderr, flush=True))
     return {"device": device, "threads": torch.get_num_threads(), **found}

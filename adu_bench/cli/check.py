@@ -1,27 +1,29 @@
-"""Check that a method keeps the promises that the harness relies on, on a small toy problem."""
+"""Check that a method keeps the contract that the harness relies on, on a small toy problem."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from adu_bench.cli.common import catalogue_of, flag, from_option
+from adu_bench.cli.common import flag, from_option
 from adu_bench.core.errors import UserError
 
 
 def options(parser: Any) -> None:
     """Add the command's options."""
     parser.add_argument("method", type=str, nargs="?", default="", metavar="METHOD", help="name, group or all")
-    flag(parser, "all", "check every method, ablations too")
+    flag(parser, "all", "check every method, including ablations")
     from_option(parser)
 
 
 def run(options: Any) -> int:
     """Run the checks; 1 if one failed."""
-    catalogue = catalogue_of(options)
     if not options.method and not options.all:
         raise UserError(
             "No method was named.", "A check needs one.", "adu-bench check METHOD, or adu-bench check --all"
         )
+    from adu_bench.workflows.selection import open_catalogue
+
+    catalogue = open_catalogue(options["from"])
     chosen = catalogue.select(["all,ablation"] if options.all else [options.method])
     from adu_bench.conformance import run_checks
 

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adu_bench.core.errors import UserError, unknown
+from adu_bench.core.errors import UserError
 
 if TYPE_CHECKING:
-    from adu_bench.registry import Catalogue
-    from adu_bench.runner.plan import Plan
-    from adu_bench.suites import Suite
+    from adu_bench.workflows.board import Results
+    from adu_bench.workflows.selection import Selection
 
 DEFAULT_SUITE = "emoji-mini"
 
@@ -52,7 +47,7 @@ def plan_options(parser: Any) -> None:
         help="emoji-clip, MODEL:TAG, MODEL:TAG=FILE, MODEL:FILE or a folder",
     )
     parser.add_argument(
-        "--sizes", type=str, default="", metavar="N|N-M|LIST", help="all forget sets of so many domains, e.g. 1-5"
+        "--sizes", type=str, default="", metavar="N|N-M|LIST", help="all forget sets of this many domains, e.g. 1-5"
     )
     parser.add_argument("--limit", type=int, default=0, metavar="N", help="only the first N tasks")
     parser.add_argument(
@@ -64,90 +59,42 @@ def plan_options(parser: Any) -> None:
     from_option(parser)
 
 
+def results_options(parser: Any) -> None:
+    """Add ``--runs`` and ``--rows``."""
+    parser.add_argument("--runs", type=str, default="", metavar="DIR", help="make the board from these runs")
+    parser.add_argument("--rows", type=str, default="", metavar="DIR", help="make the board from these committed rows")
+
+
+def results_of(options: Any) -> Results:
+    """Return where the options of `results_options` say that results are."""
+    from adu_bench.workflows.board import Results
+
+    return Results(options.runs, options.rows)
+
+
 def flag(parser: Any, name: str, help: str) -> None:
     """Add a switch without a value."""
     parser.add_argument(f"--{name}", action="store_true", help=help)
 
 
-def catalogue_of(options: Any) -> Catalogue:
-    """Return the known methods, with those of ``--from``."""
-    from adu_bench.registry import Catalogue
+def selection_of(options: Any) -> Selection:
+    """Return the selection that the options describe; those that a command lacks keep their defaults."""
+    from adu_bench.workflows.selection import Selection
 
-    extra = options["from"]
-    return Catalogue([Path(extra)] if extra else [])
-
-
-def plan_of(options: Any, runs: Path, *, force: bool = False) -> Plan:
-    """Return the plan that the options describe."""
-    from adu_bench.runner.plan import plan, plan_study
-    from adu_bench.store import Store
-
-    catalogue = catalogue_of(options)
-    suite = suite_of(options, catalogue)
-    chosen = [options.methods] if options.methods else list(suite.methods)
-    if options.limit < 0:
-        raise UserError(f"--limit {options.limit} is below zero.", "It counts tasks.", "Give 1 or more.")
-    if options.study and options.methods:
-        raise UserError(
-            "--study and --methods exclude each other.", "A study names its methods.", "Leave one of them out."
-        )
-    if options.study:
-        planned = partial(plan_study, suite, options.study, catalogue)
-    else:
-        planned = partial(plan, suite, catalogue.select(chosen))
-    return planned(
-        Store(runs),
-        seeds=seeds_of(options.seeds, suite),
-        backbone=options.backbone or None,
-        limit=options.limit or None,
-        force=force,
+    given = vars(options)
+    texts = {
+        name: given[name] for name in ("suite", "methods", "backbone", "limit", "settings", "study") if name in given
+    }
+    return Selection(
+        **texts,
+        seeds=seeds_of(given.get("seeds", "")),
+        sizes=sizes_of(given.get("sizes", "")),
+        extra=given.get("from", ""),
     )
 
 
-def suite_of(options: Any, catalogue: Catalogue) -> Suite:
-    """Return the suite with the settings and sizes that the options give."""
-    from adu_bench.suites import load_suite
-
-    suite = with_settings(load_suite(options.suite), options.settings, catalogue)
-    return suite.with_sizes(sizes_of(options.sizes)) if options.sizes else suite
-
-
-def with_settings(suite: Suite, path: str, catalogue: Catalogue) -> Suite:
-    """Return the suite with the settings of a YAML file over its own.
-
-    Raises
-    ------
-    UserError
-        If the file cannot be read, or it or the suite names a preset that no method has.
-    """
-    import yaml
-
-    given: Any = {}
-    if path:
-        try:
-            given = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            raise UserError(
-                f"The settings '{path}' cannot be read.",
-                f"{type(error).__name__}.",
-                "Name the settings.yaml that adu-bench tune wrote.",
-            ) from error
-        if not isinstance(given, dict) or not all(isinstance(fields, dict) for fields in given.values()):
-            raise UserError(
-                f"The settings '{path}' are malformed.",
-                "They map presets to fields.",
-                "For example: adu: {lr: 0.05}",
-            )
-    settings = {**suite.settings, **given}
-    broken = {broken.name for broken in catalogue.broken}
-    for name in settings:
-        if name not in catalogue.presets and name not in broken:
-            raise unknown("preset in the settings", str(name), catalogue.presets)
-    return replace(suite, settings=settings)
-
-
-def sizes_of(text: str) -> list[int]:
-    """Read ``--sizes``: a number, a range such as 1-3, or a list with commas.
+def sizes_of(text: str) -> tuple[int, ...]:
+    """Read ``--sizes``: a number, a range such as 1-3, a list with commas, or nothing.
 
     Raises
     ------
@@ -155,32 +102,32 @@ def sizes_of(text: str) -> list[int]:
         If it is none of these.
     """
     sizes: list[int] = []
-    for part in text.split(","):
+    for part in text.split(",") if text else ():
         first, _, last = part.partition("-")
         try:
             sizes += range(int(first), int(last or first) + 1)
         except ValueError:
             sizes = []
             break
-    if not sizes:
+    if text and not sizes:
         raise UserError(
-            f"'{text}' is no choice of sizes.",
+            f"'{text}' is not a valid choice of sizes.",
             "A size is the number of domains that a task forgets.",
             "For example --sizes 1, --sizes 1-5 or --sizes 1,3.",
         )
-    return sizes
+    return tuple(sizes)
 
 
-def seeds_of(text: str, suite: Suite) -> Sequence[int] | None:
-    """Read ``--seeds``: a count of seeds (1 to N), a list with commas, or nothing for the suite's own.
+def seeds_of(text: str) -> tuple[int, ...]:
+    """Read ``--seeds``: a count of seeds (1 to N), a list with commas, or nothing.
 
     Raises
     ------
     UserError
-        If it is neither.
+        If it is none of these.
     """
     if not text:
-        return None
+        return ()
     parts = [part for part in text.split(",") if part.strip()]
     try:
         numbers = [int(part) for part in parts]
@@ -190,8 +137,8 @@ def seeds_of(text: str, suite: Suite) -> Sequence[int] | None:
     least = 0 if listed else 1
     if not numbers or min(numbers) < least or len(set(numbers)) != len(numbers):
         raise UserError(
-            f"'{text}' is no choice of seeds.",
+            f"'{text}' is not a valid choice of seeds.",
             "Seeds are a count, or different whole numbers with commas.",
-            f"For example --seeds 3 or --seeds 1,5 ('{suite.name}' uses {','.join(map(str, suite.seeds))}).",
+            "For example --seeds 3 or --seeds 1,5.",
         )
-    return numbers if listed else list(range(1, numbers[0] + 1))
+    return tuple(numbers) if listed else tuple(range(1, numbers[0] + 1))

@@ -1,4 +1,4 @@
-"""The program: subcommands, and what becomes of errors."""
+"""The program: its commands, and how errors are reported."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ COMMANDS = {
 
 
 class Parser(ArgumentParser):
-    """A parser whose complaints are ordinary errors of the program."""
+    """A parser that raises the program's own errors."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:  # type: ignore[override]
-        """Raise a `UserError` instead of printing the usage and leaving."""
+        """Raise a `UserError` instead of printing the usage and exiting."""
         first = " ".join(str(message).split())
         raise UserError(
             first.rstrip(".") + ".", "The command line was not understood.", f"Try: {self.prog} --help"
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("Interrupted.", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # The reader of our output left (`| head`); that is its right.
+        # The reader of the output closed it (`| head`).
         sys.stderr.close()
         return 0
 

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from adu_bench.cli.common import flag
-from adu_bench.cli.compare import pair_board, pair_options
+from adu_bench.cli.compare import board_of_pair, pair_options
 from adu_bench.core.errors import UserError
 
 
@@ -14,30 +14,29 @@ def options(parser: Any) -> None:
     """Add the command's options."""
     pair_options(parser)
     parser.add_argument(
-        "--difference", type=float, default=2.0, metavar="D", help="the difference of H to find, in percentage points"
+        "--difference", type=float, default=2.0, metavar="D", help="the difference of H to detect, in percentage points"
     )
     flag(parser, "json", "print JSON; differences are fractions")
 
 
 def run(options: Any) -> int:
     """Print what can be detected."""
-    from adu_bench.report.comparison import WIDTH, power_record, print_power
-    from adu_bench.stats.power import power_of
-    from adu_bench.stats.scores import forget_sets, scores
-
     if not 0 < options.difference < 100:
         raise UserError(
-            f"--difference {options.difference:g} is no difference to find.",
+            f"--difference {options.difference:g} cannot be detected.",
             "H is between 0 and 100 per cent.",
             "Give percentage points, for example 2.",
         )
-    board = pair_board(options)
-    pair = scores(board.frame, forget_sets(board.runs), "h", (options.a, options.b))
-    found = power_of(pair, options.difference / 100, options.forget or None)
+    from adu_bench.report.comparison import WIDTH, power_record, print_power
+    from adu_bench.workflows.compare import power
+
+    wanted = options.difference / 100
+    board = board_of_pair(options, options.suite)
+    found = power(board, options.a, options.b, wanted, options.forget)
     if options.json:
         print(json.dumps(power_record(found), indent=1))
     else:
         from rich.console import Console
 
-        print_power(board.suite, options.a, options.b, found, options.difference / 100, Console(width=WIDTH))
+        print_power(board.suite, options.a, options.b, found, wanted, Console(width=WIDTH))
     return 0

@@ -1,4 +1,4 @@
-"""Train a small CLIP on a suite's training pictures, for use as a backbone.
+"""Train a small CLIP on a suite's training images, for use as a backbone.
 
 It starts from the shipped model. The same command continues where an earlier one stopped.
 """
@@ -47,8 +47,8 @@ def _say(line: str, steps: int) -> None:
     row = json.loads(line)
     domains = {name: row[name] for name in row if name not in ("step", "seconds", "loss", "seen")}
     print(
-        f"step {row['step']}/{steps}, {row['seconds']} s, loss {row['loss']:.3f}; zero-shot on training pictures "
-        f"{row['seen']:.1%}, on validation pictures: "
+        f"step {row['step']}/{steps}, {row['seconds']} s, loss {row['loss']:.3f}; zero-shot on training images "
+        f"{row['seen']:.1%}, on validation images: "
         + ", ".join(f"{name} {value:.1%}" for name, value in domains.items()),
         flush=True,
     )

@@ -1,120 +1,115 @@
-"""Progress of runs: live bars on a terminal, a line a run elsewhere."""
+"""Show progress: bars with the time left on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from adu_bench.runner.executors import Listener
-    from adu_bench.runner.plan import PlannedRun
-    from adu_bench.runner.worker import Event
+
+class Display(Protocol):
+    """A progress callback that also prints results between its bars."""
+
+    def __call__(self, step: str, done: int, total: int, note: str = "") -> None:
+        """Show progress; see `adu_bench.core.progress.Progress`."""
+
+    def line(self, text: str) -> None:
+        """Print a line to standard output."""
 
 
 @contextmanager
-def watch(total: int) -> Iterator[Listener]:
-    """Yield a listener for `run_all` that shows ``total`` runs."""
+def display() -> Iterator[Display]:
+    """Yield a display."""
     from rich.console import Console
 
-    console = Console()
+    console = Console(stderr=True)
     if console.is_terminal:
-        with _bars(console, total) as listener:
-            yield listener
+        with _bars(console) as bars:
+            yield bars
     else:
-        yield _Lines(total)
+        yield Lines()
 
 
-class _Lines:
-    def __init__(self, total: int) -> None:
-        self.total, self.count = total, 0
+class Lines:
+    """Prints a line at every tenth of a step that takes longer than a moment, at most one in some seconds."""
 
-    def __call__(self, run: PlannedRun, event: Event, seconds: float) -> None:
-        if event.kind == "progress":
-            return
-        self.count += 1
-        print(_line(self.count, self.total, run, event, seconds), flush=True)
+    MOMENT = 2.0
+    BETWEEN = 10.0
+
+    def __init__(self) -> None:
+        self.begun: dict[str, float] = {}
+        self.tenths: dict[str, int] = {}
+        self.last = 0.0
+
+    def __call__(self, step: str, done: int, total: int, note: str = "") -> None:
+        """Print a line if one is due."""
+        now = time.monotonic()
+        begun = self.begun.setdefault(step, now)
+        tenth = 10 * done // max(total, 1)
+        due = now - begun > self.MOMENT and now - self.last > self.BETWEEN
+        if due and self.tenths.get(step, 0) < tenth < 10:
+            self.tenths[step], self.last = tenth, now
+            left = (now - begun) * (total - done) / done
+            words = f", {note}" if note else ""
+            print(f"{step}: {done:,} of {total:,}{words}, about {_time(left)} left", file=sys.stderr, flush=True)
+        if done >= total:
+            self.begun.pop(step, None)
+            self.tenths.pop(step, None)
+
+    def line(self, text: str) -> None:
+        """Print a line to standard output."""
+        print(text, flush=True)
 
 
-def _line(count: int, total: int, run: PlannedRun, event: Event, seconds: float) -> str:
-    what = {"done": f"{seconds:.1f} s", "failed": f"failed: {event.text}"}.get(event.kind, event.text)
-    return f"[{count}/{total}] {run.title}: {what}"
+def _time(seconds: float) -> str:
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 90
+        else f"{seconds / 60:.0f} min"
+        if seconds < 5400
+        else f"{seconds / 3600:.1f} h"
+    )
 
 
 @contextmanager
-def _bars(console: Any, total: int) -> Iterator[Listener]:
+def _bars(console: Any) -> Iterator[Display]:
     from rich.progress import (
         BarColumn,
-        MofNCompleteColumn,
         Progress,
+        TaskProgressColumn,
         TextColumn,
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
 
     columns = (
-        TextColumn("{task.description}", markup=False),  # the brackets of "adu[gamma=10]" are no markup
+        TextColumn("{task.description}", markup=False),  # the brackets of "adu[gamma=10]" are not markup
         BarColumn(),
-        MofNCompleteColumn(),
+        TaskProgressColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True) as progress:
-        overall = progress.add_task("runs", total=total)
-        running: dict[str, Any] = {}
-        count = 0
-
-        def listen(run: PlannedRun, event: Event, seconds: float) -> None:
-            nonlocal count
-            key = run.spec.key
-            if key not in running:
-                running[key] = progress.add_task(run.title, total=100)
-            progress.update(running[key], completed=100 * event.share, description=f"{run.title}: {event.text}")
-            if event.kind != "progress":
-                progress.remove_task(running.pop(key))
-                count += 1
-                progress.advance(overall)
-                progress.console.print(_line(count, total, run, event, seconds), highlight=False, markup=False)
-
-        yield listen
-    sys.stdout.flush()
+        yield _Bars(progress)
 
 
-@contextmanager
-def steps() -> Iterator[Callable[[str], Callable[[int, int], None]]]:
-    """Yield what starts a step of a name and returns what to call with how much is done, and of how much.
+class _Bars:
+    def __init__(self, progress: Any) -> None:
+        self.progress = progress
+        self.tasks: dict[str, Any] = {}
 
-    A terminal shows a bar a step; elsewhere there is a line at every tenth of a step that takes longer than a moment.
-    """
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    def __call__(self, step: str, done: int, total: int, note: str = "") -> None:
+        if step not in self.tasks:
+            self.tasks[step] = self.progress.add_task(step, total=None)
+        text = f"{step}: {note}" if note else step
+        self.progress.update(self.tasks[step], completed=done, total=total, description=text)
+        if done >= total:
+            self.progress.remove_task(self.tasks.pop(step))
 
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield _Tenths
-        return
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-
-        def start(name: str) -> Callable[[int, int], None]:
-            task = progress.add_task(name, total=None)
-            return lambda done, total: progress.update(task, completed=done, total=total)
-
-        yield start
-
-
-class _Tenths:
-    """Prints a line at every tenth of a step, but not for a step of a moment."""
-
-    MOMENT = 2.0
-
-    def __init__(self, name: str) -> None:
-        self.name, self.begun, self.tenth = name, time.monotonic(), 0
-
-    def __call__(self, done: int, total: int) -> None:
-        tenth = 10 * done // max(total, 1)
-        if tenth > self.tenth and time.monotonic() - self.begun > self.MOMENT:
-            self.tenth = tenth
-            print(f"{self.name}: {done:,} of {total:,}", file=sys.stderr, flush=True)
+    def line(self, text: str) -> None:
+        if sys.stdout.isatty():
+            self.progress.console.print(text, highlight=False, markup=False)
+        else:
+            print(text, flush=True)

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from adu_bench.cli.common import flag, plan_of, plan_options
+from adu_bench.cli.common import flag, plan_options, selection_of
 from adu_bench.core.errors import UserError
 
 
@@ -20,10 +20,10 @@ def options(parser: Any) -> None:
     parser.add_argument("--out", type=str, default="runs", metavar="DIR", help="folder of the runs")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="worker processes")
     parser.add_argument(
-        "--timeout", type=float, default=0.0, metavar="S", help="end a run after S seconds; it then failed"
+        "--timeout", type=float, default=0.0, metavar="S", help="end a run after S seconds and count it as failed"
     )
     flag(parser, "dry", "only print what would be run")
-    flag(parser, "yes", "start without asking, whatever it costs")
+    flag(parser, "yes", "start expensive runs without asking")
     flag(parser, "force", "run again what is finished")
 
 
@@ -31,51 +31,53 @@ def run(options: Any) -> int:
     """Execute the plan; 0 if everything is finished, 1 if a run failed, 130 after Ctrl-C."""
     _check(options)
     from adu_bench.runner.cost import cost
+    from adu_bench.store import Store
 
-    out = Path(options.out)
-    plan = plan_of(options, out, force=options.force)
+    store = Store(Path(options.out))
+    plan = selection_of(options).plan()
+    unfinished = plan.unfinished(store)
+    todo = plan.runs if options.force else unfinished
     methods = len({run.label for run in plan.runs})
     tasks = len({run.spec.task for run in plan.runs})
     print(
         f"{plan.suite.name}: {len(plan.runs)} runs ({methods} methods x {tasks} tasks x "
-        f"{len({run.spec.seed for run in plan.runs})} seeds), {len(plan.runs) - len(plan.todo)} finished, "
-        f"{len(plan.todo)} to do, in {out}/"
+        f"{len({run.spec.seed for run in plan.runs})} seeds), {len(plan.runs) - len(unfinished)} finished, "
+        f"{len(todo)} to do, in {store.root}/"
     )
-    expected = cost(plan.todo)
+    expected = cost(todo)
     if expected.much:
         print(expected)
     if options.dry:
-        for planned in plan.todo:
+        for planned in todo:
             print(f"{planned.spec.key}  {planned.title}")
         return 0
     if expected.much and not options.yes and not _agreed(plan.suite.name):
         print("Nothing was started.")
         return 0
-    outcome = None
-    if plan.todo:
-        outcome = _execute(plan, out, options)
-        if outcome.interrupted:
-            print("Interrupted; finished runs are kept. The same command continues.", file=sys.stderr)
-            return 130
-    _print_board(plan, out)
-    for planned, reason in outcome.failed if outcome else []:
-        print(f"Failed: {planned.title}: {reason}", file=sys.stderr)
-    if outcome and outcome.elsewhere:
-        print(f"{len(outcome.elsewhere)} runs are executed by another process; run the command again for the board.")
-    return 1 if outcome and outcome.failed else 0
+    try:
+        failed, elsewhere = _execute(todo, store, options) if todo else ([], 0)
+    except KeyboardInterrupt:
+        print("Interrupted; finished runs are kept. The same command continues.", file=sys.stderr)
+        return 130
+    _print_board(plan, store)
+    for result in failed:
+        print(f"Failed: {result.job.title}: {result.text}", file=sys.stderr)
+    if elsewhere:
+        print(f"{elsewhere} runs are executed by another process; run the command again for the board.")
+    return 1 if failed else 0
 
 
 def _agreed(suite: str) -> bool:
-    """Ask whether to start what costs much.
+    """Ask whether to start expensive runs.
 
     Raises
     ------
     UserError
-        If there is nobody to ask.
+        If there is no terminal.
     """
     if not sys.stdin.isatty():
         raise UserError(
-            f"Running '{suite}' costs much, and nobody confirmed it.",
+            f"Running '{suite}' is expensive, and nobody confirmed it.",
             "There is no terminal to ask on.",
             "Add --yes, or do less with --limit, --seeds or --methods.",
         )
@@ -83,19 +85,9 @@ def _agreed(suite: str) -> bool:
 
 
 def _check(options: Any) -> None:
-    if options.device not in ("auto", "cpu", "cuda"):
-        raise UserError(
-            f"There is no device '{options.device}'.", "A device is auto, cpu or cuda.", "Leave --device out."
-        )
-    if options.device == "cuda":
-        import torch  # only a user who asks for a GPU pays for this
+    from adu_bench.workflows.run import require_device
 
-        if not torch.cuda.is_available():
-            raise UserError(
-                "There is no CUDA device here.",
-                f"torch {torch.__version__} sees none; a driver or a CUDA build of torch may be missing.",
-                "Leave --device out to use what there is.",
-            )
+    require_device(options.device)
     if options.jobs < 1:
         raise UserError(
             f"--jobs {options.jobs} is too few.", "At least one worker is needed.", "Give --jobs 1 or more."
@@ -106,37 +98,36 @@ def _check(options: Any) -> None:
         )
 
 
-def _execute(plan: Any, out: Path, options: Any) -> Any:
-    from adu_bench.cli.progress import steps, watch
-    from adu_bench.runner.decoding import decode_needed
-    from adu_bench.runner.executors import run_all
-    from adu_bench.store import Store
+def _execute(todo: Any, store: Any, options: Any) -> tuple[list[Any], int]:
+    """Execute runs, print a line per run, and return the failed results and the number of runs elsewhere."""
+    from adu_bench.cli.progress import display
+    from adu_bench.runner.executors.local import LocalProcesses
+    from adu_bench.workflows.run import execute_runs
 
-    store = Store(out)
-    store.require_writable()
-    with steps() as step:
-        decode_needed(plan.todo, step)
-    with watch(len(plan.todo)) as listener:
-        return run_all(
-            plan.todo,
-            store,
-            device=options.device,
-            jobs=options.jobs,
-            timeout=options.timeout or None,
-            listener=listener,
-            force=options.force,
-        )
+    executor = LocalProcesses(options.device, options.jobs, options.timeout or None)
+    failed, elsewhere = [], 0
+    with display() as shown:
+        if len(todo) > 1:
+            shown("runs", 0, len(todo))
+        for count, result in enumerate(execute_runs(todo, store, executor, shown, force=options.force), start=1):
+            what = {"done": f"{result.seconds:.1f} s", "failed": f"failed: {result.text}"}.get(
+                result.state, result.text
+            )
+            shown.line(f"[{count}/{len(todo)}] {result.job.title}: {what}")
+            shown("runs", count, len(todo))
+            failed += [result] if result.state == "failed" else []
+            elsewhere += result.state == "elsewhere"
+    return failed, elsewhere
 
 
-def _print_board(plan: Any, out: Path) -> None:
+def _print_board(plan: Any, store: Any) -> None:
     from rich.console import Console
 
     from adu_bench.report.board import make_board
     from adu_bench.report.curves import curves
     from adu_bench.report.terminal import print_board, print_curves
-    from adu_bench.store import Store
 
-    runs = Store(out).runs([run.spec.key for run in plan.runs])
+    runs = store.runs([run.spec.key for run in plan.runs])
     if runs and plan.points:
         print_curves(curves(plan, runs), Console())
     elif runs:

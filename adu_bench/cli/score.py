@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from adu_bench.cli.common import plan_of, plan_options
+from adu_bench.cli.common import plan_options, selection_of
 from adu_bench.core.errors import UserError
 
 
@@ -25,7 +25,7 @@ def run(options: Any) -> int:
     from adu_bench.store import Store
 
     folder = Path(options.runs)
-    plan = plan_of(options, folder)
+    plan = selection_of(options).plan()
     runs = Store(folder).runs([run.spec.key for run in plan.runs])
     if not runs:
         raise UserError(
@@ -41,5 +41,9 @@ def run(options: Any) -> int:
     elif options.out.endswith(".csv"):
         frame.to_csv(options.out, index=False)
     else:
-        raise UserError(f"'{options.out}' is no table.", "The ending says the format.", "Use .csv or .parquet.")
+        raise UserError(
+            f"'{options.out}' has an unknown format.",
+            "The ending of the name determines the format.",
+            "Use .csv or .parquet.",
+        )
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from adu_bench.cli.common import catalogue_of, from_option
+from adu_bench.cli.common import from_option
 from adu_bench.core.errors import unknown
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def options(parser: Any) -> None:
     """Add the command's options."""
     parser.add_argument("name", type=str, metavar="NAME", help="a method or a suite")
-    parser.add_argument("--figure", type=str, default="", metavar="FILE", help="write a picture of the suite's data")
+    parser.add_argument("--figure", type=str, default="", metavar="FILE", help="write a figure of the suite's data")
     from_option(parser)
 
 
@@ -23,8 +23,9 @@ def run(options: Any) -> int:
     """Print what is known about the name."""
     from adu_bench.suites import suite_names
     from adu_bench.suites.suite import PATTERN
+    from adu_bench.workflows.selection import open_catalogue
 
-    catalogue = catalogue_of(options)
+    catalogue = open_catalogue(options["from"])
     name = options.name
     if name in catalogue.presets:
         _method(*catalogue.presets[name])
@@ -66,9 +67,9 @@ def _suite(name: str, figure: str) -> None:
         print(f"  data: {suite.dataset}, missing: adu-bench data where {suite.dataset} says how to get it, then")
         print(f"    adu-bench data prepare {suite.dataset} --from FOLDER")
     if ready and open_source(suite.dataset).attribution:
-        print(f"  pictures: {open_source(suite.dataset).attribution}")
+        print(f"  images: {open_source(suite.dataset).attribution}")
     print(f"  classes ({len(suite.classes)}): {', '.join(suite.classes)}")
-    print(f"  shots: {suite.shots} a (class, domain); seeds {', '.join(map(str, suite.seeds))}")
+    print(f"  shots: {suite.shots} per (class, domain); seeds {', '.join(map(str, suite.seeds))}")
     print(f"  backbone: {suite.backbone}; batch {suite.training.batch}, {suite.training.precision}")
     print(f"  methods: {', '.join(suite.methods)}; budget: {dict(suite.budget)}")
     for preset, fields in suite.settings.items():
@@ -88,7 +89,7 @@ def _suite(name: str, figure: str) -> None:
 
 
 def _counts(suite: Suite) -> Iterator[str]:
-    """Count the pictures of each domain and pool, and name what was left out in preparing them."""
+    """Count the images of each domain and pool, and name what was left out when they were prepared."""
     from adu_bench.data import prepared
     from adu_bench.data.index import task_rows
     from adu_bench.data.sources import open_source
@@ -102,7 +103,7 @@ def _counts(suite: Suite) -> Iterator[str]:
 
 
 def _published(suite: Suite) -> Iterator[str]:
-    """Give the published counts of a data set that is not here."""
+    """Give the published counts of a data set that is not prepared."""
     from adu_bench.data.prepare.description import describe
 
     figures = describe(suite.dataset).figures
@@ -111,6 +112,6 @@ def _published(suite: Suite) -> Iterator[str]:
             pool: sum(count for (where, _, which), count in figures.counts.items() if (where, which) == (domain, pool))
             for pool in ("train", "test", "")
         }
-        words = {"train": "training", "test": "test", "": "in all"}
+        words = {"train": "training", "test": "test", "": "in total"}
         known = ", ".join(f"{count:,} {words[pool]}" for pool, count in pools.items() if count)
         yield f"{domain}: {known or 'not known'} (published)"

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from adu_bench.cli.common import flag, plan_of, plan_options
+from adu_bench.cli.common import flag, plan_options, selection_of
 
 
 def options(parser: Any) -> None:
@@ -18,12 +18,11 @@ def options(parser: Any) -> None:
 
 
 def run(options: Any) -> int:
-    """Print a line a method, and why runs failed."""
+    """Print one line per method, and why runs failed."""
     from adu_bench.store import Store
 
-    out = Path(options.out)
-    plan, store = plan_of(options, out), Store(out)
-    todo = {run.spec.key for run in plan.todo}
+    store, plan = Store(Path(options.out)), selection_of(options).plan()
+    todo = {run.spec.key for run in plan.unfinished(store)}
     states: dict[str, Counter[str]] = {}
     failures = []
     for planned in plan.runs:

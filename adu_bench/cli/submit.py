@@ -1,11 +1,11 @@
-"""Make a bundle of a method's finished runs on a suite, to be verified and put onto the board by somebody else."""
+"""Make a bundle of a method's finished runs on a suite, which others can verify and add to the board."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from adu_bench.cli.common import catalogue_of, from_option, suite_option
+from adu_bench.cli.common import from_option, selection_of, suite_option
 from adu_bench.core.errors import UserError
 
 
@@ -25,7 +25,7 @@ def run(options: Any) -> int:
     from adu_bench.submission.verify import check
     from adu_bench.suites import load_suite
 
-    choices = catalogue_of(options).select([options.method])
+    choices = selection_of(options).catalogue.select([options.method])
     if len(choices) != 1:
         raise UserError(
             f"'{options.method}' stands for {len(choices)} methods.", "A submission has one.", "Name one method."
@@ -33,7 +33,7 @@ def run(options: Any) -> int:
     suite = load_suite(options.suite)
     path = Path(options.out or f"{choices[0].preset.name}-{suite.name}.zip")
     if path.suffix != ".zip":
-        raise UserError(f"'{path}' is no zip file.", "A bundle's name ends in .zip.", "Mend --out.")
+        raise UserError(f"'{path}' is not a zip file.", "A bundle's name ends in .zip.", "Change --out.")
     submission = from_runs(suite, choices[0], Store(Path(options.runs)), options.runs)
     check(submission)
     write_bundle(submission, path)
@@ -43,5 +43,5 @@ def run(options: Any) -> int:
         f"Claimed: Mem {100 * claimed['mem']:.2f}, For {100 * claimed['for']:.2f}, mean of H "
         f"{100 * claimed['h_mean']:.2f}, H of means {100 * claimed['h_of_means']:.2f}."
     )
-    print(f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB). Anybody can check it: adu-bench verify {path}")
+    print(f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB). Anyone can check it: adu-bench verify {path}")
     return 0

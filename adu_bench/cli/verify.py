@@ -1,7 +1,7 @@
-"""Check a bundle or a committed row: score every number again, and with --rerun run a part of it again.
+"""Check a bundle or a committed row: compute every number again, and with --rerun run a part of it again.
 
-Without --rerun nothing of a bundle is run.  With it, its method file is: read that file first, or use a machine that
-may be lost.
+Without --rerun no code of a bundle is run.  With it, the method file is run: read that file first, or use an isolated
+machine.
 """
 
 from __future__ import annotations
@@ -13,19 +13,18 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from adu_bench.cli.common import catalogue_of, from_option
+from adu_bench.cli.common import from_option
 from adu_bench.core.errors import UserError
 
 TOLERANCE = 0.02
-"""Mem and For of a run that was run again may differ by this much.  It alone tells little: of two seeds of `adu`, a
-quarter came within it."""
+"""Mem and For of a run that was run again may differ by this much.  This alone shows little: a quarter of the runs of
+`adu` with another seed came within it."""
 SAME_ANSWERS = 0.97
-"""And so many of its answers must be the same.  On emoji, methods that train by gradients gave all of the same answers
-with other threads, instructions or another torch, and at most 96.2 % with another seed, whatever the method."""
+"""And at least this share of its answers must be the same.  On emoji, methods that train by gradients gave the same
+answers with other threads, instructions or another torch, and at most 96.2 % of them with another seed."""
 _DRAWS = 2**31
 _ENDINGS = [signal.Signals[name] for name in ("SIGTERM", "SIGHUP") if name in signal.Signals.__members__]
 
@@ -36,7 +35,9 @@ def options(parser: Any) -> None:
     parser.add_argument(
         "--suite", type=str, default="", metavar="FILE", help="YAML file of a suite that is not shipped"
     )
-    parser.add_argument("--rerun", type=int, default=0, metavar="N", help="run N of the runs again; runs their method")
+    parser.add_argument(
+        "--rerun", type=int, default=0, metavar="N", help="run N of the runs again, which runs the method's code"
+    )
     parser.add_argument("--seed", type=int, default=-1, metavar="X", help="draws these runs (default: drawn, printed)")
     parser.add_argument(
         "--tolerance",
@@ -59,6 +60,9 @@ def run(options: Any) -> int:
             "The first counts runs, the others are shares.",
             f"For example --rerun 2 --tolerance {TOLERANCE} --same {SAME_ANSWERS}.",
         )
+    from adu_bench.workflows.run import require_device
+
+    require_device(options.device)
     with _unwound(), tempfile.TemporaryDirectory(prefix="adu-bench-verify-") as folder:
         results = [_one(Path(path), Path(folder, str(number)), options) for number, path in enumerate(options.paths)]
     return 0 if all(results) else 1
@@ -66,9 +70,9 @@ def run(options: Any) -> int:
 
 @contextmanager
 def _unwound() -> Iterator[None]:
-    """Let a request to end (`kill`, `timeout`, a closed terminal) unwind as Ctrl-C does: no bundle stays unpacked.
+    """Handle a request to end (`kill`, `timeout`, a closed terminal) like Ctrl-C, so that no bundle stays unpacked.
 
-    Not for SIGKILL, which no program can answer.
+    SIGKILL cannot be handled.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -86,14 +90,11 @@ def _leave(number: int, _frame: Any) -> None:
 
 
 def _one(path: Path, folder: Path, options: Any) -> bool:
-    from adu_bench.submission.reading import read_bundle, read_committed
-    from adu_bench.submission.verify import check, verification_status, write
+    from adu_bench.submission.verify import check
+    from adu_bench.workflows.selection import open_catalogue
+    from adu_bench.workflows.verify import is_committed, read_submission, write_verified
 
-    committed = path.suffix == ".json"
-    if committed:
-        submission = read_committed(path, catalogue_of(options), options.suite)
-    else:
-        submission = read_bundle(path, folder, options.suite)
+    submission = read_submission(path, folder, open_catalogue(options["from"]), options.suite)
     _print_claims(submission)
     check(submission)
     images = len(submission.runs[0].predictions())
@@ -114,15 +115,8 @@ def _one(path: Path, folder: Path, options: Any) -> bool:
     else:
         print("Whether the predictions came from the method is shown by running some of it again: --rerun N.")
     if options.write:
-        how = verification_status(submission, again, seed, options.tolerance)
-        if committed:
-            from adu_bench.report.rows import stamp_row, standings
-
-            before = standings(path.resolve().parents[1], path.resolve().parent.name)[path.stem]
-            stamp_row(path, how if again else replace(how, reproduced=before.reproduced))
-            print(f"wrote {path}")
-        else:
-            print(f"wrote {write(submission, Path(options.write), how)}")
+        print(f"wrote {write_verified(submission, path, Path(options.write), again, seed, options.tolerance)}")
+        if not is_committed(path):
             _print_next(path, submission, options.write)
     return True
 
@@ -153,23 +147,16 @@ def _print_claims(submission: Any) -> None:
 
 
 def _rerun(submission: Any, folder: Path, seed: int, options: Any) -> list[Any]:
-    """Run some of the runs again, in a store of their own, and print how near they come."""
-    from adu_bench.cli.progress import watch
-    from adu_bench.runner.executors import run_all
-    from adu_bench.store import Store
-    from adu_bench.submission.verify import compare, drawn
+    """Run some of the runs again, in a separate store, and print how near they come."""
+    from adu_bench.cli.progress import display
+    from adu_bench.runner.executors.local import LocalProcesses
+    from adu_bench.submission.verify import drawn
+    from adu_bench.workflows.verify import rerun
 
     runs = drawn(submission, options.rerun, seed)
-    store = Store(folder / "again")
     print(f"Running {submission.choice.entry.path} now: {len(runs)} runs drawn by seed {seed}.", flush=True)
-    with watch(len(runs)) as listener:
-        outcome = run_all(runs, store, device=options.device, jobs=1, timeout=None, listener=listener)
-    if outcome.interrupted:
-        raise KeyboardInterrupt
-    if outcome.failed:
-        run, reason = outcome.failed[0]
-        raise UserError(f"{run.title} failed when it was run again.", reason, "Run it by itself: adu-bench run")
-    again = compare(submission, store, runs)
+    with display() as shown:
+        again = rerun(submission, runs, folder, LocalProcesses(options.device), shown)
     for one in again:
         numbers = ", ".join(
             f"{title} {100 * one.submitted[name]:.2f} -> {100 * one.fresh[name]:.2f}"

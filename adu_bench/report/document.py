@@ -348,7 +348,6 @@ def _sweeps(material: Material) -> Iterator[Section | Missing]:
             material.suite,
             name,
             material.catalogue,
-            material.store,
             seeds=material.board.seeds,
             backbone=material.backbone,
             limit=material.limit,

@@ -25,7 +25,6 @@ from adu_bench.report.rows import Standing, StoredRun, read_rows, standings
 from adu_bench.report.stale import NOTE, as_recorded, stale_rows
 from adu_bench.report.webpage import Cards, web_page
 from adu_bench.runner.plan import Plan, plan
-from adu_bench.store import Store
 from adu_bench.suites import Suite, load_suite
 
 Renderer = tuple[str, Callable[[Board], str]]
@@ -64,7 +63,7 @@ def committed_board(folder: Path, suite: str, catalogue: Catalogue, only: Sequen
             f"Name a folder with runs: adu-bench leaderboard --suite {suite} --runs runs",
         )
     runs = read_rows(folder, suite)
-    planned = _plan(load_suite(suite), choices, runs, folder)
+    planned = _plan(load_suite(suite), choices, runs)
     recorded = as_recorded(planned.suite, choices, runs, stale_rows(planned, runs))
     board = make_board(recorded or planned, runs)
     board = replace(
@@ -87,21 +86,19 @@ def committed_stale_rows(folder: Path, suite: str, catalogue: Catalogue) -> dict
     """
     choices, strange = _choices(catalogue, standings(folder, suite))
     runs = read_rows(folder, suite)
-    found = stale_rows(_plan(load_suite(suite), choices, runs, folder), runs) if choices else {}
+    found = stale_rows(_plan(load_suite(suite), choices, runs), runs) if choices else {}
     return found | strange
 
 
-def _plan(suite: Suite, choices: Sequence[Choice], runs: Sequence[StoredRun], folder: Path) -> Plan:
+def _plan(suite: Suite, choices: Sequence[Choice], runs: Sequence[StoredRun]) -> Plan:
     """Return which runs make up the board; where the suite's pictures or weights are not here, most rows say which."""
-    # An empty store: the rows hold the runs.
-    nowhere = Store(folder / "none")
     try:
-        return plan(suite, choices, nowhere)
+        return plan(suite, choices)
     except UserError:
         kinds = Counter((run.spec.task.data_hash, run.spec.backbone) for run in runs)
         usual = kinds.most_common(1)[0][0]
         like = next(run.spec for run in runs if (run.spec.task.data_hash, run.spec.backbone) == usual)
-        return plan(suite, choices, nowhere, like=like)
+        return plan(suite, choices, like=like)
 
 
 def _choices(catalogue: Catalogue, labels: Iterable[str]) -> tuple[list[Choice], dict[str, str]]:

@@ -1,1 +1,1 @@
-"""What to run (`plan`), how to run one (`execute`), and where to run them (`executors`)."""
+"""What to run (`plan`, `tune`), how to run one (`job`, `trial`, `execute`), and where to run them (`executors`)."""

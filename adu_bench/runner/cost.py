@@ -1,4 +1,4 @@
-"""What a plan would cost, before it starts: counted passes, and a rough time that is marked as an estimate."""
+"""The cost of runs before they start: counted passes, and a rough time that is marked as an estimate."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from adu_bench.data.sources import open_source
 from adu_bench.runner.plan import PlannedRun
 
 MUCH = 5_000_000
-"""Forward and backward passes of pictures from which on somebody is asked first."""
+"""Forward and backward passes of images above which the user is asked first."""
 ESTIMATED = "ViT-B-16"
 FLOP = 35e9
-"""Of one picture's forward pass through a ViT-B/16 at 224 pixels; a backward pass to prompts costs as much again."""
+"""Operations of one image's forward pass through a ViT-B/16 at 224 pixels; backward to prompts costs the same."""
 RATE = 100e12
-"""Operations a second that an A100-class GPU is taken to sustain in half precision: a third of its peak."""
+"""Operations per second assumed for an A100-class GPU in half precision: a third of its peak."""
 
 
 @dataclass(frozen=True)
@@ -25,15 +25,15 @@ class Cost:
     Parameters
     ----------
     runs
-        How many.
+        Number of runs.
     shots
-        Training pictures of the largest run.
+        Training images of the largest run.
     passes
-        Pictures that go forward and backward through the backbone, over all runs and epochs.
+        Images that go forward and backward through the backbone, over all runs and epochs.
     tested
-        Test pictures that go forward, over all runs.
+        Test images that go forward, over all runs.
     hours
-        Estimate for one A100-class GPU; None for a backbone whose cost is not known here.
+        Estimate for one A100-class GPU; None for a backbone whose cost is not known.
     """
 
     runs: int
@@ -44,24 +44,24 @@ class Cost:
 
     @property
     def much(self) -> bool:
-        """Whether somebody should be asked first."""
+        """Whether the user should be asked first."""
         return self.passes >= MUCH
 
     def __str__(self) -> str:
         counted = (
-            f"{self.runs:,} runs with up to {self.shots:,} training pictures each: {self.passes:,} forward and "
-            f"backward passes, and {self.tested:,} forward passes of test pictures"
+            f"{self.runs:,} runs with up to {self.shots:,} training images each: {self.passes:,} forward and "
+            f"backward passes, and {self.tested:,} forward passes of test images"
         )
         if self.hours is None:
             return f"{counted}."
         return (
-            f"{counted}; roughly {self.hours:,.0f} h on one A100-class GPU (an estimate from {FLOP / 1e9:.0f} GFLOP a "
+            f"{counted}; roughly {self.hours:,.0f} h on one A100-class GPU (an estimate: {FLOP / 1e9:.0f} GFLOP per "
             f"pass at {RATE / 1e12:.0f} TFLOP/s, not a measurement)."
         )
 
 
 def cost(runs: Sequence[PlannedRun]) -> Cost:
-    """Count what runs need; methods without epochs train on frozen features, or not at all, and count no passes."""
+    """Count the passes of runs; methods without epochs train on frozen features or not at all, and count no passes."""
     tests: dict[tuple, int] = {}
     passes = tested = most = 0
     for run in runs:

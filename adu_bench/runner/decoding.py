@@ -1,16 +1,17 @@
-"""Decode what planned runs need before the first of them starts, so that damaged pictures stop all of them at once."""
+"""Decode the images that planned runs need before the first run starts, so that damaged images are reported at once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from adu_bench.clip.weights import preprocessing_of
+from adu_bench.core.progress import Progress, silent
 from adu_bench.core.specs import Task
 from adu_bench.data.index import task_rows
-from adu_bench.data.parallel import Progress
 from adu_bench.data.sampler import draw_shots
 from adu_bench.data.sources import open_source
 from adu_bench.runner.plan import PlannedRun
@@ -18,27 +19,27 @@ from adu_bench.runner.plan import PlannedRun
 HELD_OUT = ("validation", "test")
 
 
-def decode_needed(runs: Sequence[PlannedRun], step: Callable[[str], Progress], pools: Sequence[str] = HELD_OUT) -> None:
-    """Decode the pictures in files that runs need and the cache lacks; drawn pictures are left to the runs.
+def decode_needed(runs: Sequence[PlannedRun], progress: Progress = silent, pools: Sequence[str] = HELD_OUT) -> None:
+    """Decode image files that runs need and the cache lacks; drawn images are left to the runs.
 
     Parameters
     ----------
     runs
-        What is going to be executed.
-    step
-        Given the name of a step, returns what is told of its progress.
+        The runs that will be executed.
+    progress
+        Called with one step per data set.
     pools
-        Which pools are wanted beside the shots.
+        Pools that are needed besides the shots.
 
     Raises
     ------
     UserError
-        If pictures cannot be used; it names all of them.
+        If images cannot be used; it names all of them.
     """
     needs: dict[tuple[str, str], dict[tuple, tuple[Task, int]]] = {}
     for run in runs:
         task, seed = run.spec.task, run.spec.seed
-        # Tasks that differ in what they forget need the same pictures.
+        # Tasks that differ only in the domains to forget need the same images.
         same = (task.domains, task.classes, task.shots, seed)
         needs.setdefault((task.dataset, run.backbone), {})[same] = (task, seed)
     for (dataset, backbone), uses in needs.items():
@@ -52,16 +53,19 @@ def decode_needed(runs: Sequence[PlannedRun], step: Callable[[str], Progress], p
             shots = draw_shots(rows, task, seed)
             all_shots.append(shots)
             parts.append(needed(rows, shots, pools))
-        source.images(preprocessing).ensure(np.unique(np.concatenate(parts)), step(f"decoding images of {dataset}"))
+        positions = np.unique(np.concatenate(parts))
+        source.images(preprocessing).ensure(positions, partial(progress, f"decoding images of {dataset}"))
         training = np.unique(np.concatenate(all_shots))
-        source.training_images(preprocessing).ensure(training, step(f"decoding training images of {dataset}"))
+        source.training_images(preprocessing).ensure(
+            training, partial(progress, f"decoding training images of {dataset}")
+        )
 
 
 def needed(rows: pd.DataFrame, shots: np.ndarray, pools: Sequence[str] = HELD_OUT) -> np.ndarray:
-    """Return the positions of the pictures that a run needs: its shots and whole pools, sorted, int64 (N,)."""
+    """Return the positions of the images that a run needs: its shots and whole pools, sorted, int64 (N,)."""
     return np.unique(np.concatenate([shots, *(of_pool(rows, pool) for pool in pools)]))
 
 
 def of_pool(rows: pd.DataFrame, pool: str) -> np.ndarray:
-    """Return the positions of a pool's pictures, int64 (N,)."""
+    """Return the positions of a pool's images, int64 (N,)."""
     return rows.index.to_numpy()[(rows["pool"] == pool).to_numpy()]

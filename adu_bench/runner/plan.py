@@ -1,4 +1,4 @@
-"""What to run: suite x task x seed x method, minus what is finished."""
+"""What to run: one run per task, seed and method of a suite."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class PlannedRun:
     Parameters
     ----------
     spec
-        What it is.
+        What is run; its key names the result.
     label, group
-        The method's name for people, and its group.
+        The method's label, and its group.
     path, class_name
-        Where the method's class is.
+        The file and the name of the method's class.
     backbone
         The backbone as the user named it (the spec's name does not say where a file is).
     """
@@ -73,27 +73,26 @@ class Plan:
         The suite.
     runs
         Every run, finished or not.
-    todo
-        Those to execute.
     points
-        What the runs are for, where they belong to a study; empty otherwise.
+        The points of a study's curves that the runs belong to; empty without a study.
     """
 
     suite: Suite
     runs: tuple[PlannedRun, ...]
-    todo: tuple[PlannedRun, ...]
     points: tuple[Point, ...] = ()
+
+    def unfinished(self, store: Store) -> tuple[PlannedRun, ...]:
+        """Return the runs that a store has no result of."""
+        return tuple(run for run in self.runs if not store.has(run.spec.key))
 
 
 def plan(
     suite: Suite,
     choices: Sequence[Choice],
-    store: Store,
     *,
     seeds: Sequence[int] | None = None,
     backbone: str | None = None,
     limit: int | None = None,
-    force: bool = False,
     like: RunSpec | None = None,
 ) -> Plan:
     """List the runs of a suite.
@@ -102,16 +101,12 @@ def plan(
     ----------
     suite, choices
         Tasks and methods.
-    store
-        Where finished runs are.
     seeds, backbone
-        Instead of the suite's.
+        Replace the suite's.
     limit
-        Only the first tasks of the suite.
-    force
-        Execute finished runs again.
+        Plan only the first tasks of the suite.
     like
-        Take this run's pictures and weights for the suite's, where neither need be on this machine.
+        Use the data hash and the weights of this run, so that neither images nor weights need to be on this machine.
     """
     name = backbone or suite.backbone
     weights = backbone_spec(name) if like is None else like.backbone
@@ -127,26 +122,23 @@ def plan(
                     spec, choice.label, choice.preset.group, choice.entry.path, choice.entry.class_name, name
                 )
                 runs.setdefault(spec.key, run)
-    todo = [run for key, run in runs.items() if force or not store.has(key)]
-    return Plan(suite, tuple(runs.values()), tuple(todo))
+    return Plan(suite, tuple(runs.values()))
 
 
 def plan_study(
     suite: Suite,
     study: str,
     catalogue: Catalogue,
-    store: Store,
     *,
     seeds: Sequence[int] | None = None,
     backbone: str | None = None,
     limit: int | None = None,
-    force: bool = False,
 ) -> Plan:
-    """List the runs of a study of a suite: an ordinary run each, shared with boards and other studies.
+    """List the runs of a study of a suite; they are ordinary runs, shared with boards and other studies.
 
     Parameters
     ----------
-    suite, store, seeds, backbone, limit, force
+    suite, seeds, backbone, limit
         As in `plan`.
     study
         A name in the suite's ``studies``.
@@ -166,12 +158,11 @@ def plan_study(
         for choice in catalogue.select(sweep.methods):
             for value in sweep.values or (None,):
                 varied, chosen = _varied(suite, choice, sweep.variable, value, catalogue)
-                part = plan(varied, [chosen], store, seeds=seeds, backbone=backbone, limit=limit, force=force)
+                part = plan(varied, [chosen], seeds=seeds, backbone=backbone, limit=limit)
                 points.append(Point(choice.label, sweep.variable, value, tuple(run.spec.key for run in part.runs)))
                 for run in part.runs:
                     runs.setdefault(run.spec.key, run)
-    todo = [run for key, run in runs.items() if force or not store.has(key)]
-    return Plan(suite, tuple(runs.values()), tuple(todo), tuple(points))
+    return Plan(suite, tuple(runs.values()), tuple(points))
 
 
 def _varied(

@@ -1,10 +1,9 @@
-"""Choosing hyper-parameters: seeded random search on the validation pool, with the same budget for every method."""
+"""Choose hyper-parameters by seeded random search on the validation pool, with the same budget for every method."""
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,28 +11,24 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from adu_bench.core.errors import RunFailed, UserError
+from adu_bench.clip.weights import backbone_spec
+from adu_bench.core.errors import UserError
+from adu_bench.core.progress import Progress, silent
 from adu_bench.core.seeds import derive
 from adu_bench.core.specs import RunSpec, Value
-from adu_bench.data.parallel import Progress
-from adu_bench.metrics.measures import measure
 from adu_bench.registry import Choice
-from adu_bench.runner.batches import EVALUATION_BATCH
 from adu_bench.runner.decoding import HELD_OUT, decode_needed
-from adu_bench.runner.evaluate import predict
+from adu_bench.runner.executors.interface import Executor, Result
 from adu_bench.runner.plan import plan
-from adu_bench.runner.task_data import TaskData, load_shared_backbone
-from adu_bench.runner.unlearn import unlearn
-from adu_bench.store import Store
+from adu_bench.runner.trial import TrialJob, read_log
 from adu_bench.suites import Suite
 
 TASKS = 2
-"""Tuning uses the suite's first tasks, spread over them."""
-_SCORES = ("h", "mem", "for")
+"""Number of tasks that tuning uses, spread over the suite."""
 
 
-def trials(choice: Choice, number: int) -> list[dict[str, Value]]:
-    """Draw the fields of ``number`` trials from a method's ranges; the first trial changes nothing.
+def draw_trials(choice: Choice, number: int) -> list[dict[str, Value]]:
+    """Draw the fields of ``number`` trials from a method's ranges; the first trial uses the defaults.
 
     Raises
     ------
@@ -48,7 +43,7 @@ def trials(choice: Choice, number: int) -> list[dict[str, Value]]:
             "Add ranges, or choose another method.",
         )
     rng = np.random.default_rng(derive(0, "tune", choice.entry.name))
-    # A preset that fixes a field means it: its ranges are those that it leaves open.
+    # Fields that a preset sets stay as they are.
     free = {name: range_ for name, range_ in sorted(ranges.items()) if name not in choice.preset.fields}
     drawn = [{name: _draw(range_, rng) for name, range_ in free.items()} for _ in range(number - 1)]
     return [{}, *drawn]
@@ -61,91 +56,105 @@ def _draw(range_: Any, rng: np.random.Generator) -> Value:
     return range_[int(rng.integers(len(range_)))]
 
 
-def tune(
-    suite: Suite,
-    choice: Choice,
-    number: int,
-    out: Path,
-    device: str,
-    report: Callable[[str], None],
-    *,
-    audit: bool = False,
-) -> list[dict[str, Any]]:
-    """Run the trials that are not finished, and return all of them, best first.
+def trials(suite: Suite, choice: Choice, number: int, out: Path, *, score_test: bool = False) -> list[TrialJob]:
+    """Return the trials of a method, finished or not, in the order in which they were drawn.
 
     Parameters
     ----------
     suite
-        Its first tasks spread over the suite, its first seed, budget and backbone.
+        Gives tasks (some, spread over the suite), the first seed, budget and backbone.
     choice
         The method.
     number
-        Trials, the first of which uses the method's defaults.
+        Number of trials.
     out
-        Folder of ``<suite>/<method>.jsonl`` with one line a finished trial; finished trials are not run again.
-    device
-        ``cpu`` or ``cuda``.
-    report
-        Called with a line a finished trial.
-    audit
+        Folder of ``<suite>/<method>.jsonl``, with one line per finished trial.
+    score_test
         Also score each trial on the test images and write that to ``<suite>/<method>.test.jsonl``.  The order of the
-        trials never depends on it: it shows afterwards how far the validation images can be trusted.
+        trials never depends on it; it shows afterwards how well validation images predict test images.
+    """
+    logs = {"validation": out / suite.name / f"{choice.label}.jsonl"}
+    if score_test:
+        logs["test"] = out / suite.name / f"{choice.label}.test.jsonl"
+    weights = backbone_spec(suite.backbone)
+    tasks = suite.tasks()
+    chosen = tasks[:: max(1, len(tasks) // TASKS)][:TASKS]
+    found = []
+    for fields in draw_trials(choice, number):
+        method = choice.resolve(suite.budget, {choice.preset.name: fields})
+        specs = [RunSpec(task, weights, method, suite.training, suite.seeds[0]) for task in chosen]
+        found.append(
+            TrialJob(
+                choice.label,
+                fields,
+                tuple(specs),
+                choice.entry.path,
+                choice.entry.class_name,
+                suite.backbone,
+                logs,
+            )
+        )
+    return found
+
+
+def run_trials(jobs: list[TrialJob], executor: Executor, progress: Progress = silent) -> Iterator[Result]:
+    """Run the trials that are not finished, and yield one result per trial.
+
+    Raises
+    ------
+    UserError
+        If a trial stops with an error; a training that diverges is not an error but an H of 0.
+    """
+    for result in executor.run([job for job in jobs if job.missing()], progress):
+        if result.state == "failed":
+            raise UserError(
+                f"The trial {result.job.title} stopped.", result.text, "Fix the cause; the same command continues."
+            )
+        yield result
+
+
+def best_first(jobs: list[TrialJob]) -> list[dict[str, Any]]:
+    """Return the records of finished trials of one method, best on the validation images first.
 
     Returns
     -------
     list of dict
-        ``fields``, ``h`` (mean over tasks of H on the validation pool; 0 if a run failed), ``mem``, ``for``, ``key``.
+        ``fields``, ``h`` (mean over tasks of H on the validation images; 0 if a run failed), ``mem``, ``for``, ``key``.
     """
-    logs = {"validation": out / suite.name / f"{choice.label}.jsonl"}
-    if audit:
-        logs["test"] = out / suite.name / f"{choice.label}.test.jsonl"
-    finished = {pool: _read_log(path) for pool, path in logs.items()}
-    backbone = load_shared_backbone(suite.backbone, device)
-    found = []
-    for trial, fields in enumerate(trials(choice, number), start=1):
-        specs = _specs(suite, choice, fields, backbone.spec)
-        key = specs[0].key
-        missing = [pool for pool in logs if key not in finished[pool]]
-        for pool, scores in _evaluate(choice, specs, suite.backbone, device, missing).items() if missing else ():
-            finished[pool][key] = {"key": key, "fields": fields, **scores}
-            with logs[pool].open("a", encoding="utf-8") as log:
-                print(json.dumps(finished[pool][key]), file=log)
-        record = finished["validation"][key]
-        report(f"[{trial}/{number}] {choice.label} {_written(record['fields'])}: H {100 * record['h']:.1f}")
-        found.append(record)
-    return sorted(found, key=lambda record: -record["h"])
+    records = read_log(jobs[0].logs["validation"])
+    return sorted((records[job.key] for job in jobs), key=lambda record: -record["h"])
 
 
-def decode_tuned(suite: Suite, choice: Choice, step: Callable[[str], Progress], *, audit: bool = False) -> None:
-    """Decode the pictures that trials need and the cache lacks: the same for all tasks and methods.
+def decode_tuned(suite: Suite, choice: Choice, progress: Progress = silent, *, score_test: bool = False) -> None:
+    """Decode the images that trials need and the cache lacks: the same for all tasks and methods.
 
     Parameters
     ----------
-    suite, choice, audit
-        As in `tune`; any method will do.
-    step
+    suite, choice, score_test
+        As in `trials`; any method will do.
+    progress
         As in `adu_bench.runner.decoding.decode_needed`, errors too.
     """
-    runs = plan(suite, [choice], Store(Path("none")), seeds=suite.seeds[:1], limit=1).runs
-    decode_needed(runs, step, HELD_OUT if audit else HELD_OUT[:1])
+    runs = plan(suite, [choice], seeds=suite.seeds[:1], limit=1).runs
+    decode_needed(runs, progress, HELD_OUT if score_test else HELD_OUT[:1])
 
 
 def agreement(folder: Path) -> pd.DataFrame:
-    """Return H on validation and test images of every audited trial below a folder.
+    """Return H on validation and test images of every trial below a folder that was scored on both.
 
     Returns
     -------
     DataFrame
-        One row a trial: ``method``, ``key``, ``validation``, ``test`` (H, fractions).
+        One row per trial: ``method``, ``key``, ``validation``, ``test`` (H, fractions).
     """
     rows = []
     for path in sorted(folder.glob("*.test.jsonl")):
         label = path.name.removesuffix(".test.jsonl")
-        chosen, audited = _read_log(folder / f"{label}.jsonl"), _read_log(path)
+        validation, test = read_log(folder / f"{label}.jsonl"), read_log(path)
         rows += [
-            {"method": label, "key": key, "validation": chosen[key]["h"], "test": audited[key]["h"]}
-            for key in chosen
-            if key in audited
+            {"method": label, "key": key, "validation": validation[key]["h"], "test": test[key]["h"]}
+            for key in validation
+            if key in test
         ]
     return pd.DataFrame(rows, columns=["method", "key", "validation", "test"])
 
@@ -155,41 +164,3 @@ def write_settings(path: Path, best: Mapping[str, Mapping[str, Value]]) -> None:
     before = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump({**before, **{name: dict(fields) for name, fields in best.items()}}), "utf-8")
-
-
-def _read_log(path: Path) -> dict[str, dict[str, Any]]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    return {record["key"]: record for record in map(json.loads, lines)}
-
-
-def _specs(suite: Suite, choice: Choice, fields: Mapping[str, Value], backbone: Any) -> list[RunSpec]:
-    method = choice.resolve(suite.budget, {choice.preset.name: fields})
-    tasks = suite.tasks()
-    chosen = tasks[:: max(1, len(tasks) // TASKS)][:TASKS]
-    return [RunSpec(task, backbone, method, suite.training, suite.seeds[0]) for task in chosen]
-
-
-def _evaluate(
-    choice: Choice, specs: list[RunSpec], backbone: str, device: str, pools: Sequence[str]
-) -> dict[str, dict[str, Any]]:
-    found: dict[str, list[dict[str, float]]] = {pool: [] for pool in pools}
-    for spec in specs:
-        precision = spec.training.evaluation
-        data = TaskData(spec.task, load_shared_backbone(backbone, device), precision)
-        try:
-            classifier = unlearn(choice.entry.path, choice.entry.class_name, spec, data).classifier
-            for pool in pools:
-                frame, _ = predict(classifier, data.images(pool), EVALUATION_BATCH[device], precision)
-                measures = measure(frame, len(spec.task.classes))
-                found[pool].append({name: measures[name][0] for name in _SCORES})
-        except RunFailed as error:
-            return {pool: {**dict.fromkeys(_SCORES, 0.0), "failed": str(error)} for pool in pools}
-    return {
-        pool: {name: round(float(np.mean([one[name] for one in scores])), 6) for name in _SCORES}
-        for pool, scores in found.items()
-    }
-
-
-def _written(fields: Mapping[str, Value]) -> str:
-    return ", ".join(f"{name}={value:g}" for name, value in fields.items()) or "defaults"

@@ -20,7 +20,6 @@ from adu_bench.registry import Catalogue, Choice
 from adu_bench.report.board import differences
 from adu_bench.report.rows import read_row
 from adu_bench.runner.plan import Plan, PlannedRun, plan
-from adu_bench.store import Store
 from adu_bench.submission import schemas
 from adu_bench.submission.bundle import MANIFEST, METHOD, PREDICTIONS, RUN, unpack
 from adu_bench.submission.consistency import images_of
@@ -195,7 +194,7 @@ def _plan(named: str, path: str, choice: Choice) -> Plan:
     suite = load_suite(path or named)
     if suite.name != named:
         raise Refused(f"it is for the suite {shown(named)}, not for '{suite.name}'")
-    return plan(suite, [choice], Store(Path("none")))
+    return plan(suite, [choice])
 
 
 def _bundled_run(

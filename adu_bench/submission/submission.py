@@ -91,12 +91,13 @@ def from_runs(suite: Suite, choice: Choice, store: Store, folder: str) -> Submis
     UserError
         If runs are missing.
     """
-    planned = plan(suite, [choice], store)
-    if planned.todo:
+    planned = plan(suite, [choice])
+    unfinished = planned.unfinished(store)
+    if unfinished:
         raise UserError(
             f"The runs of {choice.label} on {suite.name} are not complete.",
-            f"{len(planned.runs) - len(planned.todo)} of {len(planned.runs)} runs are finished in '{folder}'; "
-            f"{planned.todo[0].title}, for example, is missing.",
+            f"{len(planned.runs) - len(unfinished)} of {len(planned.runs)} runs are finished in '{folder}'; "
+            f"{unfinished[0].title}, for example, is missing.",
             f'adu-bench run --suite {suite.name} --methods "{choice.label}" --out {folder}',
         )
     return of_plan(planned, choice, store)

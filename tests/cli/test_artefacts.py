@@ -21,13 +21,13 @@ def run_of(folder, label):
 def test_attention_is_stored_once_beside_the_run(finished):  # noqa: F811
     folder, _ = finished
     run = run_of(folder, "baseline[epochs=1]")
-    done = call("attention", run.key[:8], "zero-shot", "--suite", "toy", "--pictures", "1", cwd=folder)
+    done = call("attention", run.key[:8], "zero-shot", "--suite", "toy", "--images", "1", cwd=folder)
     assert "[1/2] baseline[epochs=1], forget" in done.stdout
     found = read_artefact(folder / ROOT, run.key, "attention")
     assert found.tensors["before"].shape == found.tensors["after"].shape
     same = read_artefact(folder / ROOT, run_of(folder, "zero-shot").key, "attention")
     assert np.allclose(same.tensors["before"], same.tensors["after"])
-    again = call("attention", run.key, "--suite", "toy", "--pictures", "1", cwd=folder)
+    again = call("attention", run.key, "--suite", "toy", "--images", "1", cwd=folder)
     assert "already in" in again.stdout
 
 
@@ -47,7 +47,7 @@ def test_features_of_all_test_pictures_agree_with_those_of_the_run(finished):  #
         (["nobody"], "There is no method called 'nobody'"),
         (["adu"], "has no finished run of 'adu'"),
         (["adu", "--runs", "nowhere"], "There is no folder 'nowhere'"),
-        (["adu", "--pictures", "0"], "--pictures 0 is too few"),
+        (["adu", "--images", "0"], "--images 0 is too few"),
     ],
 )
 def test_what_cannot_be_made_is_refused_with_the_remedy(finished, arguments, message):  # noqa: F811

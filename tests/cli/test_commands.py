@@ -10,7 +10,9 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.conftest import hear_ctrl_c
 
@@ -56,6 +58,57 @@ def test_a_second_run_does_nothing_and_needs_no_torch(finished, tmp_path):
     assert "zero-shot" in done.stdout
 
 
+PARENT = '''"""Runs the command in a process that must not import torch; its workers may."""
+import sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "open_clip"):
+            raise ImportError(f"the parent process imports {name}")
+
+if __name__ == "__main__":
+    sys.meta_path.insert(0, Refuse())
+    from adu_bench.cli import main
+
+    sys.exit(main(sys.argv[1:]))
+'''
+
+
+def without_torch(folder: Path, *arguments: str, status: int = 0, **environment) -> subprocess.CompletedProcess:
+    (folder / "parent.py").write_text(PARENT)
+    command = [sys.executable, "parent.py", *arguments]
+    environment = os.environ | {"ADU_BENCH_DATA": str(folder / "data")} | environment
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment, timeout=240)
+    assert done.returncode == status, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def test_the_parent_plans_decodes_runs_and_tunes_without_torch(tmp_path):
+    """On a prepared folder of files; the configuration of the backbone determines their size."""
+    rng = np.random.default_rng(0)
+    for domain in ("photo", "sketch"):
+        for label in ("cat", "dog"):
+            for number in range(20):
+                path = tmp_path / "files" / domain / label / f"{number}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(rng.integers(0, 256, (20, 24, 3), dtype=np.uint8)).save(path)
+    without_torch(tmp_path, "data", "prepare", "animals", "--from", "files", "--partial")
+    quick = ["--suite", "animals", "--methods", "lp-plus-plus", "--limit", "1", "--seeds", "1"]
+    done = without_torch(tmp_path, "run", *quick)
+    assert "1 to do" in done.stdout
+    assert "[1/1] lp-plus-plus" in done.stdout
+    tuned = without_torch(tmp_path, "tune", "lp-plus-plus", "--suite", "animals", "--trials", "1")
+    assert "best for lp-plus-plus" in tuned.stdout
+
+
+def test_the_parent_asks_open_clip_and_the_device_in_a_child(tmp_path):
+    cache = {"ADU_BENCH_CACHE": str(tmp_path / "cache"), "CUDA_VISIBLE_DEVICES": ""}
+    done = without_torch(tmp_path, "run", "--suite", "toy", "--backbone", "RN50:openai", "--dry", status=2, **cache)
+    assert "Use --backbone RN50-quickgelu:openai" in done.stderr
+    done = without_torch(tmp_path, "run", "--suite", "toy", "--device", "cuda", status=2, **cache)
+    assert "no CUDA device" in done.stderr
+
+
 def test_a_damaged_data_set_keeps_no_suite_from_the_page(finished, tmp_path):
     folder, _ = finished
     (tmp_path / "mine").mkdir()
@@ -95,7 +148,7 @@ def test_a_study_prints_its_curves(tmp_path):
 
 
 def test_tuning_resumes_and_run_takes_what_it_wrote(tmp_path):
-    command = ["tune", "lp-plus-plus", "--suite", "toy", "--trials", "2", "--audit"]
+    command = ["tune", "lp-plus-plus", "--suite", "toy", "--trials", "2", "--score-test"]
     done = call(*command, cwd=tmp_path)
     assert "[2/2] lp-plus-plus" in done.stdout
     assert "Spearman" in done.stdout
@@ -251,9 +304,9 @@ def test_two_processes_on_one_plan_share_it(misbehaving):
         (["run", "--suite", "emojy"], "Did you mean emoji"),
         (["run", "--methods", "adu[gama=1]"], "Did you mean gamma"),
         (["run", "--methods", "adu[gamma=much]"], "is not a valid value for gamma"),
-        (["run", "--seeds", "0"], "no choice of seeds"),
-        (["run", "--seeds", "1,1"], "no choice of seeds"),
-        (["run", "--seeds", "two"], "no choice of seeds"),
+        (["run", "--seeds", "0"], "not a valid choice of seeds"),
+        (["run", "--seeds", "1,1"], "not a valid choice of seeds"),
+        (["run", "--seeds", "two"], "not a valid choice of seeds"),
         (["run", "--device", "tpu"], "no device 'tpu'"),
         (["run", "--jobs", "0"], "At least one worker"),
         (["run", "--jobs", "many"], "command line was not understood"),

@@ -45,7 +45,7 @@ def two_boards(root) -> list[Board]:
     """A suite with two numbers of forgotten domains, and a second one with a single number from the same runs."""
     found = Store(root).runs()
     single = [run for block in blocks()[:2] for run in block if len(run.spec.task.forget) == 1]
-    second = Plan(replace(load_suite("toy"), name="second"), tuple(single), tuple(single))
+    second = Plan(replace(load_suite("toy"), name="second"), tuple(single))
     return [make_board(made_up_plan(*blocks()), found), make_board(second, found)]
 
 

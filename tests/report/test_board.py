@@ -40,7 +40,7 @@ def planned(method: str, group: str = "other", seeds=(1, 2), **fields) -> list[P
 
 def made_up_plan(*blocks: list[PlannedRun]) -> Plan:
     runs = tuple(run for block in blocks for run in block)
-    return Plan(load_suite("toy"), runs, runs)
+    return Plan(load_suite("toy"), runs)
 
 
 def write_block(root: Path, block: list[PlannedRun]) -> None:
@@ -182,7 +182,7 @@ def test_a_row_whose_key_was_changed_is_refused(tmp_path):
 
 def test_stale_pages_are_found(tmp_path):
     suite, catalogue = load_suite("toy"), Catalogue()
-    wanted = plan(suite, catalogue.select(["collapse"]), Store(tmp_path / "runs"))
+    wanted = plan(suite, catalogue.select(["collapse"]))
     for run in wanted.runs:
         frame = random_predictions(forget=run.spec.task.forget, classes=6)
         write_run(tmp_path / "runs", run.spec, run.label, frame)
@@ -197,7 +197,7 @@ def test_stale_pages_are_found(tmp_path):
 
 def test_what_people_read_out_of_a_board_is_part_of_its_page(tmp_path):
     suite, catalogue = load_suite("toy"), Catalogue()
-    wanted = plan(suite, catalogue.select(["collapse"]), Store(tmp_path / "runs"))
+    wanted = plan(suite, catalogue.select(["collapse"]))
     for run in wanted.runs:
         write_run(tmp_path / "runs", run.spec, run.label, random_predictions(forget=run.spec.task.forget, classes=6))
     store = Store(tmp_path / "runs")

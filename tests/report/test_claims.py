@@ -31,7 +31,7 @@ def board(tmp_path_factory):
     tmp_path = tmp_path_factory.mktemp("board")
     (tmp_path / "officehome.yaml").write_text("extends: toy\ntitle: made up\nforget: {sizes: [1, 2]}\n")
     suite, catalogue = load_suite(str(tmp_path / "officehome.yaml")), Catalogue()
-    wanted = plan(suite, catalogue.select(["lp-plus-plus", "adu", "clipfit"]), Store(tmp_path / "runs"))
+    wanted = plan(suite, catalogue.select(["lp-plus-plus", "adu", "clipfit"]))
     lacking = next(run for run in wanted.runs if run.label == "clipfit" and len(run.spec.task.forget) == 2)
     for number, run in enumerate(wanted.runs):
         frame = random_predictions(number, classes=6, forget=("a",))
@@ -122,7 +122,7 @@ def test_committed_rows_of_unknown_methods_stand_last_with_the_reason(tmp_path):
     from adu_bench.report.rows import write_row
 
     catalogue = Catalogue()
-    wanted = plan(load_suite("toy"), catalogue.select(["collapse"]), Store(tmp_path / "runs"))
+    wanted = plan(load_suite("toy"), catalogue.select(["collapse"]))
     for run in wanted.runs:
         write_run(tmp_path / "runs", run.spec, run.label, random_predictions(forget=run.spec.task.forget, classes=6))
     store = Store(tmp_path / "runs")

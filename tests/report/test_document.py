@@ -60,7 +60,7 @@ def root(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     catalogue, store = Catalogue(), Store(folder)
     wanted = plan(suite(), catalogue.select(METHODS), store)
-    study = plan_study(suite(), "shots", catalogue, store)
+    study = plan_study(suite(), "shots", catalogue)
     for run in {run.spec.key: run for run in (*wanted.runs, *study.runs)}.values():
         write_run(folder, run.spec, run.label, made_up(run.spec, run.label))
     rng = np.random.default_rng(0)
@@ -193,8 +193,8 @@ def test_ablations_stand_apart_with_their_change(root):
 
 def test_what_is_missing_is_named_with_its_command(tmp_path, root):
     """Only predictions of two methods: no before, no ablation, no features, no study."""
-    store, catalogue = Store(tmp_path), Catalogue()
-    wanted = plan(suite(), catalogue.select(["baseline", "clipfit"]), store)
+    catalogue = Catalogue()
+    wanted = plan(suite(), catalogue.select(["baseline", "clipfit"]))
     for run in wanted.runs:
         write_run(tmp_path, run.spec, run.label, made_up(run.spec, run.label))
     found = make_report(material(tmp_path, ["baseline", "clipfit"]))
@@ -215,8 +215,8 @@ def test_studies_are_of_the_backbone_and_tasks_that_were_asked_for(tmp_path):
     (tmp_path / "w.safetensors").write_bytes(b"weights")
     choices = {"backbone": f"ViT-B-32:{tmp_path / 'w.safetensors'}", "limit": 2}
     catalogue, store = Catalogue(), Store(tmp_path / "runs")
-    block = plan(suite(), catalogue.select(["adu", "baseline"]), store, **choices)
-    study = plan_study(suite(), "shots", catalogue, store, **choices)
+    block = plan(suite(), catalogue.select(["adu", "baseline"]), **choices)
+    study = plan_study(suite(), "shots", catalogue, **choices)
     for run in {run.spec.key: run for run in (*block.runs, *study.runs)}.values():
         write_run(store.root, run.spec, run.label, made_up(run.spec, run.label))
     found = Material(suite(), catalogue, make_board(block, store.runs()), store, **choices)

@@ -155,7 +155,7 @@ def test_the_ranks_are_pictured_over_the_tasks_of_each_table(boards):
 
 def test_two_domains_are_too_few_for_a_picture(root):
     wanted = [run for block in blocks()[:3] for run in block if run.spec.task.forget in (("a",), ("b",))]
-    board = make_board(Plan(load_suite("toy"), tuple(wanted), tuple(wanted)), Store(root).runs())
+    board = make_board(Plan(load_suite("toy"), tuple(wanted)), Store(root).runs())
     text = web_page([board], {})
     assert "Too few domains to test: a t over domains takes 3 that can be told apart." in text
     assert 'role="img"' not in text

@@ -112,8 +112,7 @@ def loaded(tiny_backbone, monkeypatch):
 def test_what_planned_runs_need_is_decoded_before_them(source, loaded, tiny_backbone):
     seen = {}
     decode_needed(
-        planned(spec(1), spec(2), spec(1, "sketch")),
-        lambda name: lambda done, total: seen.update({name: (done, total)}),
+        planned(spec(1), spec(2), spec(1, "sketch")), lambda step, done, total: seen.update({step: (done, total)})
     )
     data = TaskData(spec().task, tiny_backbone)
     shots = {position for seed in (1, 2) for position in draw_shots(data.rows, data.task, seed)}
@@ -128,14 +127,14 @@ def test_what_planned_runs_need_is_decoded_before_them(source, loaded, tiny_back
 
 
 def test_what_trials_need_is_decoded_before_them(source, loaded, tiny_backbone, monkeypatch):
-    """Tuning reads no test picture unless it is told to score them."""
+    """Tuning reads no test image unless it is told to score them."""
     monkeypatch.setattr("adu_bench.runner.tune.plan", lambda *_, **__: SimpleNamespace(runs=planned(spec())))
     test = (TaskData(spec().task, tiny_backbone).rows["pool"] == "test").sum()
     counts = {}
-    step = lambda name: lambda done, total: counts.update({name: total})  # noqa: E731
-    decode_tuned(SimpleNamespace(seeds=(1,)), None, step)
+    count = lambda step, done, total: counts.update({step: total})  # noqa: E731
+    decode_tuned(SimpleNamespace(seeds=(1,)), None, count)
     assert counts["decoding images of animals"] == NEEDED - test
-    decode_tuned(SimpleNamespace(seeds=(1,)), None, step, audit=True)
+    decode_tuned(SimpleNamespace(seeds=(1,)), None, count, score_test=True)
     assert counts["decoding images of animals"] == NEEDED
 
 
@@ -148,11 +147,11 @@ def test_damaged_pictures_stop_all_runs_before_the_first(source, loaded, monkeyp
         (copy / path).unlink()
     monkeypatch.setitem(sources._SOURCES, "animals", replace(source, root=copy))
     with pytest.raises(UserError) as caught:
-        decode_needed(planned(spec(1), spec(2)), lambda name: lambda done, total: None)
+        decode_needed(planned(spec(1), spec(2)))
     assert "photo/cat/test0.png: missing\n  sketch/fox/validation1.png: missing" in caught.value.what
 
 
 def test_drawn_pictures_are_left_to_the_runs(loaded):
     toy = replace(spec().task, dataset="toy")
-    decode_needed(planned(replace(spec(), task=toy)), lambda name: pytest.fail("no step is due"))
+    decode_needed(planned(replace(spec(), task=toy)), lambda *told: pytest.fail("no step is due"))
     assert loaded == []

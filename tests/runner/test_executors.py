@@ -4,23 +4,28 @@ import json
 import os
 import signal
 import time
+from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from adu_bench.core.errors import UserError
+from adu_bench.core.progress import silent
 from adu_bench.registry import Catalogue
-from adu_bench.runner import executors
-from adu_bench.runner.executors import Outcome, run_all, threads_for
+from adu_bench.runner.executors import local
+from adu_bench.runner.executors.local import LocalProcesses, threads_for
+from adu_bench.runner.executors.worker import BLAS_THREADS
+from adu_bench.runner.job import RunJob
 from adu_bench.runner.plan import plan
-from adu_bench.runner.worker import BLAS_THREADS
 from adu_bench.store import Store
 from adu_bench.suites import load_suite
 
 
-def test_a_worker_is_deaf_to_ctrl_c_from_its_first_moment(tmp_path):
+def test_a_worker_ignores_ctrl_c_from_its_start():
     """A terminal sends Ctrl-C to workers too, also to one that is still loading; only the parent ends them."""
     before = signal.getsignal(signal.SIGINT)
-    worker = executors._start(Store(tmp_path), "cpu", 1, False)
+    worker = local.start("cpu", 1)
     try:
         for _ in range(10):
             os.kill(worker.process.pid, signal.SIGINT)
@@ -28,22 +33,22 @@ def test_a_worker_is_deaf_to_ctrl_c_from_its_first_moment(tmp_path):
         assert worker.pipe.poll(60)
         assert worker.pipe.recv().kind == "ready"
     finally:
-        executors._stop(worker)
+        local.stop(worker)
     assert not worker.process.is_alive()
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_a_worker_that_dies_is_noticed_at_once(tmp_path):
+def test_a_worker_that_dies_is_noticed_at_once():
     """The end of a dead worker's pipe stays readable, so it must not be taken for messages still to come."""
-    worker = executors._start(Store(tmp_path), "cpu", 1, False)
-    worker.run = SimpleNamespace(title="made-up")
-    outcome = Outcome()
+    worker = local.start("cpu", 1)
+    worker.job = SimpleNamespace(title="made-up")
+    pool = local._Pool(LocalProcesses(), [], silent, [worker])
     worker.process.kill()
     deadline = time.monotonic() + 30
-    while (broken := executors._broken(worker, None)) is None:
+    while (broken := local.broken(worker, None)) is None:
         assert time.monotonic() < deadline, "nobody noticed"
-        executors._listen([worker], [], outcome, lambda *_: None)
-    executors._stop(worker)
+        assert list(pool.listen()) == []
+    local.stop(worker)
     assert broken == ("died", "The worker process ended with code -9, often for lack of memory.")
 
 
@@ -70,15 +75,15 @@ class Threads(Method):
 '''
 
 
-def test_linear_algebra_has_the_same_threads_whatever_the_machine_says(tmp_path, monkeypatch):
-    """CMA-ES came out otherwise with one thread than with two."""
+def test_linear_algebra_has_the_same_threads_on_every_machine(tmp_path, monkeypatch):
+    """CMA-ES gave other results with one thread than with two."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
     (tmp_path / "threads.py").write_text(THREADS)
     store = Store(tmp_path / "runs")
-    runs = plan(load_suite("toy"), Catalogue([tmp_path]).select(["threads"]), store, limit=1).runs
-    outcome = run_all(runs, store, device="cpu", jobs=2, timeout=None, listener=lambda *_: None)
-    assert outcome.failed == []
+    runs = plan(load_suite("toy"), Catalogue([tmp_path]).select(["threads"]), limit=1).runs
+    results = LocalProcesses("cpu", 2).run([RunJob(run, store) for run in runs])
+    assert [result.state for result in results] == ["done"]
     (line,) = (store.load(runs[0].spec.key).path / "train.jsonl").read_text().splitlines()
     assert json.loads(line)["threads"] == BLAS_THREADS
 
@@ -93,7 +98,50 @@ def test_workers_share_the_cores_unless_told(wanted, jobs, threads, monkeypatch)
     assert threads_for(jobs) == threads
 
 
-def test_nothing_to_do_starts_no_worker(tmp_path, monkeypatch):
-    monkeypatch.setattr(executors, "_start", None)
-    outcome = run_all([], Store(tmp_path), device="cpu", jobs=4, timeout=None, listener=lambda *_: None)
-    assert (outcome.done, outcome.failed, outcome.interrupted) == ([], [], False)
+def test_nothing_to_do_starts_no_worker(monkeypatch):
+    monkeypatch.setattr(local, "start", None)
+    assert list(LocalProcesses("cpu", 4).run([])) == []
+
+
+@dataclass(frozen=True)
+class Sum:
+    """A job that is not a run: any picklable object with these three members works."""
+
+    numbers: tuple[int, ...]
+    file: Path
+
+    @property
+    def title(self):
+        return f"sum of {self.numbers}"
+
+    def run(self, device, progress):
+        if not self.numbers:
+            raise UserError("There is nothing to add.", "The list is empty.", "Give numbers.")
+        progress("adding", 1, 2, "half")
+        self.file.write_text(str(sum(self.numbers)))
+        return "done", device
+
+    def fail(self, kind, reason, traceback=""):
+        self.file.write_text(f"{kind}: {reason}")
+
+
+def test_jobs_report_progress_and_end_in_results(tmp_path):
+    jobs = [Sum((1, 2), tmp_path / "a"), Sum((), tmp_path / "b"), Sum((3,), tmp_path / "c")]
+    told = []
+    results = list(LocalProcesses("cpu").run(jobs, lambda *one: told.append(one)))
+    assert [result.state for result in results] == ["done", "failed", "done"]
+    assert [result.job for result in results] == jobs
+    assert [(tmp_path / name).read_text() for name in "ac"] == ["3", "3"]
+    assert (tmp_path / "b").read_text().startswith("input: There is nothing to add.")
+    assert ("sum of (1, 2)", 1, 2, "adding, half") in told
+    assert told.count(("sum of (1, 2)", 1, 1)) == 1
+
+
+def test_closing_the_results_ends_the_workers(tmp_path, monkeypatch):
+    started = []
+    start = local.start
+    monkeypatch.setattr(local, "start", lambda *given: started.append(start(*given)) or started[-1])
+    results = LocalProcesses("cpu").run([Sum((number,), tmp_path / "a") for number in range(50)])
+    next(results)
+    results.close()
+    assert [worker.process.is_alive() for worker in started] == [False]

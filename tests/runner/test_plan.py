@@ -11,18 +11,13 @@ from adu_bench.store import Store
 from adu_bench.suites import load_suite
 
 
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path)
-
-
 @pytest.fixture(scope="module")
 def catalogue():
     return Catalogue()
 
 
-def test_ablations_run_on_their_block_only(catalogue, store):
-    made = plan(load_suite("emoji"), catalogue.select(["adu", "adu-no-ddl"]), store)
+def test_ablations_run_on_their_block_only(catalogue):
+    made = plan(load_suite("emoji"), catalogue.select(["adu", "adu-no-ddl"]))
     tasks = {
         label: {run.spec.task.forget for run in made.runs if run.label == label} for label in ("adu", "adu-no-ddl")
     }
@@ -30,48 +25,55 @@ def test_ablations_run_on_their_block_only(catalogue, store):
     assert tasks["adu-no-ddl"] == {forget for forget in tasks["adu"] if len(forget) == 1}
 
 
-def test_ablations_take_what_the_suite_sets_for_their_method(catalogue, store):
+def test_ablations_take_what_the_suite_sets_for_their_method(catalogue):
     suite = replace(load_suite("toy"), settings={"adu": {"lr": 0.5, "gamma": 7.0, "lam": 3.0}})
-    made = plan(suite, catalogue.select(["adu-ce-only", "adu-released"]), store)
+    made = plan(suite, catalogue.select(["adu-ce-only", "adu-released"]))
     fields = {run.label: dict(run.spec.method.fields) for run in made.runs}
     assert [fields["adu-ce-only"][name] for name in ("lr", "gamma", "lam")] == [0.5, 7.0, 0.0]
     # A preset of the paper is a method of its own and tuned by itself.
     assert [fields["adu-released"][name] for name in ("lr", "gamma", "lam")] == [2.5e-3, 30.0, 0.5]
 
 
-def test_a_budget_for_one_method_leaves_others_alone(catalogue, store):
+def test_a_budget_for_one_method_leaves_others_alone(catalogue):
     suite = replace(load_suite("toy"), budget={"iterations": 9, "bbf": {"iterations": 5}})
     fields = {
-        run.label: dict(run.spec.method.fields)
-        for run in plan(suite, catalogue.select(["bbf", "lp-plus-plus"]), store).runs
+        run.label: dict(run.spec.method.fields) for run in plan(suite, catalogue.select(["bbf", "lp-plus-plus"])).runs
     }
     assert (fields["bbf"]["iterations"], fields["lp-plus-plus"]["iterations"]) == (5, 9)
 
 
 @pytest.mark.parametrize("study", ["ablation", "shots", "gamma-lambda", "depth", "layers"])
-def test_the_papers_studies_are_planned(study, catalogue, store):
+def test_the_papers_studies_are_planned(study, catalogue):
     suite = load_suite("emoji-mini")
-    made = plan_study(suite, study, catalogue, store)
+    made = plan_study(suite, study, catalogue)
     assert len(made.points) == len({(point.method, point.variable, point.value) for point in made.points})
     assert {key for point in made.points for key in point.keys} == {run.spec.key for run in made.runs}
     assert all(len(point.keys) == len(suite.forget) * len(suite.seeds) for point in made.points)
 
 
-def test_a_study_shares_runs_with_the_board(catalogue, store):
+def test_a_study_shares_runs_with_the_board(catalogue):
     suite = load_suite("emoji-mini")
-    board = {run.spec.key for run in plan(suite, catalogue.select(["adu"]), store).runs}
-    shots = plan_study(suite, "shots", catalogue, store)
+    board = {run.spec.key for run in plan(suite, catalogue.select(["adu"])).runs}
+    shots = plan_study(suite, "shots", catalogue)
     at_suite = next(point for point in shots.points if (point.method, point.value) == ("adu", suite.shots))
     assert set(at_suite.keys) == board
 
 
-def test_the_variable_is_what_varies(catalogue, store):
-    made = plan_study(load_suite("emoji-mini"), "layers", catalogue, store)
+def test_the_variable_is_what_varies(catalogue):
+    made = plan_study(load_suite("emoji-mini"), "layers", catalogue)
     by_key = {run.spec.key: dict(run.spec.method.fields) for run in made.runs}
     for point in made.points:
         assert {by_key[key]["instapg_block"] for key in point.keys} == {point.value}
 
 
-def test_an_unknown_study_names_those_there_are(catalogue, store):
+def test_an_unknown_study_names_those_there_are(catalogue):
     with pytest.raises(UserError, match="layers"):
-        plan_study(load_suite("emoji-mini"), "layer", catalogue, store)
+        plan_study(load_suite("emoji-mini"), "layer", catalogue)
+
+
+def test_a_plan_says_what_a_store_lacks(catalogue, tmp_path):
+    made = plan(load_suite("toy"), catalogue.select(["collapse"]), limit=2)
+    assert made.unfinished(Store(tmp_path)) == made.runs
+    (tmp_path / made.runs[0].spec.key).mkdir()
+    (tmp_path / made.runs[0].spec.key / "run.json").write_text("{}")
+    assert made.unfinished(Store(tmp_path)) == made.runs[1:]

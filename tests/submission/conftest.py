@@ -61,7 +61,7 @@ def block(tmp_path_factory) -> Path:
     (folder / "mine" / "blur.py").write_text(METHOD)
     (choice,) = Catalogue([folder / "mine"]).select(["blur"])
     suite = load_suite("toy")
-    for number, run in enumerate(plan(suite, [choice], Store(folder / "runs")).runs):
+    for number, run in enumerate(plan(suite, [choice]).runs):
         write_run(folder / "runs", run.spec, run.label, possible_predictions(run.spec.task, number))
     write_bundle(from_runs(suite, choice, Store(folder / "runs"), "runs"), folder / "b.zip")
     return folder

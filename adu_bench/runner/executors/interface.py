@@ -1,0 +1,93 @@
+"""What an executor takes and returns; a further executor needs only this module."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from adu_bench.core.errors import RunFailed, UserError
+from adu_bench.core.progress import Progress
+
+State = Literal["done", "failed", "elsewhere"]
+"""``elsewhere``: another process is executing the job or has finished it."""
+
+
+class Job(Protocol):
+    """Work for one process.  It is pickled, and it stores its results itself, so an executor only moves jobs."""
+
+    @property
+    def title(self) -> str:
+        """The job in a few words, unique among the jobs that run together."""
+
+    def run(self, device: str, progress: Progress) -> tuple[State, str]:
+        """Do the work on ``cpu`` or ``cuda``.
+
+        Returns
+        -------
+        tuple
+            ``done`` or ``elsewhere``, and a few words on the result (may be empty).
+        """
+
+    def fail(self, kind: str, reason: str, traceback: str = "") -> None:
+        """Record that the job failed: ``kind`` is one word, ``reason`` a sentence."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a job ended.
+
+    Parameters
+    ----------
+    job
+        The job.
+    state
+        See `State`.
+    text
+        A few words on the result, or the reason of a failure.
+    seconds
+        Time from the start of the job, without the start of its process.
+    """
+
+    job: Job
+    state: State
+    text: str
+    seconds: float
+
+
+class Executor(Protocol):
+    """A place where jobs run."""
+
+    def run(self, jobs: Sequence[Job], progress: Progress) -> Iterator[Result]:
+        """Run jobs, and yield one result per job as they end.
+
+        A job that fails does not stop the others.  Closing the iterator (and Ctrl-C) ends the jobs in flight, which
+        then leave nothing behind.
+
+        Parameters
+        ----------
+        jobs
+            What to run, in this order where the order is free.
+        progress
+            Called with the title of each job in flight as the step.
+        """
+
+
+def perform(job: Job, device: str, progress: Progress) -> tuple[State, str]:
+    """Run a job where it was sent to; its errors are recorded and become its state."""
+    try:
+        return job.run(device, progress)
+    except Exception as error:
+        kind, reason = _reason(error)
+        job.fail(kind, reason, traceback.format_exc())
+        return "failed", reason
+
+
+def _reason(error: Exception) -> tuple[str, str]:
+    if isinstance(error, UserError):
+        return "input", str(error)
+    if isinstance(error, RunFailed):
+        return type(error).__name__.lower(), str(error)
+    first = str(error).splitlines()[0] if str(error) else "no message"
+    return "error", f"{type(error).__name__}: {first}"

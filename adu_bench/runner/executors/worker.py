@@ -1,0 +1,73 @@
+"""A worker process: takes jobs from a pipe, runs them, and reports what happened."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.connection import Connection
+
+from adu_bench.runner.executors.interface import Job, perform
+
+BLAS_THREADS = 2
+"""numpy's linear algebra rounds differently with another number of threads, and searches such as CMA-ES amplify the
+difference.  So the number is the same on every machine and for any number of workers."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """What a worker sends.
+
+    Parameters
+    ----------
+    kind
+        ``ready`` (libraries are loaded; sent once), ``progress``, or the state of a job that ended.
+    text
+        Step and note of a progress message, or the text of the result.
+    done, total
+        Counts of a progress message.
+    """
+
+    kind: str
+    text: str = ""
+    done: int = 0
+    total: int = 1
+
+
+def work(pipe: Connection, device: str, threads: int) -> None:
+    """Run the jobs that come through the pipe until it closes.
+
+    Interrupts are left to the parent, which ends its workers; a worker whose parent is gone ends itself.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    from adu_bench.clip.device import resolve_device
+    from adu_bench.runner import execute  # noqa: F401 - loaded before the first job's clock starts
+
+    torch.set_num_threads(threads)
+    threadpool_limits(BLAS_THREADS, user_api="blas")
+    device = resolve_device(device)
+    pipe.send(Message("ready"))
+    while True:
+        try:
+            job: Job = pipe.recv()
+        except EOFError:
+            return
+        state, text = perform(job, device, partial(_tell, pipe))
+        pipe.send(Message(state, text))
+
+
+def _tell(pipe: Connection, step: str, done: int, total: int, note: str = "") -> None:
+    pipe.send(Message("progress", f"{step}, {note}" if note else step, done, total))
+
+
+def _end_with_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)

@@ -1,0 +1,50 @@
+"""One planned run as a job for an executor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from adu_bench.core.progress import Progress
+from adu_bench.runner.executors.interface import State
+from adu_bench.runner.plan import PlannedRun
+from adu_bench.store import Store
+
+
+@dataclass(frozen=True)
+class RunJob:
+    """Execute a run and store its result.
+
+    Parameters
+    ----------
+    planned
+        The run.
+    store
+        Where the result or the failure goes.
+    force
+        Execute it although it is finished.
+    """
+
+    planned: PlannedRun
+    store: Store
+    force: bool = False
+
+    @property
+    def title(self) -> str:
+        """The run in a few words."""
+        return self.planned.title
+
+    def run(self, device: str, progress: Progress) -> tuple[State, str]:
+        """Execute the run unless another process has it."""
+        from adu_bench.runner.execute import execute  # imports torch
+
+        key = self.planned.spec.key
+        with self.store.lock(key) as ours:
+            if not ours or (self.store.has(key) and not self.force):
+                return "elsewhere", "another process has it"
+            report = lambda share, text: progress("run", round(100 * share), 100, text)  # noqa: E731
+            execute(self.planned, self.store, device, report)
+        return "done", ""
+
+    def fail(self, kind: str, reason: str, traceback: str = "") -> None:
+        """Store why the run failed."""
+        self.store.fail(self.planned.spec, self.planned.label, kind, reason, traceback)

@@ -1,0 +1,1 @@
+"""What the command line does, as functions for notebooks and scripts; nothing here parses options or prints."""

@@ -1,0 +1,132 @@
+"""Make a board from committed rows or from runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from adu_bench.core.errors import UserError
+from adu_bench.registry import Catalogue
+from adu_bench.report.board import Board, make_board
+from adu_bench.report.pages import committed_board, committed_stale_rows, committed_suites, stale_pages
+from adu_bench.report.rows import rows_dir
+from adu_bench.store import Store
+from adu_bench.suites import load_suite, suite_names
+from adu_bench.workflows.selection import Selection
+
+
+@dataclass(frozen=True)
+class Results:
+    """Where results are.
+
+    Parameters
+    ----------
+    runs
+        Folder of runs; empty where it is not named.
+    rows
+        Folder of committed rows; empty where it is not named.
+    """
+
+    runs: str = ""
+    rows: str = ""
+
+    @property
+    def rows_folder(self) -> Path:
+        """The named folder of committed rows, else the project's."""
+        return Path(self.rows) if self.rows else rows_dir()
+
+
+ANY = Results()
+"""Committed rows where there are some, else the runs in ``runs``."""
+
+
+def board_of(selection: Selection, results: Results = ANY, only: Sequence[str] = ()) -> Board:
+    """Read the named results, else the suite's committed rows, else the runs in ``runs``.
+
+    Parameters
+    ----------
+    selection
+        Suite and methods.
+    results
+        Where the results are.
+    only
+        The methods that are needed, so that no others are scored; all if empty.
+
+    Raises
+    ------
+    UserError
+        If there is no such suite, or there are no results.
+    """
+    folder = results.rows_folder
+    committed = any((folder / selection.suite).glob("*.json"))
+    if results.rows or (committed and not results.runs and not selection.methods):
+        return committed_board(folder, selection.suite, selection.catalogue, only)
+    return _from_runs(selection, Path(results.runs or "runs"), only)
+
+
+def _from_runs(selection: Selection, folder: Path, only: Sequence[str]) -> Board:
+    load_suite(selection.suite)
+    if not folder.is_dir():
+        raise UserError(
+            f"There is no folder '{folder}' with runs, and no committed rows for '{selection.suite}'.",
+            "A board is made of results.",
+            f"adu-bench run --suite {selection.suite}",
+        )
+    runs = Store(folder).runs()
+    methods = ",".join(only) or selection.methods
+    if not methods:
+        known = selection.catalogue.presets
+        methods = ",".join(dict.fromkeys(run.label for run in runs if run.label.partition("[")[0] in known))
+    return make_board(replace(selection, methods=methods).plan(), runs)
+
+
+def suites_with_results(results: Results = ANY) -> tuple[list[str], list[str]]:
+    """Return the suites that have results.
+
+    Returns
+    -------
+    tuple
+        Names of the suites, and one sentence per suite that was left out because its data set is damaged.
+
+    Raises
+    ------
+    UserError
+        If there are no results.
+    """
+    left_out = []
+    if results.runs:
+        datasets = {run.spec.task.dataset for run in Store(Path(results.runs)).runs()}
+        found = []
+        for name in suite_names():
+            try:
+                if load_suite(name).dataset in datasets:
+                    found.append(name)
+            except UserError as error:
+                left_out.append(f"left out {name}: {error}")
+    else:
+        found = sorted({path.parent.name for path in results.rows_folder.glob("*/*.json")})
+    if not found:
+        raise UserError(
+            f"There are no results in '{results.runs or results.rows_folder}'.",
+            "A page is made of results.",
+            "Name a folder with runs: adu-bench leaderboard --suite all --runs runs --format html",
+        )
+    return found, left_out
+
+
+def stale_files_and_rows(folder: Path, catalogue: Catalogue) -> tuple[list[Path], list[tuple[str, str, list[str]]]]:
+    """Find what is not current in a folder of committed rows.
+
+    Returns
+    -------
+    tuple
+        Generated files that differ from what would be written now; and the stale rows as suite, reason and labels.
+    """
+    rows = []
+    for suite in committed_suites(folder):
+        labels: dict[str, list[str]] = {}
+        for label, reason in committed_stale_rows(folder, suite, catalogue).items():
+            labels.setdefault(reason, []).append(label)
+        rows += [(suite, reason, names) for reason, names in labels.items()]
+    return list(stale_pages(folder, catalogue)), rows

@@ -1,0 +1,90 @@
+"""Compare two methods on one board or on several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from adu_bench.core.errors import UserError
+from adu_bench.report.board import Board
+from adu_bench.stats.across import Across, compare_across
+from adu_bench.stats.paired import Comparison, compare
+from adu_bench.stats.power import Power, power_of
+from adu_bench.stats.scores import Scores, forget_sets, scores
+from adu_bench.workflows.board import ANY, Results, board_of
+from adu_bench.workflows.selection import Selection
+
+
+def pair_board(selection: Selection, a: str, b: str, results: Results = ANY) -> Board:
+    """Return the board that has both methods.
+
+    Parameters
+    ----------
+    selection
+        Suite, and which of its results.
+    a, b
+        Two methods, as the board names them.
+    results
+        Where the results are.
+
+    Raises
+    ------
+    UserError
+        If the methods are the same, or one of them has no finished run.
+    """
+    if a == b:
+        raise UserError(f"'{a}' cannot be compared with itself.", "A comparison needs a pair.", "Name two methods.")
+    board = board_of(selection, results, (a, b))
+    shown = board.part if board.part is not None and {a, b} - set(board.frame["method"]) else board
+    for method in (a, b):
+        if method not in set(shown.frame["method"]):
+            row = next((row for row in shown.rows if row.method == method), None)
+            raise UserError(
+                f"'{method}' has no finished run of '{board.suite}' that counts.",
+                f"{row.reason[0].upper()}{row.reason[1:]}." if row and row.reason else "It has no results here.",
+                f"adu-bench run --suite {selection.suite} --methods {method}",
+            )
+    return replace(shown, warning=board.warning)
+
+
+def compare_methods(board: Board, a: str, b: str, size: int = 0) -> Comparison:
+    """Compare two methods of a board.
+
+    Parameters
+    ----------
+    board
+        See `pair_board`.
+    a, b
+        The methods.
+    size
+        Only tasks that forget this many domains; 0 for all.
+
+    Raises
+    ------
+    UserError
+        If there are no such tasks.
+    """
+    labels = board.frame.groupby("key")["method"].first().to_dict()
+    found = [run for run in board.runs if run.key in labels]
+    return compare(board.frame, found, labels, a, b, size=_size(size))
+
+
+def compare_over_suites(boards: Sequence[Board], a: str, b: str, size: int = 0) -> Across:
+    """Compare two methods on each of several boards, and over all of them where they are enough."""
+    pairs = {board.suite: (_pair(board, a, b), _size(size)) for board in boards}
+    return compare_across(pairs, {board.suite: board.common.task.dataset for board in boards})
+
+
+def power(board: Board, a: str, b: str, difference: float, size: int = 0) -> list[Power]:
+    """Return which differences of H (fractions) can be detected; parameters as in `compare_methods`."""
+    return power_of(_pair(board, a, b), difference, _size(size))
+
+
+def _pair(board: Board, a: str, b: str) -> Scores:
+    return scores(board.frame, forget_sets(board.runs), "h", (a, b))
+
+
+def _size(size: int) -> int | None:
+    if size < 0:
+        raise UserError(f"--forget {size} is below zero.", "It counts domains.", "Give 1 or more.")
+    return size or None

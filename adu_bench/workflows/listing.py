@@ -1,0 +1,87 @@
+"""Describe methods, suites, tasks, backbones and metrics as plain values with a name, a state and a summary."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from adu_bench.clip.identity import SHIPPED, SHIPPED_WEIGHTS
+from adu_bench.core.errors import UserError
+from adu_bench.data.sources import outline
+from adu_bench.metrics.measures import METRICS
+from adu_bench.registry import Catalogue
+from adu_bench.suites import Suite, load_suite, suite_names
+
+
+def list_methods(catalogue: Catalogue) -> list[dict[str, Any]]:
+    """Describe the known methods, and the files that cannot be read."""
+    found = [
+        {"name": name, "state": "ok", "group": preset.group, "summary": f"{preset.group}: {preset.summary}"}
+        for name, (preset, _) in sorted(catalogue.presets.items(), key=lambda item: (item[1][0].group, item[0]))
+    ]
+    return found + [
+        {"name": broken.name, "state": "broken", "group": "", "summary": f"{broken.reason} ({broken.path})"}
+        for broken in catalogue.broken
+    ]
+
+
+def list_suites() -> list[dict[str, Any]]:
+    """Describe all suites."""
+    return [_outlined(name) for name in suite_names()]
+
+
+def _outlined(name: str) -> dict[str, Any]:
+    """Describe a suite; one with a damaged data set says so, and the others are listed all the same."""
+    try:
+        suite = load_suite(name)
+        ready = outline(suite.dataset).ready
+    except UserError as error:
+        return {"name": name, "state": "damaged", "tasks": None, "seeds": [], "summary": str(error)}
+    return {
+        "name": suite.name,
+        "state": "ok" if ready else "data missing",
+        "tasks": len(suite.forget),
+        "seeds": list(suite.seeds),
+        "summary": f"{suite.title} ({len(suite.forget)} tasks x {len(suite.seeds)} seeds)",
+    }
+
+
+def list_tasks(suite: Suite) -> list[dict[str, Any]]:
+    """Describe the tasks of a suite."""
+    return [
+        {
+            "name": "+".join(forget),
+            "state": "ok",
+            "forget": forget,
+            "retain": suite.retain(forget),
+            "summary": f"forget {', '.join(forget)}; keep {', '.join(suite.retain(forget))}",
+        }
+        for forget in suite.forget
+    ]
+
+
+def list_backbones() -> list[dict[str, Any]]:
+    """Describe the backbones that can be named."""
+    state = "ok" if SHIPPED_WEIGHTS.is_file() else "missing"
+    return [
+        {"name": SHIPPED, "state": state, "summary": "the small CLIP that ships with the project (48 pixels)"},
+        {
+            "name": "MODEL:TAG",
+            "state": "ok",
+            "summary": "any pretrained open_clip model, e.g. ViT-B-16-quickgelu:openai",
+        },
+        {"name": "MODEL:FILE", "state": "ok", "summary": "an open_clip model with weights from a local file"},
+    ]
+
+
+def list_metrics() -> list[dict[str, Any]]:
+    """Describe all metrics."""
+    return [
+        {
+            "name": metric.name,
+            "state": "ok",
+            "direction": metric.direction,
+            "family": metric.family,
+            "summary": f"{metric.title} ({metric.family}, better: {metric.direction})",
+        }
+        for metric in METRICS.values()
+    ]

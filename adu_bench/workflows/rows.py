@@ -1,0 +1,31 @@
+"""Write the rows of a committed board from runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from adu_bench.store import Store
+from adu_bench.submission.submission import of_plan
+from adu_bench.submission.verify import check, verification_status, write
+from adu_bench.workflows.selection import Selection
+
+
+def write_rows(selection: Selection, runs: Path, target: Path) -> Iterator[tuple[str, Path | None]]:
+    """Write the rows of all complete blocks among the runs, each checked like a submission.
+
+    Yields
+    ------
+    tuple
+        Label of a method, and the file of its row; None where its block is not complete.
+    """
+    plan, store = selection.plan(), Store(runs)
+    for label in dict.fromkeys(run.label for run in plan.runs):
+        block = replace(plan, runs=tuple(run for run in plan.runs if run.label == label))
+        if block.unfinished(store):
+            yield label, None
+        else:
+            submission = of_plan(block, selection.catalogue.select([label])[0], store)
+            check(submission)
+            yield label, write(submission, target, verification_status(submission))

@@ -1,0 +1,133 @@
+"""Which suite, methods and runs a command is about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from adu_bench.core.errors import UserError, unknown
+from adu_bench.registry import Catalogue
+from adu_bench.runner.plan import Plan, plan, plan_study
+from adu_bench.suites import Suite, load_suite
+
+DEFAULT_SUITE = "emoji-mini"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A choice of runs.
+
+    Parameters
+    ----------
+    suite
+        Name of a suite, or path of a YAML file.
+    methods
+        ``all``, groups or names such as ``adu[gamma=10],baseline``; empty for the suite's.
+    seeds
+        Seeds in place of the suite's; empty for the suite's.
+    backbone
+        Name of a backbone in place of the suite's; empty for the suite's.
+    sizes
+        Numbers of domains to forget: all forget sets of these sizes in place of the suite's; empty for the suite's.
+    limit
+        Only the first tasks; 0 for all.
+    settings
+        YAML file with fields by preset that replace the suite's; empty for none.
+    study
+        Name of a study of the suite in place of ``methods``; empty for none.
+    extra
+        Folder or file with further methods; empty for none.
+    """
+
+    suite: str = DEFAULT_SUITE
+    methods: str = ""
+    seeds: tuple[int, ...] = ()
+    backbone: str = ""
+    sizes: tuple[int, ...] = ()
+    limit: int = 0
+    settings: str = ""
+    study: str = ""
+    extra: str = ""
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """The known methods."""
+        return open_catalogue(self.extra)
+
+    def load_suite(self) -> Suite:
+        """Return the suite with the chosen settings and sizes.
+
+        Raises
+        ------
+        UserError
+            If there is no such suite, or the settings cannot be used.
+        """
+        suite = load_suite(self.suite)
+        suite = replace(suite, settings={**suite.settings, **read_settings(self.settings)})
+        broken = {broken.name for broken in self.catalogue.broken}
+        for name in suite.settings:
+            if name not in self.catalogue.presets and name not in broken:
+                raise unknown("preset in the settings", str(name), self.catalogue.presets)
+        return suite.with_sizes(list(self.sizes)) if self.sizes else suite
+
+    def plan(self) -> Plan:
+        """Return the chosen runs.
+
+        Raises
+        ------
+        UserError
+            If the choice names something that does not exist, or contradicts itself.
+        """
+        suite = self.load_suite()
+        if self.limit < 0:
+            raise UserError(f"--limit {self.limit} is below zero.", "It counts tasks.", "Give 1 or more.")
+        if self.study and self.methods:
+            raise UserError(
+                "--study and --methods exclude each other.", "A study names its methods.", "Leave one of them out."
+            )
+        options: dict[str, Any] = {
+            "seeds": self.seeds or None,
+            "backbone": self.backbone or None,
+            "limit": self.limit or None,
+        }
+        if self.study:
+            return plan_study(suite, self.study, self.catalogue, **options)
+        chosen: Sequence[str] = [self.methods] if self.methods else list(suite.methods)
+        return plan(suite, self.catalogue.select(chosen), **options)
+
+
+def open_catalogue(extra: str = "") -> Catalogue:
+    """Return the known methods, with those of a further folder or file."""
+    return Catalogue([Path(extra)] if extra else [])
+
+
+def read_settings(path: str) -> dict[str, dict[str, Any]]:
+    """Read a YAML file of fields by preset; nothing for an empty path.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be read or is malformed.
+    """
+    if not path:
+        return {}
+    try:
+        given = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(
+            f"The settings '{path}' cannot be read.",
+            f"{type(error).__name__}.",
+            "Name the settings.yaml that adu-bench tune wrote.",
+        ) from error
+    if not isinstance(given, dict) or not all(isinstance(fields, dict) for fields in given.values()):
+        raise UserError(
+            f"The settings '{path}' are malformed.",
+            "They map presets to fields.",
+            "For example: adu: {lr: 0.05}",
+        )
+    return given

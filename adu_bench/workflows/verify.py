@@ -1,0 +1,84 @@
+"""Verify submissions: read, check, and run some of their runs again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from adu_bench.core.errors import UserError
+from adu_bench.core.progress import Progress, silent
+from adu_bench.registry import Catalogue
+from adu_bench.report.rows import stamp_row, standings
+from adu_bench.runner.executors.interface import Executor
+from adu_bench.runner.executors.local import LocalProcesses
+from adu_bench.runner.job import RunJob
+from adu_bench.runner.plan import PlannedRun
+from adu_bench.store import Store
+from adu_bench.submission.reading import read_bundle, read_committed
+from adu_bench.submission.submission import Submission
+from adu_bench.submission.verify import Rerun, compare, verification_status, write
+
+
+def read_submission(path: Path, folder: Path, catalogue: Catalogue, suite: str = "") -> Submission:
+    """Read a bundle (.zip), unpacked into a folder, or a committed row (.json).
+
+    Parameters
+    ----------
+    path
+        The file.
+    folder
+        Where a bundle is unpacked; it must outlive the submission.
+    catalogue
+        The known methods.
+    suite
+        YAML file of a suite that is not shipped; empty for the shipped ones.
+    """
+    if is_committed(path):
+        return read_committed(path, catalogue, suite)
+    return read_bundle(path, folder, suite)
+
+
+def is_committed(path: Path) -> bool:
+    """Whether a file is a committed row."""
+    return path.suffix == ".json"
+
+
+def rerun(
+    submission: Submission,
+    runs: Sequence[PlannedRun],
+    folder: Path,
+    executor: Executor | None = None,
+    progress: Progress = silent,
+) -> list[Rerun]:
+    """Execute some of a submission's runs again, in a separate store, and compare the results.
+
+    Raises
+    ------
+    UserError
+        If one of them fails.
+    """
+    store = Store(folder / "again")
+    jobs = [RunJob(run, store) for run in runs]
+    with closing((executor or LocalProcesses()).run(jobs, progress)) as results:  # type: ignore[type-var]
+        for result in results:
+            if result.state == "failed":
+                raise UserError(
+                    f"{result.job.title} failed when it was run again.",
+                    result.text,
+                    "Run it by itself: adu-bench run",
+                )
+    return compare(submission, store, list(runs))
+
+
+def write_verified(
+    submission: Submission, path: Path, target: Path, again: list[Rerun], seed: int, tolerance: float
+) -> Path:
+    """Write the verified row of a bundle into a folder, or stamp a committed row; return the written file."""
+    status = verification_status(submission, again, seed, tolerance)
+    if not is_committed(path):
+        return write(submission, target, status)
+    before = standings(path.resolve().parents[1], path.resolve().parent.name)[path.stem]
+    stamp_row(path, status if again else replace(status, reproduced=before.reproduced))
+    return path
