@@ -10,6 +10,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from torch.nn import functional as F
 from adu_bench.clip.classifier import Classifier
 from adu_bench.clip.prompts import VisualPrompts
 from adu_bench.clip.transfer import upload_images
+from adu_bench.core.progress import Progress, silent
 from adu_bench.core.specs import RunSpec
 from adu_bench.registry import Catalogue
 from adu_bench.runner.batches import EVALUATION_BATCH
@@ -31,7 +33,7 @@ EPOCHS = 6
 """Less than half of a run on the emoji suites, so that what is done once per run weighs no less than it does there."""
 
 
-def measure(suite: Suite, device: str, rounds: int, report: Callable[[str], None]) -> dict[str, float]:
+def measure(suite: Suite, device: str, rounds: int, report: Progress = silent) -> dict[str, float]:
     """Return the medians of interleaved rounds.
 
     Returns
@@ -44,14 +46,12 @@ def measure(suite: Suite, device: str, rounds: int, report: Callable[[str], None
     data = TaskData(suite.tasks()[0], load_shared_backbone(suite.backbone, device))
     found: dict[str, float] = {}
     for name in METHODS:
-        report(f"training, {name}")
         harness, bare, images = _training(name, suite, data)
-        ratios, seconds = _rounds(harness, bare, rounds, device)
+        ratios, seconds = _rounds(harness, bare, rounds, device, partial(report, f"training, {name}"))
         found[f"train_ratio.{name}"] = ratios
         found[f"train_images_per_second.{name}"] = images / seconds
-    report("evaluation")
     harness, bare, images = _evaluation(data)
-    ratios, seconds = _rounds(harness, bare, rounds, device)
+    ratios, seconds = _rounds(harness, bare, rounds, device, partial(report, "evaluation"))
     return found | {"eval_ratio": ratios, "eval_images_per_second": images / seconds}
 
 
@@ -64,7 +64,7 @@ def _training(name: str, suite: Suite, data: TaskData) -> tuple[Callable[[], Non
     def harness() -> None:
         unlearn(choice.entry.path, choice.entry.class_name, spec, data)
 
-    problem = data.problem(spec, record=lambda values: None, report=lambda share, text: None)
+    problem = data.problem(spec)
     size = min(problem.training.batch, len(problem.train))
     steps = EPOCHS * (len(problem.train) // size)
     fields = dict(resolved.fields)
@@ -139,14 +139,18 @@ def encode_with_blocks(visual: nn.Module, images: Tensor, prompts: list[nn.Param
             handle.remove()
 
 
-def _rounds(harness: Callable[[], None], bare: Callable[[], None], rounds: int, device: str) -> tuple[float, float]:
+def _rounds(
+    harness: Callable[[], None], bare: Callable[[], None], rounds: int, device: str, report: Callable[[int, int], None]
+) -> tuple[float, float]:
     harness()  # warm up
     bare()
     ratios, seconds = [], []
-    for _ in range(rounds):
+    for number in range(rounds):
+        report(number, rounds)
         ours, theirs = _timed(harness, device), _timed(bare, device)
         ratios.append(theirs / ours)
         seconds.append(ours)
+    report(rounds, rounds)
     return statistics.median(ratios), statistics.median(seconds)
 
 

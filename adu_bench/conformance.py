@@ -1,4 +1,4 @@
-"""What every method must do, as checks that anybody can run: ``adu-bench check NAME``.
+"""The contract of every method as checks that anyone can run: ``adu-bench check NAME``.
 
 Each check is a plain function that raises `CheckFailed` with a remedy; pytest and the command line both call them.
 """
@@ -17,14 +17,13 @@ from torch import Tensor
 from adu_bench.clip.classifier import Classifier
 from adu_bench.clip.files import load_classifier, save_classifier
 from adu_bench.core.errors import AduError, UserError
-from adu_bench.core.seeds import derive
 from adu_bench.core.specs import RunSpec, Task
 from adu_bench.data.index import data_hash, task_rows
 from adu_bench.data.sources import open_source
-from adu_bench.registry import Choice, load_class
+from adu_bench.registry import Choice
 from adu_bench.runner.task_data import TaskData, load_shared_backbone
+from adu_bench.runner.unlearn import Unlearned, unlearn
 from adu_bench.suites import load_suite
-from adu_bench.training.method import Method
 from adu_bench.training.problem import Problem
 
 BACKBONE = "emoji-clip"
@@ -34,7 +33,7 @@ QUICK = {"epochs": 1, "iterations": 2}
 
 
 class CheckFailed(AduError):
-    """A method does not keep a promise; the message says which, and how to mend it."""
+    """A method breaks its contract; the message says where, and how to fix it."""
 
 
 @dataclass(frozen=True)
@@ -52,34 +51,23 @@ class Subject:
     choice: Choice
     device: str
 
-    @cached_property
-    def method(self) -> Method:
-        """The method with quick settings."""
-        spec = self.choice.resolve(QUICK, {})
-        cls = load_class(self.choice.entry.path, self.choice.entry.class_name, spec.source_hash)
-        return cls(**dict(spec.fields))
-
-    def problem(self, forget: tuple[str, ...] = ("outline",), seed: int = 1) -> Problem:
-        """A new small problem that forgets some of the toy styles."""
+    def run(self, forget: tuple[str, ...] = ("outline",)) -> Unlearned:
+        """Let the method unlearn a new small problem that forgets some of the toy styles."""
         suite = load_suite("toy")
         classes = suite.classes[:CLASSES]
         rows = task_rows(open_source("toy").index, suite.domains, classes)
         task = Task("toy", data_hash(rows), suite.domains, forget, classes, suite.template, SHOTS)
+        # Tasks that differ only in the domains to forget have the same images.
         data = _task_data(replace(task, forget=("outline",)), self.device)
         training = replace(suite.training, batch=12)
-        spec = RunSpec(task, data.backbone.spec, self.choice.resolve(QUICK, {}), training, seed)
-        return data.problem(spec, record=lambda values: None, report=lambda share, text: None)
-
-    def unlearn(self, problem: Problem) -> Classifier:
-        """Run the method as the runner does."""
-        torch.manual_seed(derive(1, "method"))
-        return self.method.unlearn(problem).eval()
+        spec = RunSpec(task, data.backbone.spec, self.choice.resolve(QUICK, {}), training, seed=1)
+        return unlearn(self.choice.entry.path, self.choice.entry.class_name, spec, data)
 
     @cached_property
     def result(self) -> tuple[Problem, Classifier]:
-        """One problem and what the method made of it."""
-        problem = self.problem()
-        return problem, self.unlearn(problem)
+        """One problem and the classifier that the method returned for it."""
+        made = self.run()
+        return made.problem, made.classifier
 
 
 def returns_finite_logits(subject: Subject) -> None:
@@ -91,19 +79,19 @@ def returns_finite_logits(subject: Subject) -> None:
     logits = answers(problem, classifier)
     shape = (len(problem.validation), len(problem.classes))
     _require(
-        tuple(logits.shape) == shape, f"logits have the shape {tuple(logits.shape)}, not {shape}", "One column a class."
+        tuple(logits.shape) == shape,
+        f"logits have the shape {tuple(logits.shape)}, not {shape}",
+        "One column per class.",
     )
     _require(bool(torch.isfinite(logits).all()), "logits are not finite", "Lower the learning rate or bound the loss.")
 
 
 def leaves_the_backbone_alone(subject: Subject) -> None:
     """The shared backbone's weights are the same after the method as before."""
-    problem = subject.problem()
-    before = {name: value.clone() for name, value in problem.backbone.model.state_dict().items()}
-    subject.unlearn(problem)
-    changed = [
-        name for name, value in problem.backbone.model.state_dict().items() if not torch.equal(value, before[name])
-    ]
+    model = load_shared_backbone(BACKBONE, subject.device).model
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    subject.run()
+    changed = [name for name, value in model.state_dict().items() if not torch.equal(value, before[name])]
     _require(
         not changed, f"the weight '{changed[0] if changed else ''}' of the backbone changed", "Use classifier.unfreeze."
     )
@@ -112,8 +100,8 @@ def leaves_the_backbone_alone(subject: Subject) -> None:
 def repeats_with_the_same_seed(subject: Subject) -> None:
     """The same problem and seed give the same answers."""
     problem, classifier = subject.result
-    again = subject.problem()
-    other = answers(again, subject.unlearn(again))
+    again = subject.run()
+    other = answers(again.problem, again.classifier)
     same = torch.allclose(answers(problem, classifier), other, atol=1e-4)
     _require(same, "two runs with one seed differ", "Draw only from problem.rng and torch's global generator.")
 
@@ -130,7 +118,7 @@ def survives_saving(subject: Subject) -> None:
 
 
 def judges_images_one_by_one(subject: Subject) -> None:
-    """An image's answer does not depend on the other images of its batch."""
+    """The answer for an image does not depend on the other images of its batch."""
     problem, classifier = subject.result
     together = answers(problem, classifier)
     alone = torch.cat([_logits(classifier, problem.validation.images[i : i + 1]) for i in range(4)])
@@ -140,24 +128,26 @@ def judges_images_one_by_one(subject: Subject) -> None:
 
 def takes_any_forget_set(subject: Subject) -> None:
     """Forgetting all domains but one works as well."""
-    problem = subject.problem(forget=("filled", "outline", "hatched"))
-    logits = answers(problem, subject.unlearn(problem))
+    made = subject.run(forget=("filled", "outline", "hatched"))
+    logits = answers(made.problem, made.classifier)
     _require(
         bool(torch.isfinite(logits).all()), "logits are not finite", "Batches may lack a domain or a group of images."
     )
 
 
-def takes_other_classes_or_says_no(subject: Subject) -> None:
+def takes_other_classes_or_refuses(subject: Subject) -> None:
     """The classifier answers over other classes, or refuses in one sentence."""
-    problem = subject.problem()
-    classifier = subject.unlearn(problem)
+    made = subject.run()
+    problem, classifier = made.problem, made.classifier
     try:
         classifier.set_classes(("house", "tree", "boat", "car"))
     except UserError:
         return
     logits = answers(problem, classifier)
     _require(
-        logits.shape[1] == 4, "logits do not follow set_classes", "Set open_vocabulary = False on the part in the way."
+        logits.shape[1] == 4,
+        "logits do not follow set_classes",
+        "Set open_vocabulary = False on the part that prevents it.",
     )
     _require(bool(torch.isfinite(logits).all()), "logits over other classes are not finite", "Check the part's score.")
 
@@ -180,7 +170,7 @@ CHECKS: tuple[Callable[[Subject], None], ...] = (
     survives_saving,
     judges_images_one_by_one,
     takes_any_forget_set,
-    takes_other_classes_or_says_no,
+    takes_other_classes_or_refuses,
     parts_come_off,
 )
 """All checks, in the order in which they are run."""
@@ -189,7 +179,7 @@ CHECKS: tuple[Callable[[Subject], None], ...] = (
 def run_checks(choice: Choice, device: str = "cpu") -> Iterator[tuple[str, str]]:
     """Yield each check's name and why it failed (empty if it passed).
 
-    An error inside the method counts as a failure of the check that met it.
+    An error inside the method counts as a failure of the check that ran it.
     """
     subject = Subject(choice, device)
     for check in CHECKS:

@@ -83,7 +83,7 @@ class Bbf(Method):
                     best, best_h = candidate, h
             least = min(loss for loss, _ in judged)
             problem.log(iteration=iteration, loss=least, best_validation_h=best_h)
-            problem.report(iteration / self.iterations, f"iteration {iteration}/{self.iterations}, loss {least:.3f}")
+            problem.report("search", iteration, self.iterations, f"loss {least:.3f}")
         prompts.tokens[0] = best
         return model.eval()
 

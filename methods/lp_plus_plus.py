@@ -70,7 +70,7 @@ class LpPlusPlus(Method):
             if h > best:
                 best, chosen = h, {name: value.clone() for name, value in probe.state_dict().items()}
             problem.log(iteration=iteration, validation_h=h, **{name: term.detach() for name, term in terms.items()})
-            problem.report(iteration / self.iterations, f"iteration {iteration}/{self.iterations}, best H {best:.3f}")
+            problem.report("training", iteration, self.iterations, f"best H {best:.3f}")
         probe.load_state_dict(chosen)
         return model
 

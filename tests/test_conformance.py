@@ -63,7 +63,7 @@ PROMISES = [
     ("judges_images_one_by_one", 'model.add("mean", BadMean())',
      PART.format(name="BadMean", body="return logits - logits.mean(dim=0)")),
     ("takes_any_forget_set", "assert len(problem.forget) == 1", ""),
-    ("takes_other_classes_or_says_no", 'model.add("fixed", BadFixed())',
+    ("takes_other_classes_or_refuses", 'model.add("fixed", BadFixed())',
      PART.format(name="BadFixed", body="return logits[:, :3]")),
     ("parts_come_off", "model.template = '{}'; model.set_classes(problem.classes)", ""),
 ]  # fmt: skip

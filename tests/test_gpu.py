@@ -35,7 +35,7 @@ def toy_data(device: str) -> TaskData:
 def prompted(data: TaskData):
     """A classifier with random prompts, so that pictures have to be encoded."""
     torch.manual_seed(0)
-    model = data.problem(spec_of(data), record=lambda values: None, report=lambda share, text: None).classifier()
+    model = data.problem(spec_of(data)).classifier()
     model.add("prompts", VisualPrompts(4, model.image_depth, model.image_width))
     return model.eval()
 
@@ -70,7 +70,7 @@ def test_predictions_agree_with_the_cpu_whatever_the_batch():
 def test_training_in_each_precision_learns_and_keeps_full_weights(precision):
     data = toy_data(DEVICE)
     losses = []
-    problem = data.problem(spec_of(data, precision), record=losses.append, report=lambda share, text: None)
+    problem = data.problem(spec_of(data, precision), record=losses.append)
     model = problem.classifier()
     model.add("prompts", VisualPrompts(4, model.image_depth, model.image_width))
 

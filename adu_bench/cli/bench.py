@@ -6,7 +6,6 @@ A ratio is the bare time over the harness's time.
 from __future__ import annotations
 
 import json
-import sys
 from functools import partial
 from typing import Any
 
@@ -54,8 +53,10 @@ def _backbone(options: Any) -> dict[str, Any]:
     import torch
 
     from adu_bench.benchmark import measure
+    from adu_bench.cli.progress import display
     from adu_bench.clip.device import resolve_device
 
     device = resolve_device()
-    found = measure(suite, device, max(1, options.rounds), lambda text: print(text, file=sys.stderr, flush=True))
+    with display() as shown:
+        found = measure(suite, device, max(1, options.rounds), shown)
     return {"device": device, "threads": torch.get_num_threads(), **found}

@@ -5,7 +5,6 @@ It starts from the shipped model. The same command continues where an earlier on
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +29,15 @@ def run(options: Any) -> int:
     from adu_bench.suites import load_suite
 
     suite = load_suite(options.suite)
+    from adu_bench.cli.progress import display
     from adu_bench.pretraining.suite import STEPS, pretrain
 
     steps = options.steps or STEPS
     try:
-        pretrain(suite, Path(options.out), steps, options.seed, lambda line: _say(line, steps))
+        with display() as shown:
+            pretrain(
+                suite, Path(options.out), steps, options.seed, lambda row: shown.line(_sentence(row, steps)), shown
+            )
     except KeyboardInterrupt:
         print(f"Interrupted; the last checkpoint is in {options.out}/. The same command continues.")
         return 130
@@ -42,13 +45,11 @@ def run(options: Any) -> int:
     return 0
 
 
-def _say(line: str, steps: int) -> None:
-    """Print what a checkpoint measured."""
-    row = json.loads(line)
+def _sentence(row: dict[str, float], steps: int) -> str:
+    """Describe what a checkpoint measured."""
     domains = {name: row[name] for name in row if name not in ("step", "seconds", "loss", "seen")}
-    print(
+    return (
         f"step {row['step']}/{steps}, {row['seconds']} s, loss {row['loss']:.3f}; zero-shot on training images "
         f"{row['seen']:.1%}, on validation images: "
-        + ", ".join(f"{name} {value:.1%}" for name, value in domains.items()),
-        flush=True,
+        + ", ".join(f"{name} {value:.1%}" for name, value in domains.items())
     )

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from adu_bench.clip.identity import SHIPPED_FOLDER, folder_config
 from adu_bench.clip.weights import preprocessing_from
+from adu_bench.core.progress import Progress, silent
 from adu_bench.data.index import task_rows
 from adu_bench.data.sources import open_source
 from adu_bench.pretraining.corpus import Corpus
@@ -23,7 +24,14 @@ LEAST_CROP = 0.3
 """Smallest share of the area that a random crop keeps."""
 
 
-def pretrain(suite: Suite, out: Path, steps: int, seed: int, report: Callable[[str], None]) -> Path:
+def pretrain(
+    suite: Suite,
+    out: Path,
+    steps: int,
+    seed: int,
+    record: Callable[[dict[str, float]], None] = lambda row: None,
+    progress: Progress = silent,
+) -> Path:
     """Train a model on a suite's training split and write it as a folder that ``--backbone`` takes.
 
     No test image is read; the validation images only measure progress.  The few-shot images of the suite's tasks are
@@ -39,8 +47,11 @@ def pretrain(suite: Suite, out: Path, steps: int, seed: int, report: Callable[[s
         Length of the training.
     seed
         Seed of the random draws.
-    report
-        Called with a line of JSON at every checkpoint: step, seconds, loss, validation accuracy by domain.
+    record
+        Called at every checkpoint with ``step``, ``seconds``, ``loss``, the validation accuracy of each domain, and
+        the accuracy on training images (``seen``).
+    progress
+        Called at every step.
 
     Returns
     -------
@@ -53,7 +64,7 @@ def pretrain(suite: Suite, out: Path, steps: int, seed: int, report: Callable[[s
         If the suite's images are missing, or the folder holds a training with other images or other settings.
     """
     trainer = Trainer(course(suite.template, steps), pool(suite, "train"), pool(suite, "validation"), out, seed)
-    trainer.run(steps, report)
+    trainer.run(steps, record, progress)
     return out
 
 

@@ -27,6 +27,7 @@ from torch.nn import functional as F
 from adu_bench.clip import folder_model
 from adu_bench.clip.identity import CONFIG, SHIPPED_FOLDER, WEIGHTS, folder_config
 from adu_bench.core.errors import UserError
+from adu_bench.core.progress import Progress, silent
 from adu_bench.pretraining.augment import augment
 from adu_bench.pretraining.corpus import Corpus, fingerprint
 
@@ -141,8 +142,13 @@ class Trainer:
         out.mkdir(parents=True, exist_ok=True)
         self._resume()
 
-    def run(self, steps: int, report: Callable[[str], None]) -> None:
-        """Train up to a step, and report a line of JSON at every checkpoint."""
+    def run(
+        self,
+        steps: int,
+        record: Callable[[dict[str, float]], None] = lambda row: None,
+        progress: Progress = silent,
+    ) -> None:
+        """Train up to a step, and record a row of measures at every checkpoint."""
         self.model.train()
         start = time.perf_counter() - self.seconds
         while self.step < steps:
@@ -152,7 +158,8 @@ class Trainer:
                 self.seconds = time.perf_counter() - start
                 self._measure(loss)
                 self._save()
-                report(json.dumps(self.log[-1]))
+                record(self.log[-1])
+            progress("pre-training", self.step, steps, f"loss {loss:.3f}")
 
     def _train_step(self) -> float:
         rng = np.random.default_rng([self.seed, self.step])

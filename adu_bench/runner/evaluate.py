@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +13,7 @@ from adu_bench.clip.classifier import Classifier
 from adu_bench.clip.precision import computing
 from adu_bench.clip.transfer import upload, upload_images
 from adu_bench.core.errors import Diverged
+from adu_bench.core.progress import Progress, silent
 from adu_bench.runner.batches import in_batches
 
 
@@ -55,7 +55,7 @@ def predict(
     images: Images,
     batch: int,
     precision: str = "fp32",
-    report: Callable[[float], None] = lambda share: None,
+    report: Progress = silent,
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Predict the class of each image.
 
@@ -104,7 +104,7 @@ def predict(
     for output in in_batches(len(images), batch, device, one):
         outputs.append(output)
         done += len(output["features"])
-        report(done / len(images))
+        report("evaluation", done, len(images))
     found = {name: torch.cat([output[name] for output in outputs]).cpu().numpy() for name in outputs[0]}
     if not found.pop("finite").all():
         raise Diverged("The classifier gave NaN or infinite logits on a test image.")

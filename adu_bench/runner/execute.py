@@ -16,12 +16,13 @@ from adu_bench import __version__
 from adu_bench.clip.files import save_classifier
 from adu_bench.clip.precision import described
 from adu_bench.core.memory import peak_memory_mb
+from adu_bench.core.progress import Progress, silent
 from adu_bench.core.seeds import derive
 from adu_bench.core.specs import Task
 from adu_bench.runner.batches import EVALUATION_BATCH
 from adu_bench.runner.evaluate import predict
 from adu_bench.runner.plan import PlannedRun
-from adu_bench.runner.task_data import Report, TaskData, load_shared_backbone
+from adu_bench.runner.task_data import TaskData, load_shared_backbone
 from adu_bench.runner.unlearn import unlearn
 from adu_bench.store import Store
 
@@ -29,7 +30,7 @@ KEPT_FEATURES = 640
 """Test images whose features are kept for probes and t-SNE."""
 
 
-def execute(planned: PlannedRun, store: Store, device: str, report: Report = lambda share, text: None) -> None:
+def execute(planned: PlannedRun, store: Store, device: str, report: Progress = silent) -> None:
     """Execute one run and commit it to the store; the caller holds the store's lock for its key.
 
     Parameters
@@ -41,17 +42,17 @@ def execute(planned: PlannedRun, store: Store, device: str, report: Report = lam
     device
         ``cpu`` or ``cuda``.
     report
-        Called with the share done (0..1) and a few words.
+        Called with the steps of the run.
 
     Raises
     ------
     RunFailed
         If training or evaluation diverged, or the method gave up.
     UserError
-        If pictures, weights or the method's file cannot be used.
+        If images, weights or the method's file cannot be used.
     """
     spec = planned.spec
-    report(0.0, "loading")
+    report("loading", 0, 1)
     data = TaskData(spec.task, load_shared_backbone(planned.backbone, device), spec.training.evaluation, report)
     data.prepare(spec.seed)
     with store.begin(spec.key) as folder, (folder / "train.jsonl").open("w", encoding="utf-8") as log:
@@ -87,7 +88,6 @@ def execute(planned: PlannedRun, store: Store, device: str, report: Report = lam
                 "peak_memory_mb": round(_peak_memory_mb(device), 1),
             },
         )
-    report(1.0, "done")
 
 
 def _save_features(path: Path, features: np.ndarray, task: Task) -> None:

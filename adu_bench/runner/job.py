@@ -41,8 +41,7 @@ class RunJob:
         with self.store.lock(key) as ours:
             if not ours or (self.store.has(key) and not self.force):
                 return "elsewhere", "another process has it"
-            report = lambda share, text: progress("run", round(100 * share), 100, text)  # noqa: E731
-            execute(self.planned, self.store, device, report)
+            execute(self.planned, self.store, device, progress)
         return "done", ""
 
     def fail(self, kind: str, reason: str, traceback: str = "") -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import pandas as pd
@@ -16,11 +16,11 @@ from adu_bench.clip.loading import load_backbone
 from adu_bench.clip.precision import computing
 from adu_bench.clip.transfer import upload, upload_images
 from adu_bench.core.hashing import digest
+from adu_bench.core.progress import Progress, silent
 from adu_bench.core.seeds import derive
 from adu_bench.core.specs import RunSpec, Task
 from adu_bench.data.decode import DECODING
 from adu_bench.data.index import task_rows
-from adu_bench.data.parallel import Progress
 from adu_bench.data.rows import Block, RowCache
 from adu_bench.data.sampler import draw_shots
 from adu_bench.data.sources import open_source
@@ -28,8 +28,6 @@ from adu_bench.runner.batches import EVALUATION_BATCH, in_batches
 from adu_bench.runner.decoding import needed, of_pool
 from adu_bench.runner.evaluate import Images
 from adu_bench.training.problem import Batch, FullImages, Problem
-
-Report = Callable[[float, str], None]
 
 
 @lru_cache(maxsize=2)
@@ -50,12 +48,10 @@ class TaskData:
     precision
         Of frozen features, one of `adu_bench.core.specs.PRECISIONS`.
     report
-        Told of images that are decoded or encoded.
+        Called while images are decoded or encoded.
     """
 
-    def __init__(
-        self, task: Task, backbone: Backbone, precision: str = "fp32", report: Report = lambda share, text: None
-    ) -> None:
+    def __init__(self, task: Task, backbone: Backbone, precision: str = "fp32", report: Progress = silent) -> None:
         self.task, self.backbone, self.precision, self.report = task, backbone, precision, report
         source = open_source(task.dataset)
         self.rows = task_rows(source.index, task.domains, task.classes)
@@ -74,13 +70,15 @@ class TaskData:
         """
         shots = self._shots(seed)
         self._ensure(needed(self.rows, shots))
-        self.training_images.ensure(shots, self._progress("decoding"))
+        self.training_images.ensure(shots, partial(self.report, "decoding images"))
 
     def images(self, pool: str) -> Images:
         """Return the images of one pool."""
         return self._images(of_pool(self.rows, pool))
 
-    def problem(self, spec: RunSpec, record: Callable[[dict[str, float]], None], report: Report) -> Problem:
+    def problem(
+        self, spec: RunSpec, record: Callable[[dict[str, float]], None] = lambda values: None, report: Progress = silent
+    ) -> Problem:
         """Build what the method sees: few-shot and validation images, and nothing of the test images."""
         shots = self._shots(spec.seed)
         return Problem(
@@ -97,7 +95,7 @@ class TaskData:
 
     def _full(self, positions: np.ndarray) -> FullImages:
         images = self.training_images
-        images.ensure(positions, self._progress("decoding"))
+        images.ensure(positions, partial(self.report, "decoding images"))
         return FullImages(lambda places: images.take(positions[places])[0], torch.from_numpy(images.extents(positions)))
 
     def _shots(self, seed: int) -> np.ndarray:
@@ -122,9 +120,11 @@ class TaskData:
 
     def _ensure(self, positions: np.ndarray) -> np.ndarray:
         """Decode and encode images where the cache lacks them; return the keys of their features."""
-        self.pictures.ensure(positions, self._progress("decoding"))
+        self.pictures.ensure(positions, partial(self.report, "decoding images"))
         keys = self.pictures.keys(positions)
-        self.features.ensure(keys, lambda which: self._encoded(positions[which], which), self._progress("encoding"))
+        self.features.ensure(
+            keys, lambda which: self._encoded(positions[which], which), partial(self.report, "encoding images")
+        )
         return keys
 
     def _encoded(self, positions: np.ndarray, which: np.ndarray) -> Iterable[Block]:
@@ -137,9 +137,6 @@ class TaskData:
                 return which[part], self.backbone.image_features(images).cpu().numpy()
 
         return in_batches(len(which), EVALUATION_BATCH[device.type], device, one)
-
-    def _progress(self, doing: str) -> Progress:
-        return lambda done, total: self.report(0.0, f"{doing} {done:,}/{total:,} images")
 
     def _batch(self, images: Images) -> Batch:
         device = self.backbone.device

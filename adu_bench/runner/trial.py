@@ -73,9 +73,9 @@ class TrialJob:
     def _scores(self, pools: Sequence[str], device: str, progress: Progress) -> dict[str, dict[str, Any]]:
         found: dict[str, list[dict[str, float]]] = {pool: [] for pool in pools}
         for number, spec in enumerate(self.specs):
-            progress("tasks", number, len(self.specs))
+            progress(f"task {number + 1} of {len(self.specs)}", 0, 1)
             try:
-                for pool, scores in self._one(spec, pools, device).items():
+                for pool, scores in self._one(spec, pools, device, progress).items():
                     found[pool].append(scores)
             except RunFailed as error:
                 return {pool: {**dict.fromkeys(_SCORES, 0.0), "failed": str(error)} for pool in pools}
@@ -84,15 +84,15 @@ class TrialJob:
             for pool, scores in found.items()
         }
 
-    def _one(self, spec: RunSpec, pools: Sequence[str], device: str) -> dict[str, dict[str, float]]:
+    def _one(self, spec: RunSpec, pools: Sequence[str], device: str, progress: Progress) -> dict[str, dict[str, float]]:
         from adu_bench.runner.batches import EVALUATION_BATCH  # these import torch
         from adu_bench.runner.evaluate import predict
         from adu_bench.runner.task_data import TaskData, load_shared_backbone
         from adu_bench.runner.unlearn import unlearn
 
         precision = spec.training.evaluation
-        data = TaskData(spec.task, load_shared_backbone(self.backbone, device), precision)
-        classifier = unlearn(self.path, self.class_name, spec, data).classifier
+        data = TaskData(spec.task, load_shared_backbone(self.backbone, device), precision, progress)
+        classifier = unlearn(self.path, self.class_name, spec, data, report=progress).classifier
         scores = {}
         for pool in pools:
             frame, _ = predict(classifier, data.images(pool), EVALUATION_BATCH[device], precision)

@@ -11,10 +11,11 @@ import torch
 
 from adu_bench.clip.classifier import Classifier
 from adu_bench.clip.precision import make_deterministic
+from adu_bench.core.progress import Progress, silent
 from adu_bench.core.seeds import derive
 from adu_bench.core.specs import RunSpec
 from adu_bench.registry import load_class
-from adu_bench.runner.task_data import Report, TaskData
+from adu_bench.runner.task_data import TaskData
 from adu_bench.training.problem import Problem
 
 
@@ -44,7 +45,7 @@ def unlearn(
     data: TaskData,
     *,
     record: Callable[[dict[str, float]], None] = lambda values: None,
-    report: Report = lambda share, text: None,
+    report: Progress = silent,
 ) -> Unlearned:
     """Let a method unlearn one task.
 
@@ -59,7 +60,7 @@ def unlearn(
     record
         Given the named numbers that the method logs.
     report
-        Called with the share done (0..1) and a few words.
+        Called while the method works.
 
     Raises
     ------

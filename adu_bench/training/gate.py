@@ -53,5 +53,5 @@ def add_domain_gate(problem: Problem, classifier: Classifier, *, answer: str, we
         gate.probe.weight.copy_(weight / std)
         gate.probe.bias.copy_(bias - (weight / std) @ mean)
     problem.log(probe_loss=final)
-    problem.report(1.0, "domain probe fitted")
+    problem.report("domain probe", 1, 1)
     return gate

@@ -87,7 +87,7 @@ def fit(
         # Only half precision skips steps: those whose scaled gradients overflow.
         skipped = {"skipped_steps": steps - (taken.count - before)} if scaler.is_enabled() else {}
         problem.log(epoch=epoch + 1, lr=rate, **means, **skipped)
-        problem.report((epoch + 1) / epochs, f"epoch {epoch + 1}/{epochs}, loss {sum(means.values()):.3f}")
+        problem.report("training", epoch + 1, epochs, f"loss {sum(means.values()):.3f}")
     return classifier.eval()
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from adu_bench.clip.backbone import Backbone
 from adu_bench.clip.classifier import Classifier
 from adu_bench.clip.transfer import upload
+from adu_bench.core.progress import Progress, silent
 from adu_bench.core.specs import Task, TrainingSpec
 from adu_bench.training.augment import crop_and_flip, draw_crops
 
@@ -109,7 +110,7 @@ class Problem:
     training: TrainingSpec
     rng: torch.Generator
     record: Callable[[dict[str, float]], None] = lambda values: None
-    report: Callable[[float, str], None] = lambda share, text: None
+    report: Progress = silent
     image_passes: int = field(default=0, init=False)
 
     @property

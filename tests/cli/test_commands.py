@@ -192,7 +192,7 @@ class Slow(Method):
     card = Card(name="slow", group="other", title="t", authors="a", year=2026, paper="none", licence="MIT")
     wait: float = 60.0
     def unlearn(self, problem: Problem):
-        problem.report(0.5, "waiting")
+        problem.report("waiting", 1, 2)
         time.sleep(self.wait)
         return problem.classifier()
 

@@ -92,7 +92,9 @@ def test_predictions_are_the_same_with_smaller_batches(tiny_problem, tiny_backbo
 
     monkeypatch.setattr(classifier, "features", small)
     shares = []
-    halved, halved_features = predict(classifier, images, 32, report=shares.append)
+    halved, halved_features = predict(
+        classifier, images, 32, report=lambda step, done, total: shares.append(done / total)
+    )
     assert sizes == [32, 16, 8, *[4] * 9, 1]
     assert shares[-1] == 1
     assert shares == sorted(shares)

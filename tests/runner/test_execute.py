@@ -74,7 +74,7 @@ def test_a_run_decodes_and_encodes_what_it_needs_and_the_next_one_adds_its_shots
 
 def test_a_method_gets_the_pixels_and_features_of_its_shots(source, tiny_backbone):
     data = TaskData(spec().task, tiny_backbone)
-    problem = data.problem(spec(), record=lambda values: None, report=lambda share, text: None)
+    problem = data.problem(spec())
     positions = draw_shots(data.rows, data.task, 1)
     apply = tiny_backbone.preprocessing.apply
     pixels = np.stack([apply(Image.open(source.root / path)) for path in source.index["path"][positions]])
@@ -88,10 +88,12 @@ def test_a_method_gets_the_pixels_and_features_of_its_shots(source, tiny_backbon
 
 
 def test_progress_says_what_is_done(source, tiny_backbone):
-    said = []
-    TaskData(spec().task, tiny_backbone, report=lambda share, text: said.append(text)).prepare(1)
-    assert said == [
-        f"{doing} images" for doing in (f"decoding {NEEDED}/{NEEDED}", f"encoding {NEEDED}/{NEEDED}", "decoding 12/12")
+    told = []
+    TaskData(spec().task, tiny_backbone, report=lambda *one: told.append(one)).prepare(1)
+    assert told == [
+        ("decoding images", NEEDED, NEEDED),
+        ("encoding images", NEEDED, NEEDED),
+        ("decoding images", 12, 12),
     ]
 
 
