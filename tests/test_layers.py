@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,24 @@ def test_only_clip_and_pretraining_import_open_clip(module):
         alias.name.partition(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
     } | {(node.module or "").partition(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert "open_clip" not in names
+
+
+def test_no_modules_import_each_other():
+    """Imports at the top of a module and inside functions count alike."""
+    graph = {
+        name.removesuffix(".__init__"): {
+            full if full in PLAIN else module
+            for module, member in imported(path)
+            if (full := f"{module}.{member}") in PLAIN or module in PLAIN
+        }
+        for name, path in MODULES.items()
+    }
+    TopologicalSorter(graph).prepare()
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_module_is_longer_than_400_lines(module):
+    assert len(MODULES[module].read_text().splitlines()) <= 400
 
 
 def test_results_can_be_read_where_torch_is_not_installed(tmp_path):

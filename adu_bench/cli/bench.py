@@ -6,7 +6,6 @@ A ratio is the bare time over the harness's time.
 from __future__ import annotations
 
 import json
-from functools import partial
 from typing import Any
 
 from adu_bench.cli.common import flag, suite_option
@@ -43,7 +42,7 @@ def _files(count: int) -> dict[str, Any]:
     from adu_bench.data.speed import measure_files
 
     with display() as shown:
-        return measure_files(count, lambda step: partial(shown, step))
+        return measure_files(count, shown)
 
 
 def _backbone(options: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -22,5 +23,13 @@ class Progress(Protocol):
         """
 
 
+Count = Callable[[int, int], None]
+"""A `Progress` whose step is bound: ``functools.partial(progress, "decoding images")``."""
+
+
 def silent(step: str, done: int, total: int, note: str = "") -> None:
     """Report nothing."""
+
+
+def uncounted(done: int, total: int) -> None:
+    """Count nothing."""

@@ -16,9 +16,10 @@ from PIL import ExifTags, Image
 
 from adu_bench.core.hashing import digest
 from adu_bench.core.paths import cache_dir
+from adu_bench.core.progress import Count, uncounted
 from adu_bench.data.cache import usable
 from adu_bench.data.decode import BadImage, load, quiet, to_rgb
-from adu_bench.data.parallel import Progress, in_order, silent
+from adu_bench.data.parallel import in_order
 
 LARGEST_FILE = 512 * 2**20
 
@@ -65,7 +66,7 @@ def read(path: Path) -> bytes:
 
 
 def inspect_files(
-    root: Path, paths: Sequence[str], workers: int | None = None, progress: Progress = silent
+    root: Path, paths: Sequence[str], workers: int | None = None, progress: Count = uncounted
 ) -> pd.DataFrame:
     """Hash and decode files, each read once, several at a time.
 

@@ -10,8 +10,9 @@ import numpy as np
 from PIL import Image
 
 from adu_bench.core.errors import UserError
+from adu_bench.core.progress import Count, uncounted
 from adu_bench.data.decode import DECODING, BadImage, quiet
-from adu_bench.data.parallel import Progress, in_order, silent
+from adu_bench.data.parallel import in_order
 from adu_bench.data.preprocessing import CANVAS_FILTER, Preprocessing
 from adu_bench.data.rows import Block, RowCache, keys_of
 
@@ -49,7 +50,7 @@ class _Cache:
         folder, shape, about = self._layout()
         self._cache = RowCache(f"{folder}-{DECODING}", shape, np.uint8, {**about, "decoding": DECODING})
 
-    def ensure(self, positions: np.ndarray, report: Progress = silent) -> None:
+    def ensure(self, positions: np.ndarray, report: Count = uncounted) -> None:
         """Decode and resize the images that are not in the cache.
 
         Parameters
@@ -121,7 +122,7 @@ class _Cache:
 class ImageCache(_Cache):
     """Preprocessed images: `rows` is uint8, (M, size, size, 3)."""
 
-    def take(self, positions: np.ndarray, report: Progress = silent) -> np.ndarray:
+    def take(self, positions: np.ndarray, report: Count = uncounted) -> np.ndarray:
         """Return images, uint8, (N, size, size, 3); arguments and errors as in `ensure`."""
         self.ensure(positions, report)
         return self.rows[self.places(positions)]
@@ -142,7 +143,7 @@ class TrainingImageCache(_Cache):
     A row is one record of bytes: the canvas, then its extent.
     """
 
-    def take(self, positions: np.ndarray, report: Progress = silent) -> tuple[np.ndarray, np.ndarray]:
+    def take(self, positions: np.ndarray, report: Count = uncounted) -> tuple[np.ndarray, np.ndarray]:
         """Return images to cut random crops from; arguments and errors as in `ensure`.
 
         Returns

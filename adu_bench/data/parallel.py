@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
+from adu_bench.core.cores import usable_cores
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Progress = Callable[[int, int], None]
-"""Called with the number of items done and the number of all items."""
-
 CHUNK = 8
 """Items that a thread takes at a time, since taking one item costs as much as decoding a tiny image."""
 AHEAD = 4
 """Chunks that a thread may be ahead of the consumer: enough to keep it busy, few enough to bound memory."""
-
-
-def silent(done: int, total: int) -> None:
-    """Report no progress."""
 
 
 def in_order(work: Callable[[Item], Result], items: Iterable[Item], workers: int | None = None) -> Iterator[Result]:
@@ -29,7 +23,7 @@ def in_order(work: Callable[[Item], Result], items: Iterable[Item], workers: int
 
     Threads are enough: Pillow and hashlib release the interpreter lock while they work on an image.
     """
-    workers = workers or os.cpu_count() or 1
+    workers = workers or usable_cores()
     running: deque[Future[list[Result]]] = deque()
     waiting = iter(items)
     pool = ThreadPoolExecutor(workers)

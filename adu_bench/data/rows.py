@@ -14,8 +14,8 @@ from filelock import FileLock, Timeout
 
 from adu_bench.core.errors import UserError
 from adu_bench.core.paths import cache_dir
+from adu_bench.core.progress import Count, uncounted
 from adu_bench.data.cache import usable
-from adu_bench.data.parallel import Progress, silent
 
 KEY = np.dtype("S32")
 """A SHA-256, as bytes."""
@@ -64,7 +64,7 @@ class RowCache:
         return np.where(self._sorted[near] == keys, self._order[near], -1)
 
     def ensure(
-        self, keys: np.ndarray, make: Callable[[np.ndarray], Iterable[Block]], report: Progress = silent
+        self, keys: np.ndarray, make: Callable[[np.ndarray], Iterable[Block]], report: Count = uncounted
     ) -> None:
         """Compute the rows of those keys that are not stored.
 
@@ -110,7 +110,7 @@ class RowCache:
         absent = np.flatnonzero(self.places(keys) < 0)
         return np.sort(absent[np.unique(keys[absent], return_index=True)[1]])
 
-    def _wait_for_turn(self, keys: np.ndarray, report: Progress) -> FileLock:
+    def _wait_for_turn(self, keys: np.ndarray, report: Count) -> FileLock:
         lock = FileLock(self.folder / "lock")
         while True:
             try:

@@ -13,15 +13,17 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
+from adu_bench.core.cores import usable_cores
 from adu_bench.core.memory import peak_memory_mb
+from adu_bench.core.progress import Count, Progress, silent
 from adu_bench.data.files import inspect_files
-from adu_bench.data.parallel import Progress
 from adu_bench.data.preprocessing import Preprocessing
 from adu_bench.data.sources import Source
 
@@ -31,15 +33,15 @@ TURNS = 10
 BATCH = 128
 
 
-def measure_files(count: int, step: Callable[[str], Progress]) -> dict[str, float]:
+def measure_files(count: int, progress: Progress = silent) -> dict[str, float]:
     """Write small JPEG files to a temporary folder, index them, cache their images, and read these in batches.
 
     Parameters
     ----------
     count
         Number of files.
-    step
-        Given the name of a step, returns the callback for its progress.
+    progress
+        Called with each step.
 
     Returns
     -------
@@ -50,7 +52,7 @@ def measure_files(count: int, step: Callable[[str], Progress]) -> dict[str, floa
     """
     with tempfile.TemporaryDirectory() as folder, _cache_in(Path(folder) / "cache"):
         root = Path(folder) / "files"
-        paths = _write(root, count, step("writing files"))
+        paths = _write(root, count, partial(progress, "writing files"))
         megabytes = sum((root / path).stat().st_size for path in paths) / 1e6
         index = pd.DataFrame(
             {"image": paths, "domain": "d", "label": "c", "pool": "test", "sha256": "", "path": paths}, dtype=object
@@ -70,11 +72,11 @@ def measure_files(count: int, step: Callable[[str], Progress]) -> dict[str, floa
             ("index", indexing, lambda path: Image.open(path).convert("RGB")),
             ("cache", caching, lambda path: preprocessing.apply(Image.open(path))),
         ):
-            ratio, seconds = _turns(root, paths, ours, bare, step(name))
+            ratio, seconds = _turns(root, paths, ours, bare, partial(progress, name))
             found[f"{name}_files_per_second"] = count / seconds
             found[f"{name}_mb_per_second"] = megabytes / seconds
             found[f"{name}_ratio"] = ratio
-        inspect_files(root, paths, progress=step("index in one go"))  # for the memory that it takes
+        inspect_files(root, paths, progress=partial(progress, "index in one go"))  # for the memory that it takes
         found["read_images_per_second"] = count / _reading(source, preprocessing, count)
         return {**found, "peak_memory_mb": peak_memory_mb()}
 
@@ -92,7 +94,7 @@ def _cache_in(folder: Path) -> Iterator[None]:
             os.environ["ADU_BENCH_CACHE"] = before
 
 
-def _write(root: Path, count: int, report: Progress) -> list[str]:
+def _write(root: Path, count: int, report: Count) -> list[str]:
     """Write images that all differ, into one folder per turn."""
     noise = np.random.default_rng(0).integers(0, 256, (SIDE // 8, SIDE // 8, 3), np.uint8)
     image = Image.fromarray(noise).resize((SIDE, SIDE))
@@ -116,7 +118,7 @@ def _turns(
     paths: list[str],
     ours: Callable[[np.ndarray], None],
     bare: Callable[[Path], object],
-    report: Progress,
+    report: Count,
 ) -> tuple[float, float]:
     """Return the median ratio of bare time to ours, and our total seconds."""
     ratios, total = [], 0.0
@@ -137,7 +139,7 @@ def _bare(files: list[Path], work: Callable[[Path], object]) -> None:
         for path in part:
             work(path)
 
-    threads = os.cpu_count() or 1
+    threads = usable_cores()
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(share, [files[thread::threads] for thread in range(threads)]))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial as bound
 from pathlib import Path
 
 from adu_bench.core.errors import UserError, unknown
@@ -99,9 +98,7 @@ def prepare_data(
     partial: bool = False,
 ) -> Prepared:
     """Prepare a data set; see `adu_bench.data.prepare.build.prepare`."""
-    return prepare(
-        name, place, download=download, skip_bad=skip_bad, partial=partial, steps=lambda step: bound(progress, step)
-    )
+    return prepare(name, place, download=download, skip_bad=skip_bad, partial=partial, progress=progress)
 
 
 def summary(made: Prepared) -> list[str]:
@@ -121,4 +118,4 @@ def summary(made: Prepared) -> list[str]:
 
 def verify_data(name: str, progress: Progress = silent) -> Changes:
     """Compare a data set's files with its index."""
-    return verify(name, lambda step: bound(progress, step))
+    return verify(name, progress)

@@ -8,7 +8,7 @@ from adu_bench.data.speed import TURNS, measure_files
 def test_the_benchmark_of_files_measures_every_part_and_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     cache, steps = os.environ["ADU_BENCH_CACHE"], {}
-    found = measure_files(3 * TURNS, lambda name: lambda done, total: steps.update({name: (done, total)}))
+    found = measure_files(3 * TURNS, lambda step, done, total: steps.update({step: (done, total)}))
     assert set(found) == {
         *(f"{part}_{what}" for part in ("index", "cache") for what in ("files_per_second", "mb_per_second", "ratio")),
         "read_images_per_second",

@@ -14,7 +14,7 @@ from typing import IO
 
 from adu_bench.core.errors import UserError
 from adu_bench.core.hashing import file_sha256
-from adu_bench.data.parallel import Progress
+from adu_bench.core.progress import Count
 
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz")
 
@@ -31,7 +31,7 @@ def is_archive(path: Path) -> bool:
     return path.name.lower().endswith(ENDINGS)
 
 
-def unpack(archive: Path, folder: Path, progress: Progress) -> Path:
+def unpack(archive: Path, folder: Path, progress: Count) -> Path:
     """Unpack an archive below a folder, into a subfolder named after its content; an existing one is used as it is.
 
     Raises
@@ -96,7 +96,7 @@ def _ordinary(archive: Path, name: str, odd: bool) -> bool:
     return "__MACOSX" not in path.parts
 
 
-def _write(archive: Path, members: list[_Member], folder: Path, progress: Progress) -> None:
+def _write(archive: Path, members: list[_Member], folder: Path, progress: Count) -> None:
     size, free = sum(member.size for member in members), shutil.disk_usage(folder).free
     if size > free:
         raise UserError(

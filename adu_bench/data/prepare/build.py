@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
@@ -16,10 +17,11 @@ from filelock import FileLock
 from adu_bench.core.errors import UserError
 from adu_bench.core.hashing import file_sha256
 from adu_bench.core.paths import data_dir
+from adu_bench.core.progress import Progress, silent
 from adu_bench.data import prepared
 from adu_bench.data.files import inspect_files
 from adu_bench.data.index import COLUMNS, data_hash
-from adu_bench.data.parallel import Progress, in_order, silent
+from adu_bench.data.parallel import in_order
 from adu_bench.data.prepare import archive
 from adu_bench.data.prepare.description import Description, describe, described
 from adu_bench.data.prepare.download import fetch
@@ -30,9 +32,6 @@ from adu_bench.data.prepared import Prepared
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 SHOWN = 10
 """Names shown in a sentence; the others are counted."""
-
-Steps = Callable[[str], Progress]
-"""Starts a named step, and returns the callback for its progress."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ def prepare(
     download: bool = False,
     skip_bad: bool = False,
     partial: bool = False,
-    steps: Steps = lambda step: silent,
+    progress: Progress = silent,
 ) -> Prepared:
     """Prepare a data set; except for downloads and unpacked archives, nothing is written unless all of it succeeds.
 
@@ -75,8 +74,8 @@ def prepare(
         Leave out images that cannot be read, and record them.
     partial
         Accept and record counts that differ from the published ones, and listed images that do not exist.
-    steps
-        Called with the name of each step.
+    progress
+        Called with each step.
 
     Raises
     ------
@@ -85,11 +84,12 @@ def prepare(
     """
     with _writable(name):
         description = _description(name)
-        places = _places(description, place, download, steps)
+        places = _places(description, place, download, progress)
         found = find_known(places, description) if description.domains else find_own(places[0], description)
         notes = [*description.notes, *_check(found, description, partial)]
         rows = candidates(_named(found), description.most)
-        inspected = inspect_files(found.root, rows["path"].tolist(), progress=steps("reading images"))
+        reading = functools.partial(progress, "reading images")
+        inspected = inspect_files(found.root, rows["path"].tolist(), progress=reading)
         rows = rows.assign(sha256=inspected["sha256"].to_numpy(), turned=inspected["turned"].to_numpy())
         bad = (inspected["problem"] != "").to_numpy()
         if bad.any() and not skip_bad:
@@ -123,7 +123,7 @@ def prepare(
     return made
 
 
-def verify(name: str, steps: Steps) -> Changes:
+def verify(name: str, progress: Progress = silent) -> Changes:
     """Hash every image of a prepared data set again.
 
     Raises
@@ -133,11 +133,10 @@ def verify(name: str, steps: Steps) -> Changes:
     """
     made = prepared.require(name)
     index = made.read_index()
-    progress = steps("reading images")
     found = []
     for sha256 in in_order(lambda path: _hash(made.root / path), index["path"]):
         found.append(sha256)
-        progress(len(found), len(index))
+        progress("reading images", len(found), len(index))
     missing = np.array(found) == ""
     changed = ~missing & (np.array(found) != index["sha256"].to_numpy())
     return Changes(tuple(index["path"][missing]), tuple(index["path"][changed]), len(index))
@@ -175,7 +174,7 @@ def _description(name: str) -> Description:
     return describe(name) if name in described() else Description(name, f"'{name}', your own images")
 
 
-def _places(description: Description, place: Path | None, download: bool, steps: Steps) -> list[Path]:
+def _places(description: Description, place: Path | None, download: bool, progress: Progress) -> list[Path]:
     """Return the folders to look in, after downloading and unpacking."""
     places, archives = [], []
     unpacked = data_dir() / description.name / "images"
@@ -189,7 +188,7 @@ def _places(description: Description, place: Path | None, download: bool, steps:
         folder = data_dir() / description.name / "downloads"
         places.append(folder)
         for file in description.downloads:
-            fetched = fetch(file, folder, steps(f"downloading {file.name}"))
+            fetched = fetch(file, folder, functools.partial(progress, f"downloading {file.name}"))
             archives += [fetched] if archive.is_archive(fetched) else []
     if place is not None:
         if not place.exists():
@@ -201,7 +200,9 @@ def _places(description: Description, place: Path | None, download: bool, steps:
             archives += _packed(place, description)
         else:
             places.append(place)
-    return places + [archive.unpack(path, unpacked, steps(f"unpacking {path.name}")) for path in archives]
+    for path in archives:
+        places.append(archive.unpack(path, unpacked, functools.partial(progress, f"unpacking {path.name}")))
+    return places
 
 
 def _packed(place: Path, description: Description) -> list[Path]:

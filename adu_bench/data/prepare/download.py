@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from adu_bench.core.errors import UserError
-from adu_bench.data.parallel import Progress
+from adu_bench.core.progress import Count
 from adu_bench.data.prepare.description import Download
 
 TIMEOUT = 30
@@ -15,7 +15,7 @@ TIMEOUT = 30
 CHUNK = 1 << 20
 
 
-def fetch(download: Download, folder: Path, progress: Progress) -> Path:
+def fetch(download: Download, folder: Path, progress: Count) -> Path:
     """Return a file, downloaded into a folder unless it is there.
 
     Parameters
@@ -62,7 +62,7 @@ def fetch(download: Download, folder: Path, progress: Progress) -> Path:
     return Path(fetched)
 
 
-def _continue(url: str, part: Path, size: int, progress: Progress) -> None:
+def _continue(url: str, part: Path, size: int, progress: Count) -> None:
     """Append what is missing to the part that is there; a server that cannot resume sends all of it again."""
     import requests
 
