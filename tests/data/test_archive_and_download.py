@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from adu_bench.core.errors import UserError
-from adu_bench.data.parallel import silent
+from adu_bench.core.progress import uncounted
 from adu_bench.data.prepare.archive import unpack
 from adu_bench.data.prepare.description import Download
 from adu_bench.data.prepare.download import fetch
@@ -59,7 +59,7 @@ def test_an_archive_is_unpacked_once(kind, tmp_path):
 def test_entries_outside_of_the_folder_are_refused_before_anything_is_written(kind, name, tmp_path):
     archive = kind(tmp_path / f"evil.{kind.__name__[:3]}", name)
     with pytest.raises(UserError, match="not safe to unpack"):
-        unpack(archive, tmp_path / "deep" / "out", silent)
+        unpack(archive, tmp_path / "deep" / "out", uncounted)
     assert everything(tmp_path) == {archive.name}
 
 
@@ -67,7 +67,7 @@ def test_entries_outside_of_the_folder_are_refused_before_anything_is_written(ki
 def test_links_and_devices_are_refused(kind, tmp_path):
     for archive in (tarred(tmp_path / "a.tar", "x", kind), zipped(tmp_path / "a.zip", "x", stat.S_IFLNK | 0o777)):
         with pytest.raises(UserError, match="a link or device"):
-            unpack(archive, tmp_path / "out", silent)
+            unpack(archive, tmp_path / "out", uncounted)
     assert everything(tmp_path) == {"a.tar", "a.zip"}
 
 
@@ -77,10 +77,10 @@ def test_damaged_and_oversized_archives_leave_nothing(tmp_path, monkeypatch):
         broken = tmp_path / f"broken.{ending}"
         broken.write_bytes(whole.read_bytes()[:60])
         with pytest.raises(UserError, match="cannot be unpacked"):
-            unpack(broken, tmp_path / "out", silent)
+            unpack(broken, tmp_path / "out", uncounted)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(9, 9, 0))
     with pytest.raises(UserError, match="does not fit"):
-        unpack(whole, tmp_path / "out", silent)
+        unpack(whole, tmp_path / "out", uncounted)
     assert everything(tmp_path / "out") == set()
 
 
@@ -93,7 +93,7 @@ def test_an_interrupted_unpacking_is_not_taken_for_a_whole_one(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         unpack(archive, tmp_path / "out", stopped)
     assert everything(tmp_path / "out") == set()
-    assert len(everything(unpack(archive, tmp_path / "out", silent))) == 2
+    assert len(everything(unpack(archive, tmp_path / "out", uncounted))) == 2
 
 
 CONTENT = bytes(range(256)) * 20_000
@@ -148,7 +148,7 @@ def test_a_file_is_fetched_once(server, tmp_path):
     path = fetch(download_of(server), tmp_path, lambda done, total: seen.append(done))
     assert path.read_bytes() == CONTENT
     assert seen[-1] == len(CONTENT)
-    assert fetch(download_of(server), tmp_path, silent) == path
+    assert fetch(download_of(server), tmp_path, uncounted) == path
     assert len(server.asked) == 1
     assert everything(tmp_path) == {"file.bin"}
 
@@ -157,12 +157,12 @@ def test_a_file_is_fetched_once(server, tmp_path):
 def test_an_interrupted_download_continues(server, tmp_path, ranges):
     server.breaks_after, server.ranges = 2_000_000, ranges
     with pytest.raises(UserError, match=r"could not be downloaded.*Run the command again to continue"):
-        fetch(download_of(server), tmp_path, silent)
+        fetch(download_of(server), tmp_path, uncounted)
     part = (tmp_path / "file.bin.part").stat().st_size
     assert 0 < part < len(CONTENT)
     assert not (tmp_path / "file.bin").exists()
     server.breaks_after = len(CONTENT)
-    assert fetch(download_of(server), tmp_path, silent).read_bytes() == CONTENT
+    assert fetch(download_of(server), tmp_path, uncounted).read_bytes() == CONTENT
     assert server.asked[-1] == f"bytes={part}-"
     assert everything(tmp_path) == {"file.bin"}
 
@@ -171,14 +171,14 @@ def test_an_interrupted_download_continues(server, tmp_path, ranges):
 def test_a_wrong_checksum_is_refused_and_nothing_is_kept(server, tmp_path, size):
     wrong = Download(download_of(server).url, size, "0" * 64)
     with pytest.raises(UserError, match="is not the expected file"):
-        fetch(wrong, tmp_path, silent)
+        fetch(wrong, tmp_path, uncounted)
     assert everything(tmp_path) == set()
 
 
 def test_refusal_and_absence_of_the_server_are_one_error(server, tmp_path):
     with pytest.raises(UserError, match=r"could not be downloaded\. The server answered 404 Not Found\."):
-        fetch(download_of(server, "other.bin"), tmp_path, silent)
+        fetch(download_of(server, "other.bin"), tmp_path, uncounted)
     gone = Download("http://127.0.0.1:9/file.bin", 3, "0" * 64)
     with pytest.raises(UserError, match=r"could not be downloaded\. ConnectionError\."):
-        fetch(gone, tmp_path, silent)
+        fetch(gone, tmp_path, uncounted)
     assert everything(tmp_path) == set()

@@ -442,11 +442,10 @@ def test_an_interrupted_preparation_leaves_what_was_there(tree, monkeypatch):
 
 def test_verify_says_what_changed(tree):
     prepare("mine", own(tree))
-    silent = lambda step: lambda done, total: None  # noqa: E731
-    assert verify("mine", silent).missing == verify("mine", silent).changed == ()
+    assert verify("mine").missing == verify("mine").changed == ()
     (tree / "day/dog/001.png").write_bytes(image_bytes("another"))
     (tree / "night/dog/002.png").unlink()
-    changes = verify("mine", silent)
+    changes = verify("mine")
     assert (changes.changed, changes.missing, changes.count) == (("day/dog/001.png",), ("night/dog/002.png",), 40)
 
 
