@@ -93,11 +93,11 @@ def test_the_parent_plans_decodes_runs_and_tunes_without_torch(tmp_path):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(rng.integers(0, 256, (20, 24, 3), dtype=np.uint8)).save(path)
     without_torch(tmp_path, "data", "prepare", "animals", "--from", "files", "--partial")
-    quick = ["--suite", "animals", "--methods", "lp-plus-plus", "--limit", "1", "--seeds", "1"]
-    done = without_torch(tmp_path, "run", *quick)
+    (tmp_path / "small.yaml").write_text("extends: toy\ntitle: Animals\ndataset: animals\n")
+    done = without_torch(tmp_path, "run", "--suite", "small.yaml", "--methods", "lp-plus-plus", "--limit", "1")
     assert "1 to do" in done.stdout
     assert "[1/1] lp-plus-plus" in done.stdout
-    tuned = without_torch(tmp_path, "tune", "lp-plus-plus", "--suite", "animals", "--trials", "1")
+    tuned = without_torch(tmp_path, "tune", "lp-plus-plus", "--suite", "small.yaml", "--trials", "1")
     assert "best for lp-plus-plus" in tuned.stdout
 
 
