@@ -28,7 +28,7 @@ def run(options: Any) -> int:
     choices = selection_of(options).catalogue.select([options.method])
     if len(choices) != 1:
         raise UserError(
-            f"'{options.method}' stands for {len(choices)} methods.", "A submission has one.", "Name one method."
+            f"'{options.method}' matches {len(choices)} methods.", "A submission has one.", "Name one method."
         )
     suite = load_suite(options.suite)
     path = Path(options.out or f"{choices[0].preset.name}-{suite.name}.zip")

@@ -16,7 +16,7 @@ _QUICKGELU = "-quickgelu"
 
 
 def describe(parsed: BackboneName) -> dict[str, Any]:
-    """Check a name of an open_clip model, and say what it stands for.
+    """Check the name of an open_clip model, and return where its weights are and how its images are prepared.
 
     Returns
     -------
@@ -37,7 +37,7 @@ def describe(parsed: BackboneName) -> dict[str, Any]:
 def check(parsed: BackboneName) -> None:
     """Refuse unknown models and tags, and weights that were trained with another activation than the model has.
 
-    open_clip builds the activation that the model's configuration says, whatever the weights were trained with.
+    open_clip builds the activation of the model's configuration, even if the weights were trained with another one.
 
     Raises
     ------

@@ -1,1 +1,1 @@
-"""Specs, hashing, seeds, paths and errors: what every other package stands on; standard library only."""
+"""Specs, hashing, seeds, paths, errors and progress: the base of every other package; imports no large library."""

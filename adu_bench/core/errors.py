@@ -1,4 +1,4 @@
-"""The errors that reach a person: what happened, why, and what to do about it."""
+"""The errors that users see: what happened, why, and what to do about it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ class AduError(Exception):
 
 
 class UserError(AduError):
-    """Bad input: one sentence what, one why, one remedy; the command line prints them and exits with 2.
+    """Bad input: what happened, why, and the remedy, one sentence each; the command line prints them and exits with 2.
 
     Parameters
     ----------
     what, why, remedy
-        One sentence each.  ``remedy`` names the command, option or file that mends it.
+        One sentence each.  ``remedy`` names the command, option or file that solves the problem.
     """
 
     def __init__(self, what: str, why: str, remedy: str) -> None:

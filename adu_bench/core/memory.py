@@ -1,4 +1,4 @@
-"""How much memory this process took."""
+"""Memory that this process has used."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ import sys
 
 
 def peak_memory_mb() -> float:
-    """Return the largest amount of memory that this process held so far, in MiB."""
+    """Return the peak memory of this process so far, in MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

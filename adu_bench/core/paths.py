@@ -1,4 +1,4 @@
-"""Where files live: what ships with the package, and what may be cached on this machine."""
+"""Folders: shipped resources, caches and prepared data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random seeds that depend on names alone, so that every method meets the same draw."""
+"""Random seeds that depend only on names, so that every method gets the same random draws."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 
 
 def derive(seed: int, *names: str) -> int:
-    """Derive an independent 63-bit seed from a base seed and the names of what it is for.
+    """Derive an independent 63-bit seed from a base seed and the names of its purpose.
 
     The method's name must not be among ``names`` where methods have to be compared on the same draw.
     """
