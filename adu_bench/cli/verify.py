@@ -148,7 +148,7 @@ def _print_claims(submission: Any) -> None:
 
 def _rerun(submission: Any, folder: Path, seed: int, options: Any) -> list[Any]:
     """Run some of the runs again, in a separate store, and print how near they come."""
-    from adu_bench.cli.progress import display
+    from adu_bench.cli.progress import display, result_line
     from adu_bench.runner.executors.local import LocalProcesses
     from adu_bench.submission.verify import drawn
     from adu_bench.workflows.verify import rerun
@@ -156,7 +156,14 @@ def _rerun(submission: Any, folder: Path, seed: int, options: Any) -> list[Any]:
     runs = drawn(submission, options.rerun, seed)
     print(f"Running {submission.choice.entry.path} now: {len(runs)} runs drawn by seed {seed}.", flush=True)
     with display() as shown:
-        again = rerun(submission, runs, folder, LocalProcesses(options.device), shown)
+        again = rerun(
+            submission,
+            runs,
+            folder,
+            LocalProcesses(options.device),
+            shown,
+            lambda *result: shown.line(result_line(*result)),
+        )
     for one in again:
         numbers = ", ".join(
             f"{title} {100 * one.submitted[name]:.2f} -> {100 * one.fresh[name]:.2f}"

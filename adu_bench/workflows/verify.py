@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from adu_bench.core.errors import UserError
 from adu_bench.core.progress import Progress, silent
 from adu_bench.registry import Catalogue
 from adu_bench.report.rows import stamp_row, standings
-from adu_bench.runner.executors.interface import Executor
+from adu_bench.runner.executors.interface import Executor, Result
 from adu_bench.runner.executors.local import LocalProcesses
 from adu_bench.runner.job import RunJob
 from adu_bench.runner.plan import PlannedRun
@@ -51,8 +51,22 @@ def rerun(
     folder: Path,
     executor: Executor | None = None,
     progress: Progress = silent,
+    on_result: Callable[[Result, int, int], None] = lambda result, count, total: None,
 ) -> list[Rerun]:
     """Execute some of a submission's runs again, in a separate store, and compare the results.
+
+    Parameters
+    ----------
+    submission, runs
+        The submission, and those of its runs.
+    folder
+        Where the separate store is made.
+    executor
+        Where to run; None for one process on this machine.
+    progress
+        Called with each run in flight.
+    on_result
+        Called with each result, its number and the number of runs.
 
     Raises
     ------
@@ -62,7 +76,8 @@ def rerun(
     store = Store(folder / "again")
     jobs = [RunJob(run, store) for run in runs]
     with closing((executor or LocalProcesses()).run(jobs, progress)) as results:  # type: ignore[type-var]
-        for result in results:
+        for count, result in enumerate(results, start=1):
+            on_result(result, count, len(jobs))
             if result.state == "failed":
                 raise UserError(
                     f"{result.job.title} failed when it was run again.",

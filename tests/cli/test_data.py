@@ -44,7 +44,7 @@ def photos(root: Path) -> Path:
 def test_from_a_folder_to_a_listed_suite(capsys, here):
     status, out, _ = call(capsys, "data", "prepare", "my-photos", "--from", str(photos(here / "photos")))
     assert status == 0
-    assert "pictures of your own" in out
+    assert "your images" in out
     assert "day: 14 train, 2 validation, 4 test" in out
     assert out.endswith("Run it: adu-bench run --suite my-photos\n")
     rows = json.loads(call(capsys, "data", "list", "--json")[1])
@@ -98,14 +98,14 @@ def test_verify_names_what_changed(capsys, here):
     (here / "photos/day/cat/003.png").write_bytes(b"else")
     status, out, err = call(capsys, "data", "verify", "my-photos")
     assert (status, out) == (1, "changed: day/cat/003.png\n")
-    assert "1 changed of 40 pictures" in err
+    assert "1 changed of 40 images" in err
 
 
 def test_a_suite_without_its_data_is_shown_but_not_run(capsys):
     shown = call(capsys, "show", "officehome")[1]
     assert "data: officehome, missing" in shown
     assert "adu-bench data prepare officehome --from FOLDER" in shown
-    assert "art: 2,427 in all (published)" in shown
+    assert "art: 2,427 in total (published)" in shown
     assert "not stated by the paper" in shown
     assert shown.count("  forget ") == 14
     assert call(capsys, "list", "tasks", "--suite", "domainnet")[1].count("\n") == 41
@@ -121,7 +121,7 @@ def test_a_suite_without_its_data_is_shown_but_not_run(capsys):
     [
         (["data", "prepare"], "needs a name"),
         (["data", "fetch", "officehome"], "no action called 'fetch'"),
-        (["data", "prepare", "officehome"], "has to come from somewhere"),
+        (["data", "prepare", "officehome"], "It is not known where the images"),
         (["data", "prepare", "mine", "--from", "nowhere"], "'nowhere' does not exist"),
         (["data", "prepare", "emoji-mini", "--from", "."], "adu-bench uses it itself"),
         (["data", "prepare", "folder", "--from", "."], "adu-bench uses it itself"),
@@ -132,7 +132,7 @@ def test_a_suite_without_its_data_is_shown_but_not_run(capsys):
         (["show", "folder"], "pattern for suites on your own images"),
         (["list", "tasks", "--suite", "folder"], "pattern for suites on your own images"),
         (["run", "--suite", "toy", "--sizes", "0-4", "--dry"], "Give sizes from 1 to 3"),
-        (["run", "--suite", "toy", "--sizes", "one", "--dry"], "no choice of sizes"),
+        (["run", "--suite", "toy", "--sizes", "one", "--dry"], "not a valid choice of sizes"),
     ],
 )
 def test_mistakes_are_three_sentences(capsys, arguments, complaint):
@@ -151,8 +151,8 @@ def test_a_costly_plan_is_confirmed(capsys, here, monkeypatch):
     call(capsys, "data", "prepare", "my-photos", "--from", str(photos(here / "photos")))
     costly = ["run", "--suite", "my-photos", "--backbone", "emoji-clip", "--methods", "adu[epochs=100000]"]
     out = call(capsys, *costly, "--dry")[1]
-    # 2 tasks x 3 seeds x 100,000 epochs x 8 shots of 2 classes in 2 domains; 8 test pictures.
-    assert "6 runs with up to 32 training pictures each: 19,200,000 forward and backward passes, and 48 forward" in out
+    # 2 tasks x 3 seeds x 100,000 epochs x 8 shots of 2 classes in 2 domains; 8 test images.
+    assert "6 runs with up to 32 training images each: 19,200,000 forward and backward passes, and 48 forward" in out
     status, _, err = call(capsys, *costly)
     assert status == 2
     assert "Add --yes" in err

@@ -71,7 +71,7 @@ def test_submit_says_what_it_claims_and_verify_agrees(mine, capsys):
     ("arguments", "complaint"),
     [
         (["submit", "blur", "--suite", "toy", "--from", "mine", "--runs", "nowhere"], "on toy are not complete"),
-        (["submit", "blur", "--suite", "toy", "--from", "mine", "--out", "b.tar"], "is no zip file"),
+        (["submit", "blur", "--suite", "toy", "--from", "mine", "--out", "b.tar"], "is not a zip file"),
         (["submit", "blur", "--suite", "toy", "--from", "mine", "--out", "no/such/b.zip"], "cannot be written"),
         (["submit", "all", "--suite", "toy"], "matches"),
         (["submit", "blurr", "--suite", "toy", "--from", "mine"], "no method called"),
