@@ -7,18 +7,23 @@ is taken, so that a noisy machine disturbs both alike.
 
 from __future__ import annotations
 
+import logging
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from adu_bench.clip.classifier import Classifier
-from adu_bench.clip.prompts import VisualPrompts
+from adu_bench.clip.part import Part
+from adu_bench.clip.prompts import InstaPG, VisualPrompts
+from adu_bench.clip.tower import ImageTower
 from adu_bench.clip.transfer import upload_images
+from adu_bench.core.errors import UserError, unknown
 from adu_bench.core.progress import Progress, silent
 from adu_bench.core.specs import RunSpec
 from adu_bench.registry import Catalogue
@@ -29,6 +34,8 @@ from adu_bench.runner.unlearn import unlearn
 from adu_bench.suites import Suite
 
 METHODS = ("baseline", "adu")
+LENGTH, DEPTH = 8, 9
+"""Prompts per block and prompted blocks of `measure_tower`, as the released ADU code has them."""
 EPOCHS = 6
 """Less than half of a run on the emoji suites, so that what is done once per run weighs no less than it does there."""
 
@@ -68,7 +75,8 @@ def _training(name: str, suite: Suite, data: TaskData) -> tuple[Callable[[], Non
     size = min(problem.training.batch, len(problem.train))
     steps = EPOCHS * (len(problem.train) // size)
     fields = dict(resolved.fields)
-    prompts = reference_prompts(data, int(fields["prompt_length"]), int(fields["prompt_depth"]))  # type: ignore[arg-type]
+    length, depth = int(fields["prompt_length"]), int(fields["prompt_depth"])  # type: ignore[arg-type]
+    prompts = reference_prompts(data.backbone.model.visual, length, depth)
     images = data.backbone.normalise(problem.train.images[:size])
     labels, text = problem.train.labels[:size], problem.classifier().text_features()
 
@@ -89,7 +97,7 @@ def _evaluation(data: TaskData) -> tuple[Callable[[], None], Callable[[], None],
     images = data.images("test")
     size = EVALUATION_BATCH[data.backbone.device.type]
     ready = data.backbone.normalise(upload_images(images.pixels[images.rows], data.backbone.device))
-    prompts = reference_prompts(data, 8, classifier.image_depth)
+    prompts = reference_prompts(data.backbone.model.visual, 8, classifier.image_depth)
 
     @torch.inference_mode()
     def bare() -> None:
@@ -102,12 +110,87 @@ def _evaluation(data: TaskData) -> tuple[Callable[[], None], Callable[[], None],
     return harness, bare, len(images)
 
 
-def reference_prompts(data: TaskData, length: int, depth: int) -> list[nn.Parameter]:
-    """Return trainable prompts (length, width) for the first blocks of the image tower."""
-    blocks = data.backbone.model.visual.transformer.resblocks
-    width = data.backbone.model.visual.conv1.out_channels
-    device = data.backbone.device
-    return [nn.Parameter(torch.randn(length, width, device=device) * 0.02) for _ in range(min(depth, len(blocks)))]
+def measure_tower(model: str, batch: int, device: str, rounds: int, report: Progress = silent) -> dict[str, float]:
+    """Measure the image tower of an open_clip model with random weights, which needs no download.
+
+    Parameters
+    ----------
+    model
+        Name of an open_clip model whose image tower is a standard ViT.
+    batch
+        Images per step.
+    device, rounds, report
+        As in `measure`.
+
+    Returns
+    -------
+    dict
+        ``train_ratio``, ``train_ratio.instapg`` and ``eval_ratio``: the reference's time over that of the harness for
+        8 prompts in each of 9 blocks; the reference never includes InstaPG.
+
+    Raises
+    ------
+    UserError
+        If open_clip does not know the model, or its image tower is another kind.
+    """
+    visual = _random_visual(model).to(device)
+    prompts = reference_prompts(visual, LENGTH, DEPTH)
+    depth, width = len(prompts), prompts[0].shape[1]
+    part = VisualPrompts(LENGTH, depth, width).to(device)
+    generator = InstaPG(LENGTH, depth - 1, width, visual.transformer.resblocks[0].attn.num_heads).to(device)
+    side = visual.image_size[0] if isinstance(visual.image_size, tuple) else visual.image_size
+    images = torch.randn(batch, 3, side, side, device=device)
+    tower = ImageTower(visual)
+
+    def train(parts: Sequence[Part]) -> None:
+        tower.encode(images, parts).square().sum().backward()
+
+    def train_reference() -> None:
+        encode_with_blocks(visual, images, prompts).square().sum().backward()
+
+    @torch.inference_mode()
+    def evaluate() -> None:
+        tower.encode(images, [part])
+
+    @torch.inference_mode()
+    def evaluate_reference() -> None:
+        encode_with_blocks(visual, images, prompts)
+
+    measured: dict[str, tuple[Callable[[], None], Callable[[], None]]] = {
+        "train_ratio": (partial(train, [part]), train_reference),
+        "train_ratio.instapg": (partial(train, [part, generator]), train_reference),
+        "eval_ratio": (evaluate, evaluate_reference),
+    }
+    return {
+        name: _rounds(harness, reference, rounds, device, partial(report, name))[0]
+        for name, (harness, reference) in measured.items()
+    }
+
+
+def _random_visual(model: str) -> Any:
+    import open_clip
+
+    if model not in open_clip.list_models():
+        raise unknown("open_clip model", model, open_clip.list_models())
+    logging.disable(logging.WARNING)  # open_clip warns that the weights are random, which is the point here
+    try:
+        visual = open_clip.create_model(model, load_weights=False).visual.eval().requires_grad_(False)
+    finally:
+        logging.disable(logging.NOTSET)
+    if not ImageTower.runs(visual):
+        raise UserError(
+            f"The image tower of '{model}' cannot be measured.",
+            "It is not a standard ViT that reads its answer from a class token.",
+            "For example: adu-bench bench --tower ViT-B-32",
+        )
+    return visual
+
+
+def reference_prompts(visual: Any, length: int, depth: int) -> list[nn.Parameter]:
+    """Return trainable prompts (length, width) for at most ``depth`` leading blocks of an image tower."""
+    blocks, weight = visual.transformer.resblocks, visual.conv1.weight
+    shape = (length, weight.shape[0])
+    return [nn.Parameter(torch.randn(shape, device=weight.device) * 0.02) for _ in range(min(depth, len(blocks)))]
 
 
 def encode_with_blocks(visual: nn.Module, images: Tensor, prompts: list[nn.Parameter]) -> Tensor:

@@ -19,6 +19,10 @@ def options(parser: Any) -> None:
     parser.add_argument(
         "--files", type=int, default=0, metavar="N", help="instead, index and cache N small image files"
     )
+    parser.add_argument(
+        "--tower", type=str, default="", metavar="MODEL", help="instead, an open_clip image tower with random weights"
+    )
+    parser.add_argument("--batch", type=int, default=32, metavar="N", help="images per step of --tower")
     flag(parser, "json", "print JSON")
 
 
@@ -51,11 +55,15 @@ def _backbone(options: Any) -> dict[str, Any]:
     suite = load_suite(options.suite)
     import torch
 
-    from adu_bench.benchmark import measure
+    from adu_bench.benchmark import measure, measure_tower
     from adu_bench.cli.progress import display
     from adu_bench.clip.device import resolve_device
 
     device = resolve_device()
+    rounds = max(1, options.rounds)
     with display() as shown:
-        found = measure(suite, device, max(1, options.rounds), shown)
+        if options.tower:
+            found = measure_tower(options.tower, max(1, options.batch), device, rounds, shown)
+        else:
+            found = measure(suite, device, rounds, shown)
     return {"device": device, "threads": torch.get_num_threads(), **found}
