@@ -6,7 +6,10 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from adu_bench.runner.executors.interface import Result
 
 
 class Display(Protocol):
@@ -17,6 +20,12 @@ class Display(Protocol):
 
     def line(self, text: str) -> None:
         """Print a line to standard output."""
+
+
+def result_line(result: Result, count: int, total: int) -> str:
+    """Describe how a job ended, the ``count``-th of ``total``."""
+    what = f"failed: {result.text}" if result.state == "failed" else result.text or f"{result.seconds:.1f} s"
+    return f"[{count}/{total}] {result.job.title}: {what}"
 
 
 @contextmanager

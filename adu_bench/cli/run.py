@@ -100,7 +100,7 @@ def _check(options: Any) -> None:
 
 def _execute(todo: Any, store: Any, options: Any) -> tuple[list[Any], int]:
     """Execute runs, print a line per run, and return the failed results and the number of runs elsewhere."""
-    from adu_bench.cli.progress import display
+    from adu_bench.cli.progress import display, result_line
     from adu_bench.runner.executors.local import LocalProcesses
     from adu_bench.workflows.run import execute_runs
 
@@ -110,10 +110,7 @@ def _execute(todo: Any, store: Any, options: Any) -> tuple[list[Any], int]:
         if len(todo) > 1:
             shown("runs", 0, len(todo))
         for count, result in enumerate(execute_runs(todo, store, executor, shown, force=options.force), start=1):
-            what = {"done": f"{result.seconds:.1f} s", "failed": f"failed: {result.text}"}.get(
-                result.state, result.text
-            )
-            shown.line(f"[{count}/{len(todo)}] {result.job.title}: {what}")
+            shown.line(result_line(result, count, len(todo)))
             shown("runs", count, len(todo))
             failed += [result] if result.state == "failed" else []
             elsewhere += result.state == "elsewhere"

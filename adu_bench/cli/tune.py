@@ -22,19 +22,21 @@ def options(parser: Any) -> None:
 
 def run(options: Any) -> int:
     """Run the trials, and write the best fields where ``run --settings`` finds them."""
-    from adu_bench.cli.progress import display
+    from adu_bench.cli.progress import display, result_line
     from adu_bench.suites import load_suite
     from adu_bench.workflows.tune import tune_methods, validation_agreement
 
     suite, choices = load_suite(options.suite), selection_of(options).catalogue.select([options.methods])
     out, scored = Path(options.out), options.score_test
     with display() as shown:
-
-        def say(result: Any, count: int, total: int) -> None:
-            shown.line(f"[{count}/{total}] {result.job.title}: {result.text}")
-
         best, settings = tune_methods(
-            suite, choices, options.trials, out, progress=shown, on_result=say, score_test=scored
+            suite,
+            choices,
+            options.trials,
+            out,
+            progress=shown,
+            on_result=lambda *result: shown.line(result_line(*result)),
+            score_test=scored,
         )
     for label, found in best.items():
         print(f"best for {label}: H {100 * found['h']:.1f} on validation with {found['fields']}")
