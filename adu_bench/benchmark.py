@@ -7,7 +7,6 @@ is taken, so that a noisy machine disturbs both alike.
 
 from __future__ import annotations
 
-import logging
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -19,11 +18,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from adu_bench.clip.classifier import Classifier
+from adu_bench.clip.loading import random_model
 from adu_bench.clip.part import Part
 from adu_bench.clip.prompts import InstaPG, VisualPrompts
 from adu_bench.clip.tower import ImageTower
 from adu_bench.clip.transfer import upload_images
-from adu_bench.core.errors import UserError, unknown
+from adu_bench.core.errors import UserError
 from adu_bench.core.progress import Progress, silent
 from adu_bench.core.specs import RunSpec
 from adu_bench.registry import Catalogue
@@ -133,7 +133,7 @@ def measure_tower(model: str, batch: int, device: str, rounds: int, report: Prog
     UserError
         If open_clip does not know the model, or its image tower is another kind.
     """
-    visual = _random_visual(model).to(device)
+    visual = _visual(model).to(device)
     prompts = reference_prompts(visual, LENGTH, DEPTH)
     depth, width = len(prompts), prompts[0].shape[1]
     part = VisualPrompts(LENGTH, depth, width).to(device)
@@ -167,16 +167,8 @@ def measure_tower(model: str, batch: int, device: str, rounds: int, report: Prog
     }
 
 
-def _random_visual(model: str) -> Any:
-    import open_clip
-
-    if model not in open_clip.list_models():
-        raise unknown("open_clip model", model, open_clip.list_models())
-    logging.disable(logging.WARNING)  # open_clip warns that the weights are random, which is the point here
-    try:
-        visual = open_clip.create_model(model, load_weights=False).visual.eval().requires_grad_(False)
-    finally:
-        logging.disable(logging.NOTSET)
+def _visual(model: str) -> Any:
+    visual = random_model(model).visual
     if not ImageTower.runs(visual):
         raise UserError(
             f"The image tower of '{model}' cannot be measured.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from adu_bench.clip import folder_model, pretrained
 from adu_bench.clip.backbone import Backbone
 from adu_bench.clip.identity import BackboneName, folder_config, parse_backbone
 from adu_bench.clip.weights import backbone_spec, preprocessing_from
-from adu_bench.core.errors import UserError
+from adu_bench.core.errors import UserError, unknown
 
 
 def load_backbone(name: str, device: torch.device | str = "cpu") -> Backbone:
@@ -45,6 +46,23 @@ def load_backbone(name: str, device: torch.device | str = "cpu") -> Backbone:
     model = model.to(device).eval().requires_grad_(False)
     mean, std = (torch.tensor(settings[field], device=device).view(3, 1, 1) for field in ("mean", "std"))
     return Backbone(spec, model, tokenizer, preprocessing_from(settings), mean, std, torch.device(device))
+
+
+def random_model(name: str) -> Any:
+    """Build an open_clip model with random weights, frozen and in eval mode, to measure speed without a download.
+
+    Raises
+    ------
+    UserError
+        If open_clip does not know the model.
+    """
+    if name not in open_clip.list_models():
+        raise unknown("open_clip model", name, open_clip.list_models())
+    logging.disable(logging.WARNING)  # open_clip warns that the weights are random, which is intended here
+    try:
+        return open_clip.create_model(name, load_weights=False).eval().requires_grad_(False)
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def _open_clip_model(parsed: BackboneName) -> tuple[nn.Module, Callable[[list[str]], Tensor]]:
