@@ -54,14 +54,14 @@ def _across_suites(options: Any) -> int:
 
     from adu_bench.report.comparison import WIDTH, across_record, print_across
     from adu_bench.stats.across import compare_across
-    from adu_bench.stats.scores import forget_sets, scores
+    from adu_bench.stats.scores import scores
 
     pairs, datasets = {}, {}
     for suite in dict.fromkeys(filter(None, map(str.strip, options.suite.split(",")))):
         own = copy(options)
         own.suite = suite
         board = pair_board(own)
-        block = scores(board.frame, forget_sets(board.runs), "h", (options.a, options.b))
+        block = scores(board.frame, board.forget, "h", (options.a, options.b))
         pairs[suite] = (block, options.forget or None)
         datasets[suite] = board.common.task.dataset
     found = compare_across(pairs, datasets)

@@ -7,6 +7,7 @@ from typing import Any
 
 from adu_bench.cli.common import catalogue_of, flag, from_option, suite_option
 from adu_bench.core.errors import UserError, unknown
+from adu_bench.core.specs import forget_name
 
 KINDS = ("methods", "suites", "tasks", "backbones", "metrics")
 
@@ -83,7 +84,7 @@ def _tasks(options: Any) -> list[dict[str, Any]]:
     suite = load_suite(options.suite)
     return [
         {
-            "name": "+".join(forget),
+            "name": forget_name(forget),
             "state": "ok",
             "forget": forget,
             "retain": suite.retain(forget),

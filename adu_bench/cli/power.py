@@ -23,7 +23,7 @@ def run(options: Any) -> int:
     """Print what can be detected."""
     from adu_bench.report.comparison import WIDTH, power_record, print_power
     from adu_bench.stats.power import power_of
-    from adu_bench.stats.scores import forget_sets, scores
+    from adu_bench.stats.scores import scores
 
     if not 0 < options.difference < 100:
         raise UserError(
@@ -32,7 +32,7 @@ def run(options: Any) -> int:
             "Give percentage points, for example 2.",
         )
     board = pair_board(options)
-    pair = scores(board.frame, forget_sets(board.runs), "h", (options.a, options.b))
+    pair = scores(board.frame, board.forget, "h", (options.a, options.b))
     found = power_of(pair, options.difference / 100, options.forget or None)
     if options.json:
         print(json.dumps(power_record(found), indent=1))

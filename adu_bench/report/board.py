@@ -101,6 +101,8 @@ class Board:
         All measures of all runs that count, see `adu_bench.metrics.frame.score`.
     common
         The plan's first run; protocol, pictures, classes, weights and training batches are the same in all.
+    forget
+        The forget domains of each task of the plan, by the task's name.
     part
         The board of the tasks on which methods with a smaller block ran, together with what they are compared with;
         None where every method has the whole block.
@@ -119,6 +121,7 @@ class Board:
     rows: tuple[Row, ...]
     frame: pd.DataFrame
     common: RunSpec
+    forget: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     part: Board | None = None
     sizes: Mapping[int, Board] = field(default_factory=dict)
     runs: tuple[Scorable, ...] = ()
@@ -214,7 +217,7 @@ def _board(
     tasks = tuple(dict.fromkeys(run.spec.task.name for run in runs))
     seeds = tuple(dict.fromkeys(run.spec.seed for run in runs))
     doubt = caveat([forget[task] for task in sorted(common)])
-    return Board(plan.suite.name, plan.suite.title, tasks, seeds, ranked, own, plan.runs[0].spec, caveat=doubt)
+    return Board(plan.suite.name, plan.suite.title, tasks, seeds, ranked, own, plan.runs[0].spec, forget, caveat=doubt)
 
 
 def differences(spec: RunSpec, wanted: RunSpec) -> list[str]:

@@ -111,7 +111,7 @@ def conditions(board: Board) -> str:
 
 def _missing(board: Board, claim: Claim) -> tuple[bool, str]:
     """Return whether a claim has nothing to be compared with, and what is to be said about it."""
-    tasks = [task for task in board.tasks if len(task.split("+")) == claim.forget]
+    tasks = [task for task in board.tasks if len(board.forget[task]) == claim.forget]
     whole = comb(len(board.common.task.domains), claim.forget)
     frame = board.frame
     own = frame[(frame["method"] == claim.method) & (frame["forget"] == claim.forget)]

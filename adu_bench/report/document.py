@@ -20,7 +20,6 @@ from adu_bench.report.figures import attention, cost, domains, embedding, interv
 from adu_bench.report.figures.common import complete, counted, listed, ranked
 from adu_bench.report.tables import Table
 from adu_bench.runner.plan import plan_study
-from adu_bench.stats.scores import forget_sets
 from adu_bench.store import Run, Store
 from adu_bench.store.artefacts import Artefact, read_artefact
 from adu_bench.suites import Suite
@@ -241,9 +240,7 @@ def _ablations(material: Material, part: Board | None) -> Iterator[Section | Mis
     for whole, own in wholes.items():
         assert part is not None
         if any(row.method == whole and not row.reason for row in part.rows):
-            changes = tables.ablation_changes(
-                part, forget_sets(material.board.runs), whole, [row.method for row in own]
-            )
+            changes = tables.ablation_changes(part, whole, [row.method for row in own])
             table = tables.ablation_table(part, whole, changes, summaries)
             yield Section(
                 f"ablation-{whole}",

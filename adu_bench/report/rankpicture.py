@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from string import ascii_letters
 from typing import TYPE_CHECKING, Any
 
 from adu_bench.report.board import Board
 from adu_bench.report.style import look
 from adu_bench.stats.estimates import FEWEST_DOMAINS
-from adu_bench.stats.scores import forget_sets, scores
+from adu_bench.stats.scores import scores
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from adu_bench.metrics.frame import Scorable
     from adu_bench.stats.ranks import Ranking
 
 WIDTH, MARGIN, LINE = 760, 200, 19
@@ -23,15 +21,13 @@ _AXIS, _GROUPS = 30, 9
 _LONGEST = 26
 
 
-def rank_picture(whole: Board, board: Board, runs: Sequence[Scorable]) -> dict[str, Any] | None:
+def rank_picture(whole: Board, board: Board) -> dict[str, Any] | None:
     """Describe the average ranks of a board's ranked methods and which of them do not differ (Demsar 2006).
 
     Parameters
     ----------
     whole, board
         The suite's board, and the one of these tasks.
-    runs
-        Its finished runs, for what its tasks forget.
 
     Returns
     -------
@@ -46,7 +42,7 @@ def rank_picture(whole: Board, board: Board, runs: Sequence[Scorable]) -> dict[s
         return None
     # All tasks tell how far domains differ; methods that ran on some tasks alone are not on the whole board.
     frame = whole.frame if set(methods) <= set(whole.frame["method"]) else board.frame
-    block = scores(frame, forget_sets(runs), "h", methods)
+    block = scores(frame, board.forget, "h", methods)
     ranking = rank(block, [task in board.tasks for task in block.tasks])
     if ranking.pairs.isna().any(axis=None):
         caption = f"Too few domains to test: a t over domains takes {FEWEST_DOMAINS} that can be told apart."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from adu_bench.core.specs import forget_name
 from adu_bench.report.board import Board
 from adu_bench.report.figures.common import block, complete, ends, percent, ranked, scores_of
 from adu_bench.report.tables import Cell, Table
@@ -32,7 +33,7 @@ def summary_table(board: Board, found: dict[int | None, dict[str, Summary]]) -> 
     found
         See `summaries`.
     """
-    tasks = scores_of(board, ranked(board)).tasks
+    sets = scores_of(board, ranked(board)).forget
 
     def part(size: int | None, own: dict[str, Summary]) -> tuple[tuple[Cell, ...], ...]:
         estimates = {name: (one.mean, one.middle, one.worst) for name, one in own.items()}
@@ -43,7 +44,7 @@ def summary_table(board: Board, found: dict[int | None, dict[str, Summary]]) -> 
             (
                 Cell(method),
                 Cell("any" if size is None else str(size)),
-                Cell(tasks[own[method].worst_task].replace("+", " + ")),
+                Cell(forget_name(sets[own[method].worst_task], " + ")),
                 *(
                     cell
                     for each, top in zip(row, tops, strict=True)

@@ -142,21 +142,17 @@ def ablation_table(board: Board, whole: str, changes: Mapping[str, Estimate], su
     )
 
 
-def ablation_changes(
-    board: Board, forget: Mapping[str, Sequence[str]], whole: str, others: Sequence[str]
-) -> dict[str, Estimate]:
+def ablation_changes(board: Board, whole: str, others: Sequence[str]) -> dict[str, Estimate]:
     """Return H of each ablation minus H of the whole method, as estimates for other domains.
 
     Parameters
     ----------
     board
         A board on which the method and its ablations are complete.
-    forget
-        What each of its tasks forgets.
     whole, others
         The method and its ablations.
     """
-    block = scores(board.frame, forget, "h", [whole, *others])
+    block = scores(board.frame, board.forget, "h", [whole, *others])
     own, *rest = block.by_task
     return {name: over_domains(values - own, block.forget) for name, values in zip(others, rest, strict=True)}
 

@@ -170,7 +170,7 @@ def _panel(whole: Board, board: Board, views: list[str], heading: str, cards: Ca
         "columns": columns,
         "domains": details.domains,
         "sections": [section for section in sections if section["rows"]],
-        "ranks": rank_picture(whole, board, whole.runs),
+        "ranks": rank_picture(whole, board),
         "paper": _paper(board) if board is whole else None,
     }
 
@@ -259,7 +259,6 @@ class _Details:
         self.board, self.cards, self.folder = board, cards, folder
         self.runs = sorted(runs, key=lambda run: (board.tasks.index(run.spec.task.name), run.spec.seed))
         self.domains = list(dict.fromkeys(domain for run in runs for domain in run.spec.task.domains))
-        self.forget = {run.spec.task.name: run.spec.task.forget for run in runs}
         labels = board.frame.groupby("key")["method"].first().to_dict()
         self.methods = {run.key: labels[run.key] for run in runs}
         self.means = board.frame.groupby(["method", "metric", "task"])["value"].mean().to_dict()
@@ -302,7 +301,7 @@ class _Details:
             cells = []
             for domain in self.domains:
                 now = self.means.get((method, f"accuracy:{domain}", task))
-                cells.append(_heat_cell(now, old[domain], domain in self.forget[task]))
+                cells.append(_heat_cell(now, old[domain], domain in self.board.forget[task]))
             yield {"task": task, "before": False, "cells": cells}
 
 

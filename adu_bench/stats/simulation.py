@@ -25,6 +25,7 @@ from scipy.special import stdtrit
 from scipy.stats import friedmanchisquare, rankdata
 
 from adu_bench.core.seeds import derive
+from adu_bench.core.specs import forget_name
 from adu_bench.stats.estimates import (
     LEVEL,
     Estimate,
@@ -137,7 +138,7 @@ def board(rng: np.random.Generator, effects: Effects, methods: int = 2, seeds: i
 def _scores(values: np.ndarray) -> Scores:
     forget, (methods, _, seeds) = subsets(), values.shape
     names = tuple(f"m{number}" for number in range(methods))
-    return Scores("h", names, tuple(map("+".join, forget)), tuple(range(1, seeds + 1)), forget, values)
+    return Scores("h", names, tuple(map(forget_name, forget)), tuple(range(1, seeds + 1)), forget, values)
 
 
 def _outside(value: np.ndarray, error: np.ndarray, df: float | np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ import pandas as pd
 from adu_bench import __version__
 from adu_bench.core.errors import UserError
 from adu_bench.core.hashing import canonical_json, digest, file_sha256, source_digest
-from adu_bench.core.specs import RunSpec
+from adu_bench.core.specs import RunSpec, forget_name
 from adu_bench.registry import Catalogue, Choice
 from adu_bench.report.board import Board, differences, make_board
 from adu_bench.report.rows import read_row, with_probe
@@ -330,7 +330,7 @@ def _check_wanted(key: str, spec: RunSpec, planned: Plan) -> PlannedRun:
     for run in planned.runs:
         if run.spec.seed == spec.seed and run.spec.task.forget == spec.task.forget:
             differing = ", ".join(differences(spec, run.spec)) or "another data set"
-            raise Refused(f"the run {key} (forget {shown('+'.join(map(str, spec.task.forget)))}) has {differing}")
+            raise Refused(f"the run {key} (forget {shown(forget_name(map(str, spec.task.forget)))}) has {differing}")
     raise Refused(f"the run {key} is none of the suite '{planned.suite.name}': it has another forget set or seed")
 
 

@@ -23,6 +23,7 @@ from adu_bench.report.pages import stale_pages, write_pages
 from adu_bench.report.rows import read_rows, write_row
 from adu_bench.report.terminal import print_board
 from adu_bench.runner.plan import Plan, PlannedRun, Point, plan
+from adu_bench.stats.paired import compare
 from adu_bench.store import Store
 from adu_bench.suites import load_suite
 from tests.conftest import make_predictions, make_spec, random_predictions, write_run
@@ -247,3 +248,45 @@ def test_a_study_averages_its_points_and_says_what_is_missing(tmp_path):
     frame = score([run for run in Store(tmp_path).runs() if run.key in points[0].keys], "toy")
     by_task = frame[frame["metric"] == "h"].groupby("task")["value"].mean()
     assert table["h_mean"][0] == pytest.approx(by_task.mean())
+
+
+def test_domains_whose_names_contain_the_joiner_make_tasks_of_their_own(tmp_path):
+    """The domains b and w together, and the domain b+w alone, are two tasks on boards and in comparisons."""
+    domains = ("b", "w", "b+w")
+    forgets = [(one,) for one in domains] + [("b", "w"), ("b", "b+w"), ("w", "b+w")]
+    blocks = []
+    for method in ("one", "two"):
+        task = replace(make_spec(method).task, domains=domains)
+        specs = [replace(make_spec(method, seed), task=replace(task, forget=own)) for own in forgets for seed in (1, 2)]
+        blocks.append([PlannedRun(spec, method, "other", Path("m.py"), "M", "tiny") for spec in specs])
+    rng = np.random.default_rng(0)
+    for run in (run for block in blocks for run in block):
+        own = [domains[place % 3] for place in range(60)]
+        frame = make_predictions(rng.dirichlet(np.ones(3), 60), rng.integers(3, size=60), own, run.spec.task.forget)
+        write_run(tmp_path, run.spec, run.label, frame)
+    runs = Store(tmp_path).runs()
+    board = make_board(made_up_plan(*blocks), runs)
+    assert len(board.tasks) == 6
+    assert {board.forget[task] for task in board.tasks} == set(forgets)
+    by_set = {
+        own: np.mean([harmonic_of(run) for run in runs if run.label == "one" and run.spec.task.forget == own])
+        for own in forgets
+    }
+    row = next(row for row in board.rows if row.method == "one")
+    assert (row.tasks, row.runs) == (6, 12)
+    assert row.h_mean == pytest.approx(np.mean(list(by_set.values())))
+    assert by_size(board).query("method == 'one'")["tasks"].to_list() == [3, 3]
+    labels = {run.key: run.label for run in runs}
+    found = compare(board.frame, runs, labels, "one", "two")
+    assert len(found.tasks) == len(set(found.tasks)) == 6
+    assert set(found.images["task"]) == set(found.tasks)
+    assert found.differences[-1].domains.tasks == 6
+    for text in (render(board, kind) for kind in FORMATS):
+        assert "one" in text
+
+
+def harmonic_of(run) -> float:
+    """H of a run, straight from its predictions."""
+    frame = run.predictions()
+    right = (frame["predicted"] == frame["label"]).groupby(frame["forget"]).mean()
+    return harmonic(right[False], 1 - right[True])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from adu_bench.report.board import Board, Row
 from adu_bench.report.style import look
-from adu_bench.stats.scores import Scores, forget_sets, scores
+from adu_bench.stats.scores import Scores, scores
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +28,7 @@ def ranked(board: Board) -> list[Row]:
 
 def scores_of(board: Board, rows: Sequence[Row]) -> Scores:
     """Return H of some rows of a board."""
-    return scores(board.frame, forget_sets(board.runs), "h", [row.method for row in rows])
+    return scores(board.frame, board.forget, "h", [row.method for row in rows])
 
 
 def block(board: Board) -> str:
