@@ -10,7 +10,7 @@ from adu_bench.cli.common import catalogue_of, plan_of
 from adu_bench.core.errors import UserError
 
 if TYPE_CHECKING:
-    from adu_bench.report.board import Board
+    from adu_bench.leaderboard.board import Board
 
 
 def board_options(parser: Any) -> None:
@@ -34,8 +34,8 @@ def board_of(options: Any, only: Sequence[str] = ()) -> Board:
     UserError
         If there is no such suite, or there are no results.
     """
-    from adu_bench.report.pages import committed_board
-    from adu_bench.report.rows import rows_dir
+    from adu_bench.leaderboard.committed import committed_board
+    from adu_bench.leaderboard.rows import rows_dir
 
     rows = Path(options.rows) if options.rows else rows_dir()
     committed = any((rows / options.suite).glob("*.json"))
@@ -45,7 +45,7 @@ def board_of(options: Any, only: Sequence[str] = ()) -> Board:
 
 
 def _from_runs(options: Any, folder: Path, only: Sequence[str]) -> Board:
-    from adu_bench.report.board import make_board
+    from adu_bench.leaderboard.board import make_board
     from adu_bench.store import Store
     from adu_bench.suites import load_suite
 

@@ -10,7 +10,7 @@ from adu_bench.cli.common import flag, plan_options
 from adu_bench.core.errors import UserError
 
 if TYPE_CHECKING:
-    from adu_bench.report.board import Board
+    from adu_bench.leaderboard.board import Board
 
 
 def options(parser: Any) -> None:
@@ -32,7 +32,7 @@ def run(options: Any) -> int:
     """Print the comparison."""
     if "," in options.suite:
         return _across_suites(options)
-    from adu_bench.report.comparison import WIDTH, comparison_record, print_comparison
+    from adu_bench.report.terminal.comparison import WIDTH, comparison_record, print_comparison
     from adu_bench.stats.paired import compare
 
     board = pair_board(options)
@@ -52,7 +52,7 @@ def _across_suites(options: Any) -> int:
     """Print the difference on each of several suites, and what they say together where they are enough."""
     from copy import copy
 
-    from adu_bench.report.comparison import WIDTH, across_record, print_across
+    from adu_bench.report.terminal.comparison import WIDTH, across_record, print_across
     from adu_bench.stats.across import compare_across
     from adu_bench.stats.scores import scores
 

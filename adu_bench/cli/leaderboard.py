@@ -32,7 +32,7 @@ def options(parser: Any) -> None:
 
 def run(options: Any) -> int:
     """Print the board, or write or check the committed files."""
-    from adu_bench.report.formats import FORMATS, render
+    from adu_bench.report.tables.board import FORMATS, render
 
     if options.format and options.format not in (*FORMATS, "html"):
         raise unknown("format", options.format, (*FORMATS, "html"))
@@ -50,15 +50,15 @@ def run(options: Any) -> int:
     else:
         from rich.console import Console
 
-        from adu_bench.report.terminal import print_board
+        from adu_bench.report.terminal.boards import print_board
 
         print_board(board, Console())
     return 0
 
 
 def _print_paper(board: Any, kind: str) -> None:
-    from adu_bench.report.claims import claimed_suites
-    from adu_bench.report.paper import PAPER_FORMATS, has_paper
+    from adu_bench.leaderboard.published import claimed_suites
+    from adu_bench.report.tables.paper import PAPER_FORMATS, has_paper
 
     if not has_paper(board):
         raise UserError(
@@ -73,7 +73,7 @@ def _print_paper(board: Any, kind: str) -> None:
     else:
         from rich.console import Console
 
-        from adu_bench.report.terminal import print_paper
+        from adu_bench.report.terminal.boards import print_paper
 
         print_paper(board, Console())
 
@@ -81,7 +81,7 @@ def _print_paper(board: Any, kind: str) -> None:
 def _page(options: Any) -> int:
     """Print one page of several suites."""
     from adu_bench.report.pages import cards
-    from adu_bench.report.webpage import web_page
+    from adu_bench.report.web.page import web_page
 
     boards = []
     for suite in _suites(options):
@@ -100,7 +100,7 @@ def _suites(options: Any) -> list[str]:
     UserError
         If there is nothing to show.
     """
-    from adu_bench.report.rows import rows_dir
+    from adu_bench.leaderboard.rows import rows_dir
     from adu_bench.store import Store
     from adu_bench.suites import suite_names
 
@@ -161,8 +161,8 @@ def _write_rows(options: Any, target: Path, catalogue: Any) -> None:
 
 
 def _check(options: Any) -> int:
+    from adu_bench.leaderboard.rows import rows_dir
     from adu_bench.report.pages import stale_pages
-    from adu_bench.report.rows import rows_dir
 
     folder = Path(options.rows) if options.rows else rows_dir()
     stale = stale_pages(folder, catalogue_of(options))

@@ -21,7 +21,7 @@ def options(parser: Any) -> None:
 
 def run(options: Any) -> int:
     """Print what can be detected."""
-    from adu_bench.report.comparison import WIDTH, power_record, print_power
+    from adu_bench.report.terminal.comparison import WIDTH, power_record, print_power
     from adu_bench.stats.power import power_of
     from adu_bench.stats.scores import scores
 

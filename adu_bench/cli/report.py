@@ -37,8 +37,8 @@ def options(parser: Any) -> None:
 
 def run(options: Any) -> int:
     """Write the report, and say what was left out and why."""
-    from adu_bench.report.document import Material, make_report
-    from adu_bench.report.printing import write_report
+    from adu_bench.report.sections import Material, make_report
+    from adu_bench.report.write import write_report
     from adu_bench.store import Store
 
     if options.study:

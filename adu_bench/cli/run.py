@@ -131,9 +131,9 @@ def _execute(plan: Any, out: Path, options: Any) -> Any:
 def _print_board(plan: Any, out: Path) -> None:
     from rich.console import Console
 
-    from adu_bench.report.board import make_board
-    from adu_bench.report.curves import curves
-    from adu_bench.report.terminal import print_board, print_curves
+    from adu_bench.leaderboard.board import make_board
+    from adu_bench.leaderboard.curves import curves
+    from adu_bench.report.terminal.boards import print_board, print_curves
     from adu_bench.store import Store
 
     runs = Store(out).runs([run.spec.key for run in plan.runs])

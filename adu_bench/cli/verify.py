@@ -116,9 +116,9 @@ def _one(path: Path, folder: Path, options: Any) -> bool:
     if options.write:
         how = standing(submission, again, seed, options.tolerance)
         if committed:
-            from adu_bench.report.rows import stamp_row, standings
+            from adu_bench.leaderboard.rows import stamp_row, verification_statuses
 
-            before = standings(path.resolve().parents[1], path.resolve().parent.name)[path.stem]
+            before = verification_statuses(path.resolve().parents[1], path.resolve().parent.name)[path.stem]
             stamp_row(path, how if again else replace(how, reproduced=before.reproduced))
             print(f"wrote {path}")
         else:

@@ -14,9 +14,9 @@ from adu_bench import __version__
 from adu_bench.core.errors import UserError
 from adu_bench.core.hashing import canonical_json, digest, file_sha256, source_digest
 from adu_bench.core.specs import RunSpec, forget_name
+from adu_bench.leaderboard.board import Board, differences, make_board
+from adu_bench.leaderboard.rows import read_row, with_probe
 from adu_bench.registry import Catalogue, Choice
-from adu_bench.report.board import Board, differences, make_board
-from adu_bench.report.rows import read_row, with_probe
 from adu_bench.runner.plan import Plan, PlannedRun, plan
 from adu_bench.store import Store
 from adu_bench.submission import archive, documents

@@ -12,8 +12,8 @@ import pandas as pd
 from adu_bench import __version__
 from adu_bench.core.errors import UserError
 from adu_bench.core.specs import Task
+from adu_bench.leaderboard.rows import VerificationStatus, write_row
 from adu_bench.metrics.measures import measure
-from adu_bench.report.rows import Standing, write_row
 from adu_bench.runner.plan import PlannedRun
 from adu_bench.store import Store
 from adu_bench.submission.consistency import check_predictions, pool_of
@@ -132,7 +132,9 @@ def _scores(frame: pd.DataFrame, task: Task) -> dict[str, float]:
     return {name: found[name][0] for name in PER_RUN}
 
 
-def standing(submission: Submission, again: Sequence[Again] = (), seed: int = 0, tolerance: float = 0.0) -> Standing:
+def standing(
+    submission: Submission, again: Sequence[Again] = (), seed: int = 0, tolerance: float = 0.0
+) -> VerificationStatus:
     """Return how far a checked submission was checked; runs that were run again must have come near enough."""
     by = f"adu-bench {__version__}"
     reproduced = (
@@ -147,10 +149,10 @@ def standing(submission: Submission, again: Sequence[Again] = (), seed: int = 0,
         if again
         else {}
     )
-    return Standing(dict(submission.claimed), {**submission.scored(), "by": by}, reproduced)
+    return VerificationStatus(dict(submission.claimed), {**submission.scored(), "by": by}, reproduced)
 
 
-def write(submission: Submission, folder: Path, how: Standing) -> Path:
+def write(submission: Submission, folder: Path, how: VerificationStatus) -> Path:
     """Write a checked submission as a committed row and return the JSON file."""
     card = submission.choice.entry.card
     return write_row(folder, submission.suite.name, submission.plan.runs, submission.runs, card, how)

@@ -221,7 +221,7 @@ def test_planning_never_imports_torch():
     code = """
 import sys
 from pathlib import Path
-import adu_bench.metrics.frame, adu_bench.report.pages, adu_bench.report.terminal, adu_bench.runner.executors
+import adu_bench.metrics.frame, adu_bench.report.pages, adu_bench.report.terminal.boards, adu_bench.runner.executors
 from adu_bench.registry import Catalogue
 from adu_bench.runner.plan import plan
 from adu_bench.store import Store

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adu_bench.report.board import make_board
+from adu_bench.leaderboard.board import make_board
 from adu_bench.report.escape import markdown_code, markdown_text, spreadsheet_safe, spreadsheet_text, tex_text
-from adu_bench.report.formats import FORMATS, render
+from adu_bench.report.tables.board import FORMATS, render
 from adu_bench.store import Store
-from tests.report.test_board import made_up_plan, planned, write_block
+from tests.leaderboard.test_board import made_up_plan, planned, write_block
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 HOSTILE = (

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from adu_bench.report.style import TWO_COLUMNS, style
-from adu_bench.report.tables import Cell, Table, comma_separated, drawn, latex
+from adu_bench.report.tables.table import Cell, Table, comma_separated, drawn, latex
 
 TABLE = Table(
     groups=(("", 1), ("one & two", 2)),

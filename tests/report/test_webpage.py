@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from adu_bench.leaderboard.board import by_size, make_board
+from adu_bench.leaderboard.published import claims_of
 from adu_bench.metrics import measures
 from adu_bench.metrics.measures import UP, Metric
-from adu_bench.report.board import by_size, make_board
-from adu_bench.report.claims import claims_of
-from adu_bench.report.rankpicture import cliques
-from adu_bench.report.webpage import web_page
+from adu_bench.report.web.page import web_page
+from adu_bench.report.web.ranks import cliques
 from adu_bench.runner.plan import Plan
 from adu_bench.store import Store
 from adu_bench.suites import load_suite

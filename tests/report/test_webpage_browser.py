@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from adu_bench.report.webpage import web_page
+from adu_bench.report.web.page import web_page
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install adu-bench[test]")
 

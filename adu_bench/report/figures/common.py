@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from adu_bench.report.board import Board, Row
+from adu_bench.leaderboard.board import Board, Row
 from adu_bench.report.style import look
 from adu_bench.stats.scores import Scores, scores
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from adu_bench.report.board import Board, Row
+from adu_bench.leaderboard.board import Board, Row
 from adu_bench.report.figures.common import block, complete, legend_panel
 from adu_bench.report.style import FAINT, TWO_COLUMNS, look
 

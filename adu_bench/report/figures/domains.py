@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from adu_bench.core.specs import forget_name
-from adu_bench.report.board import Board
+from adu_bench.leaderboard.board import Board
 from adu_bench.report.figures.common import block, ranked
 from adu_bench.report.style import INK, SEQUENTIAL, TWO_COLUMNS
 

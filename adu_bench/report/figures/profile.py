@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from adu_bench.report.board import Board
+from adu_bench.leaderboard.board import Board
 from adu_bench.report.figures.common import block, legend_panel, ranked, scores_of
 from adu_bench.report.style import FAINT, TWO_COLUMNS, look
 from adu_bench.stats.ranks import profile as shares_of

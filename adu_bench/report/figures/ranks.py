@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from adu_bench.report.board import Board
+from adu_bench.leaderboard.board import Board
 from adu_bench.report.figures.common import block, ranked, scores_of
 from adu_bench.report.style import INK, QUIET, TWO_COLUMNS, look
 from adu_bench.stats.estimates import LEVEL

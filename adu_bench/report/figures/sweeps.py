@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from adu_bench.report.board import Board
+from adu_bench.leaderboard.board import Board
 from adu_bench.report.figures.common import counted, listed
 from adu_bench.report.style import FAINT, TWO_COLUMNS, look
 
@@ -30,7 +30,7 @@ def usable(points: pd.DataFrame, variable: str) -> pd.DataFrame:
     Parameters
     ----------
     points
-        See `adu_bench.report.curves.curves`.
+        See `adu_bench.leaderboard.curves.curves`.
     variable
         One of its variables.
     """

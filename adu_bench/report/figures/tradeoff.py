@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from adu_bench.report.board import Board
+from adu_bench.leaderboard.board import Board
 from adu_bench.report.figures.common import block, complete, legend_panel, ranked
 from adu_bench.report.style import INK, QUIET, TWO_COLUMNS, look
 

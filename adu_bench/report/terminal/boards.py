@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from adu_bench.report.board import Board
-from adu_bench.report.claims import MEASURES, beside_paper
-from adu_bench.report.formats import COLUMNS, best, has_states, noted_cells, place
-from adu_bench.report.paper import KINDS, TITLES, has_paper, paper_legend, paper_number
+from adu_bench.leaderboard.board import Board
+from adu_bench.leaderboard.published import MEASURES, beside_paper
+from adu_bench.report.tables.board import COLUMNS, best, has_states, noted_cells, place
+from adu_bench.report.tables.paper import KINDS, TITLES, has_paper, paper_legend, paper_number
 
 _NARROW = ("mem", "for_", "h_mean", "h_of_means", "normalised_forgetting", "seconds")
 

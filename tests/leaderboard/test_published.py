@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from adu_bench.leaderboard.board import by_size, make_board
+from adu_bench.leaderboard.committed import committed_board
+from adu_bench.leaderboard.published import H_OF_MEANS, MEAN_OF_H, beside_paper, claimed_suites, claims_of
 from adu_bench.metrics.measures import harmonic
 from adu_bench.registry import Catalogue
-from adu_bench.report.board import by_size, make_board
-from adu_bench.report.claims import H_OF_MEANS, MEAN_OF_H, beside_paper, claimed_suites, claims_of
-from adu_bench.report.formats import markdown
-from adu_bench.report.pages import committed_board
-from adu_bench.report.paper import PAPER_FORMATS, has_paper
-from adu_bench.report.terminal import print_board
+from adu_bench.report.tables.board import markdown
+from adu_bench.report.tables.paper import PAPER_FORMATS, has_paper
+from adu_bench.report.terminal.boards import print_board
 from adu_bench.runner.plan import plan
 from adu_bench.store import Store
 from adu_bench.suites import load_suite
@@ -119,7 +119,7 @@ def test_claims_have_no_rank_and_other_suites_no_comparison(board):
 
 
 def test_committed_rows_of_unknown_methods_stand_last_with_the_reason(tmp_path):
-    from adu_bench.report.rows import write_row
+    from adu_bench.leaderboard.rows import write_row
 
     catalogue = Catalogue()
     wanted = plan(load_suite("toy"), catalogue.select(["collapse"]), Store(tmp_path / "runs"))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from adu_bench.core.specs import forget_name
-from adu_bench.report.board import Board
+from adu_bench.leaderboard.board import Board
 from adu_bench.report.figures.common import block, complete, ends, percent, ranked, scores_of
-from adu_bench.report.tables import Cell, Table
+from adu_bench.report.tables.table import Cell, Table
 from adu_bench.stats.ranks import improvement
 from adu_bench.stats.scores import views_of
 from adu_bench.stats.summary import Summary, summarise

@@ -17,13 +17,13 @@ from scipy.stats import ttest_rel
 
 from adu_bench.core.errors import UserError
 from adu_bench.core.seeds import derive
+from adu_bench.leaderboard.board import make_board
 from adu_bench.registry import Catalogue
-from adu_bench.report.board import make_board
-from adu_bench.report.document import Material, apart, make_report
 from adu_bench.report.figures.common import percent, ranked
-from adu_bench.report.printing import write_report
+from adu_bench.report.sections import Material, apart, make_report
 from adu_bench.report.style import style
-from adu_bench.report.tables import ablation_changes, comma_separated, latex, main_table
+from adu_bench.report.tables.table import ablation_changes, comma_separated, latex, main_table
+from adu_bench.report.write import write_report
 from adu_bench.runner.plan import plan, plan_study
 from adu_bench.store import Store
 from adu_bench.store.artefacts import Artefact, write_artefact

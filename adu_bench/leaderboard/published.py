@@ -11,8 +11,8 @@ import pandas as pd
 import yaml
 
 from adu_bench.core.paths import RESOURCES
+from adu_bench.leaderboard.board import Board, by_size
 from adu_bench.metrics.measures import harmonic
-from adu_bench.report.board import Board, by_size
 
 MEASURES = ("mem", "for", "h")
 H_OF_MEANS, MEAN_OF_H = "H of means", "mean of H"

@@ -14,15 +14,15 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from adu_bench.core.paths import RESOURCES
+from adu_bench.leaderboard.board import Board, Row
+from adu_bench.leaderboard.published import MEASURES, beside_paper
 from adu_bench.metrics.frame import Scorable
 from adu_bench.metrics.measures import DOWN, METRICS, NEITHER, UP
-from adu_bench.report.board import Board, Row
-from adu_bench.report.claims import MEASURES, beside_paper
-from adu_bench.report.formats import best, cells_of, has_states, place, row_class, why_empty
-from adu_bench.report.paper import KINDS, TITLES, has_paper, paper_cells, paper_legend
-from adu_bench.report.rankpicture import rank_picture
 from adu_bench.report.style import look
+from adu_bench.report.tables.board import best, cells_of, has_states, place, row_class, why_empty
+from adu_bench.report.tables.paper import KINDS, TITLES, has_paper, paper_cells, paper_legend
 from adu_bench.report.templates import environment
+from adu_bench.report.web.ranks import rank_picture
 
 Cards = Mapping[str, Mapping[str, Any]]
 """What methods say about themselves, by preset."""

@@ -11,14 +11,15 @@ import numpy as np
 import pandas as pd
 
 from adu_bench.core.errors import UserError, unknown
+from adu_bench.leaderboard.board import BASELINE, Board, Row
+from adu_bench.leaderboard.curves import curves_of
 from adu_bench.metrics.frame import ZERO_SHOT, score
 from adu_bench.registry import Catalogue
-from adu_bench.report import summaries, tables
-from adu_bench.report.board import BASELINE, Board, Row
-from adu_bench.report.curves import curves_of
 from adu_bench.report.figures import attention, cost, domains, embedding, intervals, profile, ranks, sweeps, tradeoff
 from adu_bench.report.figures.common import complete, counted, listed, ranked
-from adu_bench.report.tables import Table
+from adu_bench.report.tables import summaries
+from adu_bench.report.tables import table as tables
+from adu_bench.report.tables.table import Table
 from adu_bench.runner.plan import plan_study
 from adu_bench.store import Run, Store
 from adu_bench.store.artefacts import Artefact, read_artefact

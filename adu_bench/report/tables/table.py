@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from adu_bench.report.board import Board, Row, by_size
+from adu_bench.leaderboard.board import Board, Row, by_size
 from adu_bench.report.escape import spreadsheet_text, tex_text
 from adu_bench.report.figures.common import MINUS, block, complete, ends, percent, ranked
 from adu_bench.report.style import INK, TWO_COLUMNS

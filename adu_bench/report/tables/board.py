@@ -1,4 +1,4 @@
-"""A board as Markdown, CSV, JSON or LaTeX; `adu_bench.report.webpage` makes a page of several."""
+"""A board as Markdown, CSV, JSON or LaTeX; `adu_bench.report.web.page` makes a page of several."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 import math
 from typing import Any
 
-from adu_bench.report.board import Board, Row, by_size
+from adu_bench.leaderboard.board import Board, Row, by_size
 from adu_bench.report.escape import markdown_code, markdown_text, spreadsheet_safe, spreadsheet_text, tex_text
 
 FORMATS = ("md", "csv", "json", "tex")

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from adu_bench.core.errors import UserError
-from adu_bench.report.document import Report, Section, unranked
 from adu_bench.report.figures.common import block
+from adu_bench.report.sections import Report, Section, unranked
 from adu_bench.report.style import save, style
-from adu_bench.report.tables import comma_separated, latex
+from adu_bench.report.tables.table import comma_separated, latex
 from adu_bench.report.templates import environment
 
 PAGE = "report.html"

@@ -13,15 +13,15 @@ from scipy import stats
 
 from adu_bench.core.errors import UserError
 from adu_bench.core.seeds import derive
+from adu_bench.leaderboard.board import by_size, make_board
+from adu_bench.leaderboard.curves import curves
+from adu_bench.leaderboard.rows import read_rows, write_row
 from adu_bench.metrics.frame import score
 from adu_bench.metrics.measures import harmonic
 from adu_bench.registry import Catalogue
-from adu_bench.report.board import by_size, make_board
-from adu_bench.report.curves import curves
-from adu_bench.report.formats import FORMATS, render
 from adu_bench.report.pages import stale_pages, write_pages
-from adu_bench.report.rows import read_rows, write_row
-from adu_bench.report.terminal import print_board
+from adu_bench.report.tables.board import FORMATS, render
+from adu_bench.report.terminal.boards import print_board
 from adu_bench.runner.plan import Plan, PlannedRun, Point, plan
 from adu_bench.stats.paired import compare
 from adu_bench.store import Store

@@ -5,7 +5,7 @@ from __future__ import annotations
 from string import ascii_letters
 from typing import TYPE_CHECKING, Any
 
-from adu_bench.report.board import Board
+from adu_bench.leaderboard.board import Board
 from adu_bench.report.style import look
 from adu_bench.stats.estimates import FEWEST_DOMAINS
 from adu_bench.stats.scores import scores

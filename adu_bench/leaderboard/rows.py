@@ -76,7 +76,7 @@ class StoredRun:
 
 
 @dataclass(frozen=True)
-class Standing:
+class VerificationStatus:
     """How far a committed row was checked.
 
     Parameters
@@ -121,7 +121,7 @@ def write_row(
     planned: Sequence[PlannedRun],
     runs: Sequence[Finished],
     card: Mapping[str, Any],
-    standing: Standing | None = None,
+    standing: VerificationStatus | None = None,
 ) -> Path:
     """Write the row of one method: ``<folder>/<suite>/<label>.json`` and ``.parquet``.
 
@@ -176,7 +176,7 @@ def write_row(
     return path
 
 
-def stamp_row(path: Path, standing: Standing) -> None:
+def stamp_row(path: Path, standing: VerificationStatus) -> None:
     """Write into a row how far it was checked; its predictions stay as they are."""
     record = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(_json(record | _sayings(standing)), encoding="utf-8")
@@ -189,13 +189,15 @@ def with_probe(run: Scorable) -> dict[str, Any]:
     return run.measured | {"domain_probe": round(float(probe), 6) if finite else None}
 
 
-def standings(folder: Path, suite: str) -> dict[str, Standing]:
+def verification_statuses(folder: Path, suite: str) -> dict[str, VerificationStatus]:
     """Return how far each committed row of a suite was checked, by label."""
     found = {}
     for path in sorted((folder / suite).glob("*.json")):
         record = _record(path)
         claimed, *checks = (record.get(name) for name in ("claimed", "verified", "reproduced"))
-        found[path.stem] = Standing(_numbers(claimed), *(check if isinstance(check, dict) else {} for check in checks))
+        found[path.stem] = VerificationStatus(
+            _numbers(claimed), *(check if isinstance(check, dict) else {} for check in checks)
+        )
     return found
 
 
@@ -253,7 +255,7 @@ def _damaged(path: Path, error: Exception) -> UserError:
     )
 
 
-def _sayings(standing: Standing) -> dict[str, Any]:
+def _sayings(standing: VerificationStatus) -> dict[str, Any]:
     return {name: dict(value) or None for name, value in vars(standing).items()}
 
 

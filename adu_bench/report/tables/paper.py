@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from adu_bench.report.board import Board
-from adu_bench.report.claims import MEASURES, beside_paper, claims_of, conditions, source
+from adu_bench.leaderboard.board import Board
+from adu_bench.leaderboard.published import MEASURES, beside_paper, claims_of, conditions, source
 from adu_bench.report.escape import markdown_text, spreadsheet_safe, tex_text
 
 KINDS = ("paper", "here", "difference")

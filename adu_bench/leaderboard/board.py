@@ -52,7 +52,7 @@ class Row:
     reason
         Why it is not ranked; empty if it is, or if it is a reference.
     state
-        How far a committed row was checked, see `adu_bench.report.rows.Standing`; empty for runs made here.
+        How far a committed row was checked, see `adu_bench.leaderboard.rows.VerificationStatus`; empty for runs made here.
     claimed_mem, claimed_for, claimed_h
         What its submitter claims for ``mem``, ``for_`` and ``h_mean``; the board's own numbers are scored from the
         predictions.
