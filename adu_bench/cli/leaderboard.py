@@ -32,7 +32,7 @@ def options(parser: Any) -> None:
 
 def run(options: Any) -> int:
     """Print the board, or write or check the committed files."""
-    from adu_bench.report.tables.board import FORMATS, render
+    from adu_bench.report.tables.board import FORMATS
 
     if options.format and options.format not in (*FORMATS, "html"):
         raise unknown("format", options.format, (*FORMATS, "html"))
@@ -46,7 +46,7 @@ def run(options: Any) -> int:
     if options.paper:
         _print_paper(board, options.format)
     elif options.format:
-        sys.stdout.write(render(board, options.format))
+        sys.stdout.write(FORMATS[options.format](board))
     else:
         from rich.console import Console
 
@@ -57,8 +57,8 @@ def run(options: Any) -> int:
 
 
 def _print_paper(board: Any, kind: str) -> None:
-    from adu_bench.leaderboard.published import claimed_suites
-    from adu_bench.report.tables.paper import PAPER_FORMATS, has_paper
+    from adu_bench.leaderboard.published import claimed_suites, has_paper
+    from adu_bench.report.tables.paper import PAPER_FORMATS
 
     if not has_paper(board):
         raise UserError(

@@ -114,11 +114,11 @@ def _metrics(_options: Any) -> list[dict[str, Any]]:
 
     return [
         {
-            "name": metric.name,
+            "name": metric.key,
             "state": "ok",
             "direction": metric.direction,
             "family": metric.family,
-            "summary": f"{metric.title} ({metric.family}, better: {metric.direction})",
+            "summary": f"{metric.explanation} ({metric.family}, better: {metric.direction})",
         }
         for metric in METRICS.values()
     ]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from adu_bench.core.errors import UserError, unknown
-from adu_bench.leaderboard.board import Board, Row, make_board, without_numbers
+from adu_bench.leaderboard.board import Board, make_board, without_numbers
 from adu_bench.leaderboard.rows import StoredRun, VerificationStatus, read_rows, verification_statuses
 from adu_bench.registry import Catalogue, Choice
 from adu_bench.runner.plan import Plan, plan
@@ -17,19 +17,19 @@ from adu_bench.suites import Suite, load_suite
 
 
 def committed_board(folder: Path, suite: str, catalogue: Catalogue, only: Sequence[str] = ()) -> Board:
-    """Make the board of a suite from its committed rows; rows of methods that are not known here stand last.
+    """Make the board of a suite from its committed rows; rows of methods that are not known here come last.
 
     Parameters
     ----------
     folder, suite, catalogue
-        Where the rows are, and what is known.
+        The folder of the rows, the suite's name, and the known methods.
     only
-        Take the rows of these methods; all if empty.
+        The methods whose rows are wanted; all if empty.
 
     Raises
     ------
     UserError
-        If the suite has no rows, none whose method is known, or no row of a method that was asked for.
+        If the suite has no row of a known method, or no row of a wanted method.
     """
     known = verification_statuses(folder, suite)
     for method in only if known else ():
@@ -46,12 +46,15 @@ def committed_board(folder: Path, suite: str, catalogue: Catalogue, only: Sequen
     runs = read_rows(folder, suite)
     board = make_board(_plan(load_suite(suite), choices, runs, folder), runs)
     board = replace(board, rows=(*board.rows, *(without_numbers(label, why) for label, why in strange.items())))
-    return _with_standings(board, known)
+    return _with_statuses(board, known)
 
 
 def _plan(suite: Suite, choices: Sequence[Choice], runs: Sequence[StoredRun], folder: Path) -> Plan:
-    """Return which runs make up the board; where the suite's pictures or weights are not here, most rows say which."""
-    # An empty store: the rows hold the runs.
+    """Return the runs that make up the board.
+
+    Where the suite's images or weights are not installed, the hashes that most rows have are taken instead.
+    """
+    # An empty store, since the runs are in the rows.
     nowhere = Store(folder / "none")
     try:
         return plan(suite, choices, nowhere)
@@ -63,7 +66,7 @@ def _plan(suite: Suite, choices: Sequence[Choice], runs: Sequence[StoredRun], fo
 
 
 def _choices(catalogue: Catalogue, labels: Iterable[str]) -> tuple[list[Choice], dict[str, str]]:
-    """Return the choices that labels stand for, and for the other labels why they stand for none."""
+    """Return the choices for labels, and for each label that is not known the reason."""
     choices, strange = [], {}
     for label in labels:
         try:
@@ -73,14 +76,12 @@ def _choices(catalogue: Catalogue, labels: Iterable[str]) -> tuple[list[Choice],
     return choices, strange
 
 
-def _with_standings(board: Board, known: Mapping[str, VerificationStatus]) -> Board:
-    """Say of each row how far it was checked and what it claims."""
-    rows = tuple(_with_standing(row, known[row.method]) if row.method in known else row for row in board.rows)
-    part = _with_standings(board.part, known) if board.part is not None else None
-    sizes = {size: _with_standings(each, known) for size, each in board.sizes.items()}
+def _with_statuses(board: Board, known: Mapping[str, VerificationStatus]) -> Board:
+    """Add to each row how far it was checked and what its submitter claims."""
+    rows = tuple(
+        replace(row, state=known[row.method].state, claimed=known[row.method].claimed) if row.method in known else row
+        for row in board.rows
+    )
+    part = _with_statuses(board.part, known) if board.part is not None else None
+    sizes = {size: _with_statuses(each, known) for size, each in board.sizes.items()}
     return replace(board, rows=rows, part=part, sizes=sizes)
-
-
-def _with_standing(row: Row, standing: VerificationStatus) -> Row:
-    claimed = [standing.claimed.get(name) for name in ("mem", "for", "h_mean")]
-    return replace(row, state=standing.state, claimed_mem=claimed[0], claimed_for=claimed[1], claimed_h=claimed[2])

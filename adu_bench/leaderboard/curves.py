@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from adu_bench.metrics.evidence import harmonic
 from adu_bench.metrics.frame import Scorable, score
-from adu_bench.metrics.measures import harmonic
 from adu_bench.runner.plan import Plan
 
 COLUMNS = ("variable", "value", "method", "mem", "for", "h_mean", "h_of_means", "tasks", "runs", "planned")

@@ -12,7 +12,7 @@ import yaml
 
 from adu_bench.core.paths import RESOURCES
 from adu_bench.leaderboard.board import Board, by_size
-from adu_bench.metrics.measures import harmonic
+from adu_bench.metrics.evidence import harmonic
 
 MEASURES = ("mem", "for", "h")
 H_OF_MEANS, MEAN_OF_H = "H of means", "mean of H"
@@ -67,6 +67,11 @@ def claims_of(suite: str) -> list[Claim]:
 def claimed_suites() -> tuple[str, ...]:
     """Return the suites for which the paper has numbers."""
     return tuple(_document()["suites"])
+
+
+def has_paper(board: Board) -> bool:
+    """Return whether the paper has numbers for the board's suite."""
+    return board.suite in claimed_suites()
 
 
 def source() -> str:

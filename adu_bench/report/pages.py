@@ -1,32 +1,30 @@
-"""The generated files of the leaderboards folder, byte for byte from the committed rows."""
+"""The generated files of the leaderboards folder: the same bytes for the same committed rows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from adu_bench.leaderboard.board import Board
+from adu_bench.leaderboard.board import Board, by_size
 from adu_bench.leaderboard.committed import committed_board
+from adu_bench.leaderboard.published import has_paper
 from adu_bench.registry import Catalogue
 from adu_bench.report.escape import markdown_code
-from adu_bench.report.tables.board import (
-    claims_markdown,
-    comma_separated,
-    latex,
-    markdown,
-    sizes_comma_separated,
-    sizes_latex,
-    sizes_markdown,
-)
-from adu_bench.report.tables.paper import has_paper, paper_comma_separated, paper_latex, paper_markdown
+from adu_bench.report.tables.board import board_csv, board_latex, board_markdown, claims_table
+from adu_bench.report.tables.main import main_table
+from adu_bench.report.tables.paper import PAPER_FORMATS
+from adu_bench.report.tables.table import latex, markdown, records_csv
 from adu_bench.report.web.page import Cards, web_page
 
-Renderer = tuple[str, Callable[[Board], str]]
-BOARD_FILES: Sequence[Renderer] = (("board.csv", comma_separated), ("board.tex", latex))
-PAPER_FILES: Sequence[Renderer] = (("paper.csv", paper_comma_separated), ("paper.tex", paper_latex))
-SIZE_FILES: Sequence[Renderer] = (("by_size.csv", sizes_comma_separated), ("by_size.tex", sizes_latex))
+Writers = Mapping[str, Callable[[Board], str]]
+BOARD_FILES: Writers = {"board.csv": board_csv, "board.tex": board_latex}
+PAPER_FILES: Writers = {"paper.csv": PAPER_FORMATS["csv"], "paper.tex": PAPER_FORMATS["tex"]}
+SIZE_FILES: Writers = {
+    "by_size.csv": lambda board: records_csv(by_size(board).round(6).to_dict("records")),
+    "by_size.tex": lambda board: latex(main_table(board)),
+}
 READING = "READING.md"
-"""What people read out of a board: written by hand, kept beside the rows, and shown below the tables."""
+"""Conclusions from a board: written by hand, kept beside the rows, and shown below the tables."""
 
 
 def cards(catalogue: Catalogue) -> Cards:
@@ -44,13 +42,13 @@ def pages(folder: Path, catalogue: Catalogue) -> dict[Path, str]:
     for suite, board in boards.items():
         place = folder / suite
         found[place / "README.md"] = _page(board, _reading(place))
-        found |= {place / name: make(board) for name, make in BOARD_FILES}
+        found |= {place / name: make(board) for name, make in BOARD_FILES.items()}
         if has_paper(board):
-            found |= {place / name: make(board) for name, make in PAPER_FILES}
+            found |= {place / name: make(board) for name, make in PAPER_FILES.items()}
         if len(_sizes(board)) > 1:
-            found |= {place / name: make(board) for name, make in SIZE_FILES}
+            found |= {place / name: make(board) for name, make in SIZE_FILES.items()}
         if board.part is not None:
-            found |= {place / name.replace("board", "ablation"): make(board.part) for name, make in BOARD_FILES}
+            found |= {place / name.replace("board", "ablation"): make(board.part) for name, make in BOARD_FILES.items()}
     return found
 
 
@@ -83,23 +81,23 @@ def _contents(boards: dict[str, Board]) -> str:
 
 
 def _page(board: Board, reading: str) -> str:
-    sections = [f"# {board.suite}", f"{board.title}.", _block(board), _protocol(board), markdown(board)]
+    sections = [f"# {board.suite}", f"{board.title}.", _block(board), _protocol(board), board_markdown(board)]
     if has_paper(board):
-        sections += ["## The paper beside it", paper_markdown(board)]
+        sections += ["## The paper beside it", PAPER_FORMATS["md"](board)]
     if len(_sizes(board)) > 1:
         sections += [
             "## By number of forget domains",
-            "Mean of H, Mem and For over the tasks that forget so many domains, as in the paper's main table.",
-            sizes_markdown(board),
+            "Mean of H, Mem and For of complete methods, by number of forget domains, as in the paper's main table.",
+            markdown(main_table(board)),
         ]
     if board.part is not None:
-        sections += ["## Ablations", _block(board.part), markdown(board.part, legend=False)]
-    claims = claims_markdown(board)
-    if claims:
+        sections += ["## Ablations", _block(board.part), board_markdown(board.part, legend=False)]
+    claims = claims_table(board)
+    if claims is not None:
         sections += [
             "## Claimed and scored",
-            "What each row's submitter claims, beside what its predictions give; the tables above show the latter.",
-            claims,
+            "What each row's submitter claims, and what its predictions give; the tables above show the latter.",
+            markdown(claims),
         ]
     if reading:
         sections += ["## Reading", reading]
@@ -118,7 +116,7 @@ def _block(board: Board) -> str:
 def _protocol(board: Board) -> str:
     spec = board.common
     return (
-        f"Protocol {spec.protocol}, pictures `{spec.task.data_hash}`, {spec.task.shots} shots, weights "
+        f"Protocol {spec.protocol}, images `{spec.task.data_hash}`, {spec.task.shots} shots, weights "
         f"{markdown_code(spec.backbone.name)} `{spec.backbone.weights_hash}`; rows of another protocol, split or "
         "backbone are not ranked."
     )

@@ -18,7 +18,9 @@ from adu_bench.registry import Catalogue
 from adu_bench.report.figures import attention, cost, domains, embedding, intervals, profile, ranks, sweeps, tradeoff
 from adu_bench.report.figures.common import complete, counted, listed, ranked
 from adu_bench.report.tables import summaries
-from adu_bench.report.tables import table as tables
+from adu_bench.report.tables.ablation import ablation_caption, ablation_changes, ablation_table
+from adu_bench.report.tables.drawing import draw
+from adu_bench.report.tables.main import CONVENTIONS, main_caption, main_table
 from adu_bench.report.tables.table import Table
 from adu_bench.runner.plan import plan_study
 from adu_bench.store import Run, Store
@@ -172,9 +174,9 @@ def _only(board: Board, rows: Sequence[Row]) -> Board:
 
 def _main(board: Board) -> Iterator[Section | Missing]:
     for convention, name in (("h_mean", "main-table"), ("h_of_means", "main-table-h-of-means")):
-        table = tables.main_table(board, convention)
-        title = f"Main table, {tables.CONVENTIONS[convention]}"
-        yield Section(name, title, tables.main_caption(board, convention), partial(tables.drawn, table), table)
+        table = main_table(board, convention)
+        title = f"Main table, {CONVENTIONS[convention]}"
+        yield Section(name, title, main_caption(board, convention), partial(draw, table), table)
     yield Section(
         "trade-off", "Forgetting against retaining", tradeoff.caption(board), partial(tradeoff.tradeoff, board)
     )
@@ -206,12 +208,12 @@ def _summaries(board: Board) -> Iterator[Section | Missing]:
     found = summaries.summaries(board)
     table = summaries.summary_table(board, found)
     caption = summaries.summary_caption(board, found)
-    yield Section("summary-table", "Mean, interquartile mean, worst task", caption, partial(tables.drawn, table), table)
+    yield Section("summary-table", "Mean, interquartile mean, worst task", caption, partial(draw, table), table)
     yield Section("profile", "Performance profiles", profile.caption(board), partial(profile.profile, board))
     if len(complete(board)) > 1:
         table = summaries.improvement_table(board)
         caption = summaries.improvement_caption(board)
-        yield Section("improvement", "Probability of improvement", caption, partial(tables.drawn, table), table)
+        yield Section("improvement", "Probability of improvement", caption, partial(draw, table), table)
 
 
 def _ranks(board: Board) -> Section | Missing:
@@ -241,13 +243,13 @@ def _ablations(material: Material, part: Board | None) -> Iterator[Section | Mis
     for whole, own in wholes.items():
         assert part is not None
         if any(row.method == whole and not row.reason for row in part.rows):
-            changes = tables.ablation_changes(part, whole, [row.method for row in own])
-            table = tables.ablation_table(part, whole, changes, summaries)
+            changes = ablation_changes(part, whole, [row.method for row in own])
+            table = ablation_table(part, whole, changes, summaries)
             yield Section(
                 f"ablation-{whole}",
                 f"Ablations of {whole}",
-                tables.ablation_caption(part, whole, changes),
-                partial(tables.drawn, table),
+                ablation_caption(part, whole, changes),
+                partial(draw, table),
                 table,
             )
     if not wholes:

@@ -15,7 +15,8 @@ from adu_bench.core.errors import UserError
 from adu_bench.core.hashing import canonical_json, digest, file_sha256, source_digest
 from adu_bench.core.specs import RunSpec, forget_name
 from adu_bench.leaderboard.board import Board, differences, make_board
-from adu_bench.leaderboard.rows import read_row, with_probe
+from adu_bench.leaderboard.rows import read_row
+from adu_bench.metrics.frame import with_probe
 from adu_bench.registry import Catalogue, Choice
 from adu_bench.runner.plan import Plan, PlannedRun, plan
 from adu_bench.store import Store
@@ -103,8 +104,7 @@ class Submission:
     def scored(self) -> dict[str, float]:
         """Return mem, for, h_mean and h_of_means as the predictions give them, rounded to six decimals."""
         (row,) = self.board.rows
-        values = {"mem": row.mem, "for": row.for_, "h_mean": row.h_mean, "h_of_means": row.h_of_means}
-        return {name: round(float(value or 0.0), 6) for name, value in values.items()}
+        return {name: round(float(row[name] or 0.0), 6) for name in SUMMARY}
 
     def scored_runs(self) -> dict[str, dict[str, float]]:
         """Return mem, for and h by key as the predictions give them, rounded to six decimals."""

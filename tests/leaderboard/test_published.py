@@ -13,11 +13,11 @@ from rich.console import Console
 
 from adu_bench.leaderboard.board import by_size, make_board
 from adu_bench.leaderboard.committed import committed_board
-from adu_bench.leaderboard.published import H_OF_MEANS, MEAN_OF_H, beside_paper, claimed_suites, claims_of
-from adu_bench.metrics.measures import harmonic
+from adu_bench.leaderboard.published import H_OF_MEANS, MEAN_OF_H, beside_paper, claimed_suites, claims_of, has_paper
+from adu_bench.metrics.evidence import harmonic
 from adu_bench.registry import Catalogue
-from adu_bench.report.tables.board import markdown
-from adu_bench.report.tables.paper import PAPER_FORMATS, has_paper
+from adu_bench.report.tables.board import board_markdown
+from adu_bench.report.tables.paper import PAPER_FORMATS
 from adu_bench.report.terminal.boards import print_board
 from adu_bench.runner.plan import plan
 from adu_bench.store import Store
@@ -99,7 +99,7 @@ def test_the_comparison_in_every_format(board, kind):
         assert text.count(" \\\\") == len(rows) + 2
     if kind == "md":
         assert "arXiv 2510.08132" in text
-        assert "LP++ (`lp-plus-plus`)" in text
+        assert "LP++ | `lp-plus-plus`" in text
 
 
 @pytest.mark.parametrize("width", [80, 140])
@@ -115,7 +115,7 @@ def test_claims_have_no_rank_and_other_suites_no_comparison(board):
     assert {row.method for row in board.rows} == {"lp-plus-plus", "adu", "clipfit"}
     assert has_paper(board)
     assert not has_paper(replace(board, suite="toy"))
-    assert "Ours" not in markdown(board)
+    assert "Ours" not in board_markdown(board)
 
 
 def test_committed_rows_of_unknown_methods_stand_last_with_the_reason(tmp_path):

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adu_bench.metrics.evidence import credit, harmonic
 from adu_bench.metrics.frame import score
-from adu_bench.metrics.measures import METRICS, credit, harmonic, measure
+from adu_bench.metrics.measures import METRICS, measure
 from adu_bench.metrics.probe import domain_probe_accuracy
 from adu_bench.store import Store
 from tests.conftest import make_predictions, make_spec, random_predictions, write_run

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from adu_bench.leaderboard.board import make_board
 from adu_bench.report.escape import markdown_code, markdown_text, spreadsheet_safe, spreadsheet_text, tex_text
-from adu_bench.report.tables.board import FORMATS, render
+from adu_bench.report.tables.board import FORMATS
 from adu_bench.store import Store
 from tests.leaderboard.test_board import made_up_plan, planned, write_block
 
@@ -52,7 +52,7 @@ def test_a_hostile_name_reason_and_title_reach_no_board_unescaped(runs, kind, te
     (one, two), found = runs
     board = make_board(made_up_plan(one, two), found)
     rows = [replace(board.rows[0], method=text), replace(board.rows[1], method=f"x{text}", reason=text, rank=None)]
-    shown = render(replace(board, rows=tuple(rows), title=text), kind)
+    shown = FORMATS[kind](replace(board, rows=tuple(rows), title=text))
     if kind == "csv":
         table = list(csv.DictReader(io.StringIO(shown)))
         assert len(table) == 2

@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from adu_bench.leaderboard.board import Board, Row
 from adu_bench.report.style import look
+from adu_bench.report.tables.table import MINUS
 from adu_bench.stats.scores import Scores, scores
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
 
-MINUS = "\N{MINUS SIGN}"
-
 
 def complete(board: Board) -> list[Row]:
     """Return the rows whose block is complete, as on the board: ranked ones, then references."""
-    return [row for row in board.rows if not row.reason and row.h_mean is not None]
+    return [row for row in board.rows if not row.reason and row["h_mean"] is not None]
 
 
 def ranked(board: Board) -> list[Row]:

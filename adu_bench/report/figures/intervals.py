@@ -24,9 +24,9 @@ def intervals(board: Board) -> Figure:
         own = look(row.method, row.group)
         tasks = 100 * by_task[row.method].to_numpy()
         axes.plot(tasks, [place] * len(tasks), "|", color=own.colour, alpha=0.45, markersize=5, markeredgewidth=0.8)
-        if row.h_low is not None and row.h_high is not None:
-            axes.plot([100 * row.h_low, 100 * row.h_high], [place, place], color=own.colour, linewidth=1.6)
-        axes.plot(100 * row.h_mean, place, zorder=3, **own.points())  # type: ignore[operator]
+        if row["h_interval"] is not None:
+            axes.plot([100 * end for end in row["h_interval"]], [place, place], color=own.colour, linewidth=1.6)
+        axes.plot(100 * row["h_mean"], place, zorder=3, **own.points())
     references = sum(not row.reference for row in rows)
     if 0 < references < len(rows):
         axes.axhline(references - 0.5, color=QUIET, linewidth=0.5)
@@ -40,7 +40,7 @@ def intervals(board: Board) -> Figure:
 
 def caption(board: Board) -> str:
     """Say what the figure shows and what it rests on."""
-    few = all(row.h_low is None for row in board.rows)
+    few = all(row["h_interval"] is None for row in board.rows)
     bars = (
         "No intervals: they take three domains that can be told apart."
         if few

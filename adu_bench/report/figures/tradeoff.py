@@ -32,12 +32,12 @@ def tradeoff(board: Board) -> Figure:
     axes.set(xlim=(0, 100), ylim=(0, 100), xlabel="For: error rate on forget domains, %")
     axes.set_ylabel("Mem: accuracy on retain domains, %")
     _equal_h(axes)
-    front = pareto([(row.for_, row.mem) for row in ranked(board)])  # type: ignore[misc]
+    front = pareto([(row["for"], row["mem"]) for row in ranked(board)])
     if len(front) > 1:
         x, y = (100 * np.array(values) for values in zip(*front, strict=True))
         axes.step(x, y, where="pre", color=INK, linewidth=0.8, linestyle=(0, (4, 2)), zorder=2)
     for row in reversed(rows):
-        axes.plot(100 * row.for_, 100 * row.mem, zorder=3, **look(row.method, row.group).points())  # type: ignore[operator]
+        axes.plot(100 * row["for"], 100 * row["mem"], zorder=3, **look(row.method, row.group).points())
     legend_panel(beside, rows)
     return figure
 
@@ -45,8 +45,8 @@ def tradeoff(board: Board) -> Figure:
 def caption(board: Board) -> str:
     """Say what the figure shows and what it rests on."""
     rows = ranked(board)
-    best = pareto([(row.for_, row.mem) for row in rows])  # type: ignore[misc]
-    front = [row.method for row in rows if (row.for_, row.mem) in best]
+    best = pareto([(row["for"], row["mem"]) for row in rows])
+    front = [row.method for row in rows if (row["for"], row["mem"]) in best]
     text = "The upper right corner is ideal. Grey curves: equal H of the two means (per cent). "
     if len(front) > 1:
         text += f"Dashed: Pareto front of the ranked methods ({', '.join(front)}). "

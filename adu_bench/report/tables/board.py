@@ -1,177 +1,169 @@
-"""A board as Markdown, CSV, JSON or LaTeX; `adu_bench.report.web.page` makes a page of several."""
+"""A board as a table in every format: its columns are the declared metrics."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import math
+from collections.abc import Callable, Mapping
+from itertools import groupby
 from typing import Any
 
-from adu_bench.leaderboard.board import Board, Row, by_size
-from adu_bench.report.escape import markdown_code, markdown_text, spreadsheet_safe, spreadsheet_text, tex_text
+from adu_bench.leaderboard.board import Board, Row
+from adu_bench.metrics.measures import METRICS, board_metrics
+from adu_bench.metrics.metric import ALWAYS, IF_ANY, LETTERS, PERCENT, Metric
+from adu_bench.report.tables.table import Cell, Table, latex, markdown, records_csv, records_json
 
-FORMATS = ("md", "csv", "json", "tex")
-
-COLUMNS = (
-    ("Mem", "mem"),
-    ("For", "for_"),
-    ("mean of H", "h_mean"),
-    ("95 % interval", "interval"),
-    ("letters", "letters"),
-    ("H of means", "h_of_means"),
-    ("forgot", "normalised_forgetting"),
-    ("probe", "domain_probe"),
-    ("parameters", "parameters"),
-    ("s", "seconds"),
-)
-"""Headings of the numeric columns and where their values come from."""
-
-_LEGEND = (
-    "Mem: accuracy on retain domains; For: error rate on forget domains; H: their harmonic mean, all in per cent. "
-    "Mean of H averages H over seeds, then tasks; H of means is the harmonic mean of the two columns before it. "
-    "95 % interval: of the mean of H, for other domains than these (Student's t over domains). Letters: ranked methods "
-    "that share one cannot be told apart by it (Holm, 5 %). "
-    "Forgot: the share of zero-shot skill over chance that is gone on forget domains. Probe: accuracy of a linear "
-    "domain probe on the features. Reference rows are bounds and controls, and have no rank."
-)
-STATE = "state"
 _STATES = (
-    " State: claimed (nobody else checked it), verified (every number was scored again from its predictions), "
+    " State: claimed (checked by nobody else), verified (every number was computed again from the predictions), "
     "reproduced (some of its runs were also run again)."
 )
-_WHY_EMPTY = {
-    "interval": "too few domains for an interval",
-    "normalised_forgetting": "no zero-shot run beside it",
-    "domain_probe": "no features were stored",
+
+
+def shown_metrics(board: Board, priority: int = 3) -> list[Metric]:
+    """Return the metrics that have a column, in the order of their declaration.
+
+    Parameters
+    ----------
+    board
+        The board.
+    priority
+        Leave out metrics whose priority number is higher.
+    """
+    return [
+        metric
+        for metric in board_metrics()
+        if metric.priority <= priority
+        and (
+            metric.column == ALWAYS
+            or (metric.column == IF_ANY and any(row[metric.key] is not None for row in board.rows))
+        )
+    ]
+
+
+def board_table(board: Board, priority: int = 3, counts: bool = False) -> Table:
+    """Return a board as a table; notes say why cells are empty and why rows are not ranked.
+
+    Parameters
+    ----------
+    board
+        The board.
+    priority
+        As for `shown_metrics`; the state of committed rows has priority 3.
+    counts
+        Whether to show how many tasks and runs are finished.
+    """
+    metrics, bold = shown_metrics(board, priority), best(board)
+    states = priority >= 3 and has_states(board)
+    letters: dict[str, str] = {}
+
+    def cell(row: Row, metric: Metric) -> Cell:
+        text = metric.text(row[metric.key])
+        if not text and metric.unit == LETTERS:
+            text = "-"
+        elif not text:
+            text = letters.setdefault(why_empty(row, metric), f"({chr(ord('a') + len(letters))})")
+        return Cell(text, (row.method, metric.key) in bold)
+
+    def cells(row: Row) -> tuple[Cell, ...]:
+        numbers = [str(row.tasks), str(row.runs)] * counts
+        ends = [*numbers, *[row.state] * states]
+        return (
+            Cell(place(row)),
+            Cell(row.method, name=True),
+            *(cell(row, metric) for metric in metrics),
+            *map(Cell, ends),
+        )
+
+    parts = tuple(tuple(cells(row) for row in rows) for _, rows in groupby(board.rows, key=lambda row: row.kind))
+    notes = [f"{letter} {reason}" for reason, letter in letters.items()]
+    notes += [f"{row.method} is not ranked: {row.reason}" for row in board.rows if row.reason]
+    return Table(
+        columns=("", "method", *(metric.title for metric in metrics), *["tasks", "runs"] * counts, *["state"] * states),
+        parts=parts,
+        align="ll" + "r" * (len(metrics) + 2 * counts) + "l" * states,
+        notes=tuple(notes),
+    )
+
+
+def board_legend(board: Board) -> str:
+    """Return what a reader needs to know about the columns of a board."""
+    explained = "; ".join(f"{metric.title}: {metric.explanation}" for metric in shown_metrics(board))
+    return (
+        f"Accuracies, error rates and H in per cent; means are over seeds first, then over tasks. {explained}. "
+        f"Reference rows are bounds and controls, and have no rank.{_STATES * has_states(board)}"
+    )
+
+
+def board_markdown(board: Board, legend: bool = True) -> str:
+    """Return a board as Markdown, with a legend unless there is one elsewhere."""
+    texts = [board_legend(board)] * legend + [board.caveat] * bool(board.caveat)
+    below = ["", " ".join(texts), ""] if texts else []
+    return markdown(board_table(board, counts=True)) + "\n".join(below)
+
+
+def board_latex(board: Board) -> str:
+    """Return a board as a LaTeX table."""
+    return latex(board_table(board))
+
+
+def board_csv(board: Board) -> str:
+    """Return the rows as CSV; fractions with six decimals.  The column ``empty`` says why cells are empty."""
+    return records_csv(
+        [record | {"empty": _empty(row)} for record, row in zip(records(board), board.rows, strict=True)]
+    )
+
+
+def board_json(board: Board) -> str:
+    """Return the rows as a JSON list; fractions with six decimals."""
+    return records_json(records(board))
+
+
+FORMATS: Mapping[str, Callable[[Board], str]] = {
+    "md": board_markdown,
+    "csv": board_csv,
+    "json": board_json,
+    "tex": board_latex,
 }
 
 
-def render(board: Board, kind: str) -> str:
-    """Return a board as text in one of `FORMATS`."""
-    return {"md": markdown, "csv": comma_separated, "json": as_json, "tex": latex}[kind](board)
-
-
 def records(board: Board) -> list[dict[str, Any]]:
-    """Return the rows as plain dictionaries; fractions, None where there is nothing."""
-    renamed = {"for_": "for"}
-    return [{renamed.get(name, name): value for name, value in vars(row).items()} for row in board.rows]
-
-
-def as_json(board: Board) -> str:
-    """Return the rows as a JSON list; fractions with six decimals."""
-    rounded = [{name: _rounded(value) for name, value in record.items()} for record in records(board)]
-    return json.dumps(rounded, indent=1) + "\n"
-
-
-def comma_separated(board: Board) -> str:
-    """Return the rows as CSV; fractions with six decimals; the column ``empty`` says why cells are."""
-    rows = [
-        {name: _rounded(value) for name, value in record.items()} | {"empty": _empty(row)}
-        for record, row in zip(records(board), board.rows, strict=True)
+    """Return the rows as dictionaries with the same keys; fractions with six decimals, None where there is nothing."""
+    claims = [key for key in METRICS if any(key in row.claimed for row in board.rows)]
+    return [
+        {
+            "method": row.method,
+            "group": row.group,
+            "reference": row.reference,
+            "rank": row.rank,
+            **{name: value for metric in board_metrics() for name, value in metric.record(row[metric.key]).items()},
+            "tasks": row.tasks,
+            "runs": row.runs,
+            "reason": row.reason,
+            "state": row.state,
+            **{f"claimed_{key}": row.claimed.get(key) for key in claims},
+        }
+        for row in board.rows
     ]
-    text = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({name: spreadsheet_text(value) for name, value in row.items()} for row in rows)
-    return text.getvalue()
 
 
-def markdown(board: Board, legend: bool = True) -> str:
-    """Return the board as a Markdown table, with a legend unless it stands elsewhere."""
-    states = [STATE] * has_states(board)
-    head = ["", "method", *(title for title, _ in COLUMNS), "tasks", "runs", *states]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * 2 + "---:|" * (len(COLUMNS) + 2) + "---|" * len(states)]
-    bold = best(board)
-    noted, reasons = noted_cells(board)
-    for row in board.rows:
-        cells = [f"**{cell}**" if (row.method, name) in bold else cell for name, cell in noted[row.method]]
-        ends = [str(row.tasks), str(row.runs), *[row.state] * len(states)]
-        lines.append("| " + " | ".join([place(row), markdown_code(row.method), *cells, *ends]) + " |")
-    notes = [f"- {reason}." for reason in reasons]
-    notes += [
-        f"- {markdown_code(row.method)} is not ranked: {markdown_text(row.reason)}." for row in board.rows if row.reason
-    ]
-    legends = [_LEGEND + _STATES * len(states)] * legend + [board.caveat] * bool(board.caveat)
-    texts = [["", " ".join(legends)]] * bool(legends) + [["", *notes]] * bool(notes)
-    return "\n".join([*lines, *(line for text in texts for line in text), ""])
-
-
-def claims_markdown(board: Board) -> str:
-    """Return what rows claim beside what their predictions give, as Markdown; empty where none claims anything."""
-    rows = [row for row in board.rows if row.claimed_h is not None]
+def claims_table(board: Board) -> Table | None:
+    """Return what rows claim beside what their predictions give, per cent; None where no row claims anything."""
+    rows = [row for row in board.rows if row.claimed]
+    metrics = [metric for metric in board_metrics() if any(metric.key in row.claimed for row in rows)]
     if not rows:
-        return ""
-    lines = ["| method | state | Mem claimed | scored | For claimed | scored | mean of H claimed | scored |"]
-    lines.append("|---|---|" + "---:|" * 6)
-    for row in rows:
-        pairs = ((row.claimed_mem, row.mem), (row.claimed_for, row.for_), (row.claimed_h, row.h_mean))
-        cells = ["-" if value is None else f"{100 * value:.2f}" for pair in pairs for value in pair]
-        lines.append("| " + " | ".join([markdown_code(row.method), row.state, *cells]) + " |")
-    return "\n".join([*lines, ""])
+        return None
 
+    def text(value: float | None) -> Cell:
+        return Cell("-" if value is None else f"{100 * value:.2f}")
 
-def latex(board: Board) -> str:
-    """Return the board as a LaTeX table (booktabs) with the best values bold."""
-    bold = best(board)
-    states = ["State"] * has_states(board)
-    head = " & ".join(["", "Method", *(tex_text(title) for title, _ in COLUMNS), *states])
-    columns = "ll" + "r" * len(COLUMNS) + "l" * len(states)
-    lines = [f"\\begin{{tabular}}{{{columns}}}", "\\toprule", head + " \\\\", "\\midrule"]
-    noted, reasons = noted_cells(board)
-    before = None
-    for row in board.rows:
-        kind = (row.reference, bool(row.reason))
-        if before is not None and kind != before:
-            lines.append("\\midrule")
-        before = kind
-        cells = [
-            f"\\textbf{{{tex_text(cell)}}}" if (row.method, name) in bold else tex_text(cell)
-            for name, cell in noted[row.method]
-        ]
-        ends = [tex_text(row.state)] * len(states)
-        lines.append(" & ".join([place(row), tex_text(row.method), *cells, *ends]) + " \\\\")
-    reasons += [f"{row.method} is not ranked: {row.reason}" for row in board.rows if row.reason]
-    notes = [f"\\\\[1ex] \\footnotesize {tex_text('; '.join(reasons))}."] * bool(reasons)
-    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", *notes, ""])
+    def cells(row: Row) -> tuple[Cell, ...]:
+        pairs = [(row.claimed.get(metric.key), row[metric.key]) for metric in metrics]
+        return (Cell(row.method, name=True), Cell(row.state), *(text(value) for pair in pairs for value in pair))
 
-
-def sizes_comma_separated(board: Board) -> str:
-    """Return methods x number of forget domains as CSV, one row each; fractions with six decimals."""
-    return spreadsheet_safe(by_size(board)).to_csv(index=False, float_format="%.6f", lineterminator="\n")
-
-
-def sizes_markdown(board: Board) -> str:
-    """Return methods x number of forget domains as Markdown, in the layout of the paper's main table."""
-    sizes, lines = _size_rows(board)
-    head = "| method | " + " | ".join(f"H ({size}) | Mem | For" for size in sizes) + " |"
-    body = ["| " + " | ".join([markdown_code(name), *cells]) + " |" for name, cells in lines]
-    return "\n".join([head, "|---|" + "---:|" * (3 * len(sizes)), *body, ""])
-
-
-def sizes_latex(board: Board) -> str:
-    """Return methods x number of forget domains as LaTeX (booktabs), in the layout of the paper's main table."""
-    sizes, lines = _size_rows(board)
-    spans = " & ".join(f"\\multicolumn{{3}}{{c}}{{{size} forgotten}}" for size in sizes)
-    rules = "".join(f"\\cmidrule(lr){{{2 + 3 * place}-{4 + 3 * place}}}" for place in range(len(sizes)))
-    head = ["\\begin{tabular}{l" + "rrr" * len(sizes) + "}", "\\toprule", f" & {spans} \\\\", rules]
-    names = "Method & " + " & ".join(["H & Mem & For"] * len(sizes)) + " \\\\"
-    body = [" & ".join([tex_text(name), *map(tex_text, cells)]) + " \\\\" for name, cells in lines]
-    return "\n".join([*head, names, "\\midrule", *body, "\\bottomrule", "\\end{tabular}", ""])
-
-
-def _size_rows(board: Board) -> tuple[list[int], list[tuple[str, list[str]]]]:
-    """Return the numbers of forget domains, and each method's cells: mean of H, Mem and For a number."""
-    table = by_size(board)
-    sizes = sorted(set(table["forget"]))
-    cells = {
-        (row["method"], row["forget"]): [f"{100 * row[name]:.1f}" for name in ("h_mean", "mem", "for")]
-        for row in table.to_dict("records")
-    }
-    methods = dict.fromkeys(table["method"])
-    empty = ["", "", ""]
-    return sizes, [(name, [c for size in sizes for c in cells.get((name, size), empty)]) for name in methods]
+    return Table(
+        columns=("method", "state", *["claimed", "scored"] * len(metrics)),
+        parts=(tuple(cells(row) for row in rows),),
+        align="ll" + "rr" * len(metrics),
+        groups=(("", 2), *((metric.title, 2) for metric in metrics)),
+    )
 
 
 def place(row: Row) -> str:
@@ -179,74 +171,33 @@ def place(row: Row) -> str:
     return str(row.rank) if row.rank is not None else "ref" if row.reference else "-"
 
 
-def row_class(row: Row) -> str:
-    """Return the kind of a row: ``ranked``, ``reference`` or ``unranked``."""
-    return "unranked" if row.reason else "reference" if row.reference else "ranked"
-
-
-def cells_of(row: Row) -> list[tuple[str, str]]:
-    """Return the numeric cells of a row as (column, text): per cent with one decimal, whole parameters, seconds."""
-    return [(name, _cell(row, name)) for _, name in COLUMNS]
-
-
 def best(board: Board) -> set[tuple[str, str]]:
-    """Return the (method, column) pairs that hold the best value among ranked rows."""
+    """Return the (method, metric) pairs that hold the best value of a core metric among ranked rows."""
     ranked = [row for row in board.rows if row.rank is not None]
     found = set()
-    for name in ("mem", "for_", "h_mean", "h_of_means"):
-        values = [getattr(row, name) for row in ranked]
-        if len(values) > 1:
-            found |= {(row.method, name) for row in ranked if getattr(row, name) == max(values)}
+    for metric in board_metrics():
+        values = [row[metric.key] for row in ranked]
+        if metric.family == "core" and metric.unit == PERCENT and len(values) > 1 and None not in values:
+            found |= {(row.method, metric.key) for row in ranked if row[metric.key] == max(values)}
     return found
 
 
-def _cell(row: Row, name: str) -> str:
-    if name == "interval":
-        return (
-            f"{100 * row.h_low:.1f}-{100 * row.h_high:.1f}" if row.h_low is not None and row.h_high is not None else ""
-        )
-    if name == "letters":
-        return row.letters or "-"
-    value = getattr(row, name)
-    if value is None or not math.isfinite(value):
+def why_empty(row: Row, metric: Metric) -> str:
+    """Return why a row has no value of a metric; empty where it has one."""
+    if row[metric.key] is not None:
         return ""
-    if name == "parameters":
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if name == "seconds" else f"{100 * value:.1f}"
-
-
-def noted_cells(board: Board) -> tuple[dict[str, list[tuple[str, str]]], list[str]]:
-    """Return each method's cells with a letter in brackets where one is empty, and what the letters stand for."""
-    letters: dict[str, str] = {}
-    cells: dict[str, list[tuple[str, str]]] = {}
-    for row in board.rows:
-        cells[row.method] = []
-        for name, text in cells_of(row):
-            if not text:
-                reason = why_empty(row, name)
-                text = letters.setdefault(reason, f"({chr(ord('a') + len(letters))})")
-            cells[row.method].append((name, text))
-    return cells, [f"{letter} {reason}" for reason, letter in letters.items()]
-
-
-def why_empty(row: Row, name: str) -> str:
-    """Say why a method has no value in a column; empty where it has one."""
-    if _cell(row, name):
-        return ""
-    return "none of its runs counts" if row.runs == 0 else _WHY_EMPTY.get(name, "not measured")
+    return metric.empty if row.runs else "none of its runs counts"
 
 
 def has_states(board: Board) -> bool:
-    """Return whether the board has committed rows, which were checked more or less."""
+    """Return whether the board has committed rows, each of which has a state."""
     return any(row.state for row in board.rows)
 
 
 def _empty(row: Row) -> str:
-    found = [(title, why_empty(row, name)) for title, name in COLUMNS]
+    found = [
+        (metric.title, why_empty(row, metric))
+        for metric in board_metrics()
+        if metric.column == ALWAYS and metric.unit != LETTERS
+    ]
     return "; ".join(f"{title}: {reason}" for title, reason in found if reason)
-
-
-def _rounded(value: Any) -> Any:
-    if not isinstance(value, float):
-        return value
-    return round(value, 6) if math.isfinite(value) else None

@@ -61,7 +61,7 @@ def summary_table(board: Board, found: dict[int | None, dict[str, Summary]]) -> 
         groups=(("", 3), ("mean", 2), ("interquartile mean", 2), ("worst task", 2)),
         columns=("method", "forgets", "worst task", *("H", "95 % interval") * 3),
         parts=tuple(part(size, own) for size, own in found.items()),
-        words=3,
+        align="lll" + "rr" * 3,
     )
 
 
@@ -94,7 +94,7 @@ def improvement_table(board: Board) -> Table:
         return f"{100 * improvement(found, best.method, other, size):.0f}"
 
     return Table(
-        groups=(("", 1 + len(sizes)),),
+        align="l" + "r" * len(sizes),
         columns=(f"{best.method} against", *("any" if size is None else f"{size} forgotten" for size in sizes)),
         parts=tuple(
             tuple((Cell(row.method), *(Cell(share(row.method, size)) for size in sizes)) for row in kind)

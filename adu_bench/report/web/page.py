@@ -1,12 +1,10 @@
-"""Boards as one self-contained web page that loads nothing; its template, style and script are in resources/web."""
+"""Boards as one web page that loads nothing; its template, style and script are in resources/web."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import math
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -15,20 +13,14 @@ from markupsafe import Markup
 
 from adu_bench.core.paths import RESOURCES
 from adu_bench.leaderboard.board import Board, Row
-from adu_bench.leaderboard.published import MEASURES, beside_paper
-from adu_bench.metrics.frame import Scorable
-from adu_bench.metrics.measures import DOWN, METRICS, NEITHER, UP
+from adu_bench.leaderboard.published import has_paper
+from adu_bench.metrics.metric import DOWN, INTERVAL, LETTERS, Metric
 from adu_bench.report.style import look
-from adu_bench.report.tables.board import best, cells_of, has_states, place, row_class, why_empty
-from adu_bench.report.tables.paper import KINDS, TITLES, has_paper, paper_cells, paper_legend
+from adu_bench.report.tables.board import best, has_states, place, shown_metrics, why_empty
+from adu_bench.report.tables.paper import paper_legend, paper_table
 from adu_bench.report.templates import environment
+from adu_bench.report.web.details import Cards, Details
 from adu_bench.report.web.ranks import rank_picture
-
-Cards = Mapping[str, Mapping[str, Any]]
-"""What methods say about themselves, by preset."""
-
-AUDIT = "audit"
-"""The family of metrics that become columns when a board has them."""
 
 
 @dataclass(frozen=True)
@@ -38,17 +30,15 @@ class Column:
     Parameters
     ----------
     name
-        Field of `Row`, or name of a metric.
+        Key of a metric, or one of the labels of a row.
     title, note
         Heading, and what it means.
     kind
-        Style: ``rank``, ``method``, ``family``, ``letters``, ``headline`` (a number with a bar) or ``number``.
+        Its style: ``rank``, ``method``, ``family``, ``letters``, ``headline`` (a number with a bar) or ``number``.
     first
-        Which way it is sorted first: ``ascending`` or ``descending``.
+        The order at the first press: ``ascending`` or ``descending``.
     wide
         Whether narrow screens show it in the row's details only.
-    spoken
-        What a screen reader says after the title, where that is not enough by itself.
     """
 
     name: str
@@ -57,39 +47,16 @@ class Column:
     kind: str = "number"
     first: str = "descending"
     wide: bool = True
-    spoken: str = ""
 
 
-COLUMNS = (
-    Column("rank", "rank", "Place by mean of H among complete methods.", "rank", "ascending", False),
-    Column("method", "method", "Press a name for its domains, card and runs.", "method", "ascending", False),
-    Column("group", "family", "paper: published; ablation: a part left out; reference: bounds.", "family", "ascending"),
-    Column("h_mean", "mean of H", "H, the harmonic mean of Mem and For, averaged.", "headline", wide=False),
-    Column(
-        "interval",
-        "95 % interval",
-        "Of mean of H on other domains (Student's t), bar between 0 and 100; needs three.",
-    ),
-    Column(
-        "letters",
-        "letters",
-        "Ranked methods that share one cannot be told apart on other domains (t over domains, Holm, 5 %).",
-        "letters",
-        "ascending",
-        spoken=": methods that share one cannot be told apart",
-    ),
-    Column("mem", "Mem", "Accuracy on the domains to keep.", wide=False),
-    Column("for_", "For", "Error rate on the domains to forget.", wide=False),
-    Column("h_of_means", "H of means", "Harmonic mean of the columns Mem and For; papers use either."),
-    Column("normalised_forgetting", "forgot", "Share of zero-shot skill over chance that is gone."),
-    Column("domain_probe", "probe", "Accuracy of a linear probe for the domain on the features.", first="ascending"),
-    Column("parameters", "parameters", "Trained parameters.", first="ascending"),
-    Column("seconds", "s", "Training time in seconds.", first="ascending"),
-    Column("runs", "runs", "Finished runs that count."),
+_BEFORE = (
+    Column("rank", "rank", "place by mean of H among complete methods", "rank", "ascending", False),
+    Column("method", "method", "press a name for its domains, card and runs", "method", "ascending", False),
+    Column("group", "family", "paper: published; ablation: a part left out; reference: bounds", "family", "ascending"),
 )
-
-_FIRST = {UP: "descending", DOWN: "ascending", NEITHER: "descending"}
-"""Which way a metric is sorted first, by its direction."""
+_AFTER = (Column("runs", "runs", "finished runs that count"),)
+_HEADLINE = ("h_mean", "h_interval", "letters")
+"""The metrics that the ranking rests on come first."""
 
 _SECTIONS = {
     "ranked": "",
@@ -104,11 +71,11 @@ def web_page(boards: Sequence[Board], cards: Cards, files: bool = False) -> str:
     Parameters
     ----------
     boards
-        One a suite.
+        One per suite.
     cards
         Cards of the methods, by preset.
     files
-        Whether the page will stand in the folder of the rows, and may link to them.
+        Whether the page will be in the folder of the rows, so that it can link to them.
 
     Returns
     -------
@@ -135,7 +102,7 @@ def web_page(boards: Sequence[Board], cards: Cards, files: bool = False) -> str:
 
 
 def _panels(board: Board, cards: Cards, files: bool) -> Iterator[dict[str, Any]]:
-    """Describe the tables of a suite: all tasks, each number of forgotten domains, methods with a smaller block."""
+    """Yield the tables of a suite: all tasks, each number of forgotten domains, methods with a smaller block."""
     sizes = _sizes(board)
     only = [str(size) for size in sizes] if len(sizes) == 1 else []
     yield _panel(board, board, ["all", *only], "" if only else "all tasks", cards, files)
@@ -150,15 +117,16 @@ def _panels(board: Board, cards: Cards, files: bool) -> Iterator[dict[str, Any]]
 def _panel(whole: Board, board: Board, views: list[str], heading: str, cards: Cards, files: bool) -> dict[str, Any]:
     keys = set(board.frame["key"])
     runs = [run for run in whole.runs if run.key in keys]
-    columns = [*COLUMNS, *_audits(board)]
-    details = _Details(board, runs, cards, f"{quote(whole.suite)}/" if files else "")
-    rows = [_row(row, board, columns, details) for row in board.rows]
+    metrics = sorted(shown_metrics(board), key=lambda metric: metric.key not in _HEADLINE)
+    columns = [*_BEFORE, *map(_column, metrics), *_AFTER]
+    details = Details(board, runs, cards, f"{quote(whole.suite)}/" if files else "")
+    rows = [_row(row, board, columns, metrics, details) for row in board.rows]
     sections = [
         {"heading": title, "rows": [row for row in rows if row["kind"] == kind]} for kind, title in _SECTIONS.items()
     ]
     tasks, seeds = len(board.tasks), len(board.seeds)
     for row in rows:
-        # What a link to a row says; quoted, since a name may hold what no identifier may.
+        # The target of links to the row; quoted, since names may contain characters that identifiers may not.
         row["id"] = quote("/".join(filter(None, (board.suite, "" if board is whole else heading, row["method"]))))
     return {
         "id": quote(f"{board.suite}/{heading}"),
@@ -175,9 +143,16 @@ def _panel(whole: Board, board: Board, views: list[str], heading: str, cards: Ca
     }
 
 
+def _column(metric: Metric) -> Column:
+    kind = "headline" if metric.key == "h_mean" else "letters" if metric.unit == LETTERS else "number"
+    ascending = metric.direction == DOWN or metric.unit == LETTERS
+    first = "ascending" if ascending else "descending"
+    return Column(metric.key, metric.title, metric.explanation, kind, first, metric.priority > 1)
+
+
 def _told_apart(board: Board) -> str:
-    """Say what the letters of a board mean; nothing where it has none."""
-    found = [row.letters for row in board.rows if row.letters]
+    """Return what the letters of a board mean; empty where it has none."""
+    found = [row["letters"] for row in board.rows if row["letters"]]
     if not found:
         return ""
     if set.intersection(*map(set, found)):
@@ -185,33 +160,40 @@ def _told_apart(board: Board) -> str:
     return " Ranked methods that share a letter cannot be told apart on other domains."
 
 
-def _row(row: Row, board: Board, columns: Sequence[Column], details: _Details) -> dict[str, Any]:
+def _row(
+    row: Row, board: Board, columns: Sequence[Column], metrics: Sequence[Metric], details: Details
+) -> dict[str, Any]:
     drawn = look(row.method, row.group)
     return {
-        "kind": row_class(row),
+        "kind": row.kind,
         "family": row.group,
         "method": row.method,
         "state": row.state,
         "reason": row.reason,
-        "cells": list(_cells(row, board, columns, details)),
+        "cells": list(_cells(row, board, columns, metrics)),
         "colour": drawn.colour,
         "filled": drawn.filled,
         **details.of(row),
     }
 
 
-def _cells(row: Row, board: Board, columns: Sequence[Column], details: _Details) -> Iterator[dict[str, Any]]:
-    texts = {name: text.replace("-", "\N{EN DASH}") for name, text in cells_of(row)}
-    texts |= {"rank": place(row), "method": row.method, "group": row.group, "runs": str(row.runs)}
-    texts["letters"] = row.letters
-    bold = best(board)
+def _cells(row: Row, board: Board, columns: Sequence[Column], metrics: Sequence[Metric]) -> Iterator[dict[str, Any]]:
+    labels: dict[str, tuple[str, Any]] = {
+        "rank": (place(row), row.rank),
+        "method": (row.method, row.method),
+        "group": (row.group, row.group),
+        "runs": (str(row.runs), row.runs),
+    }
+    by_key, bold = {metric.key: metric for metric in metrics}, best(board)
     for column in columns:
-        if column.name in texts:
-            text, value = texts[column.name], _value(row, column.name)
-            why = "" if text else _no_letter(row) if column.name == "letters" else why_empty(row, column.name)
+        if column.name in labels:
+            text, value = labels[column.name]
+            why = ""
         else:
-            text, value = details.audit(row.method, column.name)
-            why = "" if text else "not measured"
+            metric = by_key[column.name]
+            text, value = metric.text(row[metric.key]), _sorted_by(metric, row[metric.key])
+            text = text.replace("-", "\N{EN DASH}") if metric.unit == INTERVAL else text
+            why = why_empty(row, metric)
         yield {
             "column": column,
             "text": text,
@@ -222,139 +204,28 @@ def _cells(row: Row, board: Board, columns: Sequence[Column], details: _Details)
         }
 
 
-def _no_letter(row: Row) -> str:
-    return "nothing to tell it apart by" if row.rank is not None else "not ranked"
-
-
-def _value(row: Row, name: str) -> str | float | None:
-    """Return what a cell is sorted by."""
-    value = getattr(row, "h_low" if name == "interval" else name)
-    return round(value, 6) if isinstance(value, float) else value
+def _sorted_by(metric: Metric, value: Any) -> str | float | None:
+    """Return the value that a cell is sorted by; for an interval its lower end."""
+    own = value[0] if metric.unit == INTERVAL and value is not None else value
+    return round(own, 6) if isinstance(own, float) else own
 
 
 def _bar(row: Row) -> dict[str, float] | None:
-    """Return an interval as positions from 0 to 100."""
-    if row.h_mean is None:
+    """Return the mean of H and its interval as positions from 0 to 100."""
+    mean = row["h_mean"]
+    if mean is None:
         return None
-    low, high = (row.h_mean if end is None else end for end in (row.h_low, row.h_high))
-    return {"low": round(100 * low, 1), "mean": round(100 * row.h_mean, 1), "width": round(100 * (high - low), 1)}
-
-
-class _Details:
-    """What unfolds below the rows of a board.
-
-    Parameters
-    ----------
-    board
-        The board.
-    runs
-        Its finished runs.
-    cards
-        Cards by preset.
-    folder
-        Where the rows' files are, as seen from the page; empty for no links.
-    """
-
-    def __init__(self, board: Board, runs: Sequence[Scorable], cards: Cards, folder: str) -> None:
-        self.board, self.cards, self.folder = board, cards, folder
-        self.runs = sorted(runs, key=lambda run: (board.tasks.index(run.spec.task.name), run.spec.seed))
-        self.domains = list(dict.fromkeys(domain for run in runs for domain in run.spec.task.domains))
-        labels = board.frame.groupby("key")["method"].first().to_dict()
-        self.methods = {run.key: labels[run.key] for run in runs}
-        self.means = board.frame.groupby(["method", "metric", "task"])["value"].mean().to_dict()
-
-    def of(self, row: Row) -> dict[str, Any]:
-        """Return a method's heat map, card, runs and file."""
-        method = row.method
-        runs = [run for run in self.runs if self.methods[run.key] == method]
-        return {
-            "heat": list(self._heat(method)),
-            "card": [*_card(self.cards.get(method.partition("[")[0], {}), runs), *_claims(row)],
-            "runs": [
-                {"task": run.spec.task.name, "seed": run.spec.seed, "date": run.finished[:10], "key": run.key}
-                for run in runs
-            ],
-            "file": f"{self.folder}{quote(method)}.json" if self.folder else "",
-        }
-
-    def audit(self, method: str, metric: str) -> tuple[str, float | None]:
-        """Return a method's mean of a metric over tasks as text and number; nothing where it has none."""
-        found = self._mean(method, metric)
-        return ("", None) if found is None else (f"{100 * found:.1f}", round(found, 6))
-
-    def _mean(self, method: str, metric: str) -> float | None:
-        found = [self.means[key] for task in self.board.tasks if (key := (method, metric, task)) in self.means]
-        return math.fsum(found) / len(found) if found else None
-
-    def _heat(self, method: str) -> Iterator[dict[str, Any]]:
-        """Describe the lines of a heat map: zero-shot CLIP, and each forget set."""
-        tasks = [task for task in self.board.tasks if (method, "h", task) in self.means]
-        old: dict[str, float | None] = {}
-        for domain in self.domains:
-            found = [
-                self.means[key] for task in tasks if (key := (method, f"accuracy_before:{domain}", task)) in self.means
-            ]
-            old[domain] = math.fsum(found) / len(found) if found else None
-        if any(value is not None for value in old.values()):
-            yield {"task": "before", "before": True, "cells": [_heat_cell(old[domain]) for domain in self.domains]}
-        for task in tasks:
-            cells = []
-            for domain in self.domains:
-                now = self.means.get((method, f"accuracy:{domain}", task))
-                cells.append(_heat_cell(now, old[domain], domain in self.board.forget[task]))
-            yield {"task": task, "before": False, "cells": cells}
-
-
-def _heat_cell(value: float | None, before: float | None = None, gone: bool = False) -> dict[str, Any]:
-    if value is None:
-        return {"text": "-", "shade": "none", "change": "", "gone": gone}
-    change = f"{100 * (value - before):+.0f}".replace("-", "\N{MINUS SIGN}") if before is not None else ""
-    return {"text": f"{100 * value:.0f}", "shade": f"s{round(20 * value)}", "change": change, "gone": gone}
-
-
-def _card(card: Mapping[str, Any], runs: Sequence[Scorable]) -> Iterator[tuple[str, str, str]]:
-    """Yield a method's card as (name, text, link or nothing), and its hyper-parameters."""
-    for name in ("title", "authors", "year", "paper", "licence", "notes"):
-        text = str(card.get(name, ""))
-        if text not in ("", "-", "none"):
-            number = re.fullmatch(r"arXiv:(\d{4}\.\d{4,5})", text)
-            yield name, text, f"https://arxiv.org/abs/{number[1]}" if number else ""
-    # Every run of a row has the same fields, since the plan of a suite gives them.
-    fields = runs[0].spec.method.fields if runs else ()
-    if fields:
-        yield "fields", ", ".join(f"{name} {value}" for name, value in fields), ""
-
-
-def _claims(row: Row) -> Iterator[tuple[str, str, str]]:
-    """Yield what a row's submitter claims, as a line of its card."""
-    claims = (("Mem", row.claimed_mem), ("For", row.claimed_for), ("mean of H", row.claimed_h))
-    said = [f"{name} {100 * value:.2f}" for name, value in claims if value is not None]
-    if said:
-        yield "claimed", f"{', '.join(said)}; the table shows what the predictions give", ""
+    low, high = row["h_interval"] or (mean, mean)
+    return {"low": round(100 * low, 1), "mean": round(100 * mean, 1), "width": round(100 * (high - low), 1)}
 
 
 def _paper(board: Board) -> dict[str, Any] | None:
-    """Describe the paper's numbers beside the board's; None where the paper has none."""
-    if not has_paper(board):
-        return None
-    lines = [{**row, "cells": paper_cells(row)} for row in beside_paper(board).to_dict("records")]
-    titles = [TITLES[name] for name in MEASURES]
-    return {"legend": paper_legend(board), "titles": titles, "kinds": KINDS, "lines": lines}
-
-
-def _audits(board: Board) -> list[Column]:
-    """Return a column for each audit that the board's frame has."""
-    return [
-        Column(
-            name, name.replace("_", " "), metric.title, first="ascending" if metric.direction == DOWN else "descending"
-        )
-        for name, metric in METRICS.items()
-        if metric.family == AUDIT and (board.frame["metric"] == name).any()
-    ]
+    """Return the paper's numbers beside the board's; None where the paper has none."""
+    return {"legend": paper_legend(board), "table": paper_table(board)} if has_paper(board) else None
 
 
 def _sizes(board: Board) -> list[int]:
-    """Return the numbers of forgotten domains of which there is a run."""
+    """Return the numbers of forgotten domains that occur among the runs."""
     return sorted(set(board.frame["forget"]))
 
 
