@@ -1,4 +1,4 @@
-"""A leaderboard: one row per method.  Complete blocks are ranked; all other rows stand apart with the reason."""
+"""A leaderboard: one row per method.  Complete blocks are ranked; all other rows follow with the reason."""
 
 from __future__ import annotations
 
@@ -259,7 +259,7 @@ def _values(own: pd.DataFrame, interval: tuple[float, float] | None) -> dict[str
 
 
 def without_numbers(label: str, reason: str) -> Row:
-    """Return the row of a method of which nothing can be scored, with the reason."""
+    """Return the row of a method for which no metric can be computed, with the reason."""
     return Row(label, "other", False, None, {}, 0, 0, reason)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,12 +76,20 @@ def _choices(catalogue: Catalogue, labels: Iterable[str]) -> tuple[list[Choice],
     return choices, strange
 
 
-def _with_statuses(board: Board, known: Mapping[str, VerificationStatus]) -> Board:
-    """Add to each row how far it was checked and what its submitter claims."""
+def _with_statuses(
+    board: Board, known: Mapping[str, VerificationStatus], unclaimed: Container[str] = frozenset()
+) -> Board:
+    """Add to each row how far it was checked, and what its submitter claims about the method's whole block.
+
+    Claims are left out for the methods in ``unclaimed``, of which the board has a part of the block only.
+    """
     rows = tuple(
-        replace(row, state=known[row.method].state, claimed=known[row.method].claimed) if row.method in known else row
+        replace(row, state=status.state, claimed={} if row.method in unclaimed else status.claimed)
+        if (status := known.get(row.method))
+        else row
         for row in board.rows
     )
-    part = _with_statuses(board.part, known) if board.part is not None else None
-    sizes = {size: _with_statuses(each, known) for size, each in board.sizes.items()}
+    whole = {row.method for row in board.rows}
+    part = _with_statuses(board.part, known, whole) if board.part is not None else None
+    sizes = {size: _with_statuses(each, known, whole) for size, each in board.sizes.items()}
     return replace(board, rows=rows, part=part, sizes=sizes)

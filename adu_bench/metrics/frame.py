@@ -17,7 +17,7 @@ ZERO_SHOT = "zero-shot"
 
 
 class Scorable(Protocol):
-    """What can be scored: a run directory, or a row of a committed leaderboard."""
+    """A finished run whose metrics can be computed: a run directory, or a run of a committed row."""
 
     @property
     def key(self) -> str:
@@ -25,11 +25,11 @@ class Scorable(Protocol):
 
     @property
     def spec(self) -> RunSpec:
-        """What was run."""
+        """The spec of the run."""
 
     @property
     def label(self) -> str:
-        """The method's name for people."""
+        """The method's label."""
 
     @property
     def measured(self) -> dict[str, Any]:

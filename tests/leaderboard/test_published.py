@@ -12,8 +12,9 @@ import pytest
 from rich.console import Console
 
 from adu_bench.leaderboard.board import by_size, make_board
-from adu_bench.leaderboard.committed import committed_board
+from adu_bench.leaderboard.committed import _with_statuses, committed_board
 from adu_bench.leaderboard.published import H_OF_MEANS, MEAN_OF_H, beside_paper, claimed_suites, claims_of, has_paper
+from adu_bench.leaderboard.rows import VerificationStatus
 from adu_bench.metrics.evidence import harmonic
 from adu_bench.registry import Catalogue
 from adu_bench.report.tables.board import board_markdown
@@ -134,3 +135,20 @@ def test_committed_rows_of_unknown_methods_stand_last_with_the_reason(tmp_path):
     assert [row.method for row in board.rows] == ["collapse", "gone"]
     assert board.rows[-1].reason == "There is no method called 'gone' here"
     assert board.rows[-1].rank is None
+
+
+def test_claims_are_about_whole_blocks(tmp_path):
+    """A board of some of a method's tasks shows how far its row was checked, and not what is claimed for all tasks."""
+    (tmp_path / "some.yaml").write_text("extends: toy\ntitle: made up\nforget: {sizes: [1, 2]}\n")
+    suite, catalogue = load_suite(str(tmp_path / "some.yaml")), Catalogue()
+    store = Store(tmp_path / "runs")
+    wanted = plan(suite, catalogue.select(["collapse"]), store)
+    for run in wanted.runs:
+        write_run(store.root, run.spec, run.label, random_predictions(forget=run.spec.task.forget, classes=6))
+    runs = [store.load(run.spec.key) for run in wanted.runs]
+    status = VerificationStatus({"h_mean": 0.5}, {"by": "somebody"}, {})
+    known = {"collapse": status}
+    board = _with_statuses(make_board(wanted, runs), known)
+    assert board.rows[0].claimed == {"h_mean": 0.5}
+    assert [part.rows[0].claimed for part in board.sizes.values()] == [{}, {}]
+    assert {part.rows[0].state for part in (board, *board.sizes.values())} == {"verified"}

@@ -6,7 +6,8 @@ from rich.console import Console
 
 from adu_bench.report.style import TWO_COLUMNS, style
 from adu_bench.report.tables.drawing import draw
-from adu_bench.report.tables.table import Cell, Table, comma_separated, latex, markdown, terminal
+from adu_bench.report.tables.table import Cell, Table, comma_separated, latex, markdown
+from adu_bench.report.terminal.boards import print_table
 
 TABLE = Table(
     columns=("method", "H", "change"),
@@ -52,7 +53,7 @@ def test_the_terminal_shows_every_cell_and_no_markup_of_strangers():
     hostile = Table(("method",), (((Cell("[red]x[/red]"),),),), "l")
     for table, texts in ((TABLE, ("=a_b", "61.0", "one & two: H")), (hostile, ("[red]x[/red]",))):
         console = Console(width=80, file=io.StringIO())
-        console.print(terminal(table, "a title"))
+        print_table(console, table, "a title")
         assert all(text in console.file.getvalue() for text in (*texts, "a title"))
 
 

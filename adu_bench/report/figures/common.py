@@ -1,4 +1,4 @@
-"""What several figures share: which rows are shown, what a caption says about their number, text for numbers."""
+"""Shared by several figures and tables: the rows to show, sentences for captions, text for numbers."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def scores_of(board: Board, rows: Sequence[Row]) -> Scores:
 
 
 def block(board: Board) -> str:
-    """Say what the means are over: tasks, seeds, and test pictures."""
+    """Return a sentence on what the means are over: tasks, seeds, and test images."""
     core = board.frame[board.frame["metric"] == "h"]
-    pictures = sorted({int(count) for count in core["n"]})
-    spread = f"{pictures[0]:,}" if len(pictures) == 1 else f"{pictures[0]:,} to {pictures[-1]:,}"
+    images = sorted({int(count) for count in core["n"]})
+    spread = f"{images[0]:,}" if len(images) == 1 else f"{images[0]:,} to {images[-1]:,}"
     seeds = ", ".join(str(seed) for seed in board.seeds)
     return (
         f"n = {counted(len(board.tasks), 'task')} x {counted(len(board.seeds), 'seed')} ({seeds}), seeds averaged "
-        f"first; {spread} test pictures a run."
+        f"first; {spread} test images per run."
     )
 
 
 def counted(number: int, noun: str) -> str:
-    """Return a number with its noun, which takes an s for any number but one."""
+    """Return a number with its noun, in the plural unless the number is one."""
     return f"{number} {noun}{'s' * (number != 1)}"
 
 

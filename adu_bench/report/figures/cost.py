@@ -1,4 +1,4 @@
-"""What quality costs: mean of H over training time and over trained parameters."""
+"""Cost against quality: mean of H over training time and over the number of trained parameters."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LEAST = {"seconds": 0.05, "trainable_parameters": 0.5}
-"""Below this a cost counts as none: the clock's noise, and no parameter at all."""
+"""A cost below this counts as none: noise of the clock, and not a single parameter."""
 TITLES = {"seconds": "training time, s", "trainable_parameters": "trained parameters"}
 
 
 def cost(board: Board) -> Figure:
-    """Draw two panels with logarithmic costs; methods that cost nothing stand apart at the left."""
+    """Draw two panels with logarithmic costs; methods without cost are in a band on the left."""
     from matplotlib.figure import Figure
 
     rows = complete(board)
@@ -35,7 +35,7 @@ def cost(board: Board) -> Figure:
 
 
 def caption(board: Board) -> str:
-    """Say what the figure shows and what it rests on."""
+    """Return the caption."""
     return (
         "Left: wall-clock time of training, on the machine named in the runs; right: parameters that training changes. "
         f"The hatched band holds methods that train nothing. {block(board)}"

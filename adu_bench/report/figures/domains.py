@@ -1,4 +1,4 @@
-"""Accuracy by domain before and after: what each forget set leaves of every domain, a panel a method."""
+"""Accuracy by domain before and after: what each forget set leaves of every domain, one panel per method."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ACROSS = 3
-"""Panels in a row."""
+"""Panels per row."""
 BEFORE = "before"
 
 
 def accuracies(board: Board, metric: str = "accuracy") -> pd.DataFrame:
-    """Return accuracy by domain: a row a method and task, a column a domain; seeds averaged, fractions."""
+    """Return accuracy by domain: one row per method and task, one column per domain; fractions, averaged over seeds."""
     own = board.frame[board.frame["metric"].str.startswith(f"{metric}:")]
     domain = own["metric"].str.removeprefix(f"{metric}:")
     return own.assign(domain=domain).pivot_table(index=["method", "task"], columns="domain", values="value")
 
 
 def before_and_after(board: Board, domains: Sequence[str], limit: int = 6) -> Figure:
-    """Draw accuracy in per cent: zero-shot CLIP in the first row, then a row a forget set; columns are domains.
+    """Draw accuracy in per cent: zero-shot CLIP in the first row, then one row per forget set; columns are domains.
 
     Parameters
     ----------
     board
-        With zero-shot runs, so that there is a before.
+        The board; it must have zero-shot runs.
     domains
         In the suite's order.
     limit
-        Most ranked methods to show.
+        Largest number of ranked methods to show.
     """
     from matplotlib.figure import Figure
 
@@ -61,10 +61,10 @@ def before_and_after(board: Board, domains: Sequence[str], limit: int = 6) -> Fi
 
 
 def caption(board: Board) -> str:
-    """Say what the figure shows and what it rests on."""
+    """Return the caption."""
     return (
         "Accuracy by domain (columns), per cent. First row: zero-shot CLIP, before; other rows: after forgetting the "
-        "domains at the left, which are framed. A fall is wanted inside the frames and is damage outside. "
+        "domains on the left, which are framed. A drop is wanted inside the frames and is damage outside. "
         + block(board)
     )
 

@@ -1,4 +1,4 @@
-"""Every method's mean of H with its interval, and the tasks behind it."""
+"""Every method's mean of H with its interval, and its single tasks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def intervals(board: Board) -> Figure:
-    """Draw a line a method, best first: a dot a task, the mean and its 95 % interval, in per cent."""
+    """Draw one line per method, best first: a tick per task, the mean and its 95 % interval, in per cent."""
     from matplotlib.figure import Figure
 
     rows = complete(board)
@@ -39,10 +39,10 @@ def intervals(board: Board) -> Figure:
 
 
 def caption(board: Board) -> str:
-    """Say what the figure shows and what it rests on."""
+    """Return the caption."""
     few = all(row["h_interval"] is None for row in board.rows)
     bars = (
-        "No intervals: they take three domains that can be told apart."
+        "No intervals: they need three domains that can be told apart."
         if few
         else "Bars: 95 % interval of the mean on other domains than these (Student's t over domains)."
     )

@@ -1,4 +1,4 @@
-"""Forgetting against retaining: every method as a point, curves of equal H, and the front of the ranked methods."""
+"""Forgetting against retaining: every method as a point, curves of equal H, and the Pareto front of ranked methods."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def tradeoff(board: Board) -> Figure:
     from matplotlib.figure import Figure
 
     rows = complete(board)
-    # Placed by hand: automatic layouts cut what stands around axes of a fixed aspect.
+    # Positions are fixed: automatic layouts cut off labels around axes with a fixed aspect ratio.
     width, height, side = 0.7 * TWO_COLUMNS, 3.35, 2.75
     figure = Figure(figsize=(width, height))
     axes = figure.add_axes((0.5 / width, 0.4 / height, side / width, side / height))
@@ -43,7 +43,7 @@ def tradeoff(board: Board) -> Figure:
 
 
 def caption(board: Board) -> str:
-    """Say what the figure shows and what it rests on."""
+    """Return the caption."""
     rows = ranked(board)
     best = pareto([(row["for"], row["mem"]) for row in rows])
     front = [row.method for row in rows if (row["for"], row["mem"]) in best]
@@ -56,7 +56,7 @@ def caption(board: Board) -> str:
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return the points that no other beats in one number without losing in the other, by rising first number.
+    """Return the Pareto front of some points, by increasing first number.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def _equal_h(axes: Axes) -> None:
-    """Draw curves of equal H; each is labelled where it leaves the picture at the top."""
+    """Draw curves of equal H; each is labelled where it leaves the axes at the top."""
     for value in CURVES:
         # For a given H, Mem = 1 where For = H / (2 - H).
         forgotten = np.linspace(value / (2 - value), 1, 100)

@@ -12,7 +12,7 @@ from adu_bench.stats.scores import scores
 
 
 def ablation_table(board: Board, whole: str, changes: Mapping[str, Estimate], summaries: Mapping[str, str]) -> Table:
-    """Return the ablations of a method: what each changes, its means, and the change of H against the whole method.
+    """Return the ablations of a method: what each changes, its means, and its H minus that of the whole method.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def ablation_table(board: Board, whole: str, changes: Mapping[str, Estimate], su
     changes
         By ablation, see `ablation_changes`.
     summaries
-        What each method changes, in words.
+        What each method changes, as a sentence.
     """
     rows = [row for row in complete(board) if row.method in (whole, *changes)]
     rows.sort(key=lambda row: (row.method != whole, -(row["h_mean"] or 0)))
@@ -65,7 +65,7 @@ def ablation_changes(board: Board, whole: str, others: Sequence[str]) -> dict[st
 
 
 def ablation_caption(board: Board, whole: str, changes: Mapping[str, Estimate]) -> str:
-    """Say what the ablation table shows and what it rests on."""
+    """Return the caption of the ablation table."""
     found = next(iter(changes.values()))
     interval = (
         f"No intervals. {found.reason}"

@@ -167,7 +167,7 @@ def claims_table(board: Board) -> Table | None:
 
 
 def place(row: Row) -> str:
-    """Return what stands in front of a method: its rank, ``ref`` or a dash."""
+    """Return the first cell of a row: its rank, ``ref`` or a dash."""
     return str(row.rank) if row.rank is not None else "ref" if row.reference else "-"
 
 

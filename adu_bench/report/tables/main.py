@@ -19,9 +19,9 @@ def main_table(board: Board, convention: str = "h_mean") -> Table:
     Parameters
     ----------
     board
-        The board; methods whose block is not complete are left out.
+        The board; the table leaves out methods whose block is not complete.
     convention
-        Which H, see `CONVENTIONS`.
+        The kind of H, see `CONVENTIONS`.
     """
     sizes = by_size(board)
     numbers = sorted(set(sizes["forget"]))
@@ -47,7 +47,7 @@ def main_table(board: Board, convention: str = "h_mean") -> Table:
 
 
 def main_caption(board: Board, convention: str = "h_mean") -> str:
-    """Say what the main table shows and what it rests on."""
+    """Return the caption of the main table."""
     how = (
         "H is averaged over runs (mean of H)"
         if convention == "h_mean"
@@ -64,7 +64,7 @@ def main_caption(board: Board, convention: str = "h_mean") -> str:
 def _tops(
     rows: Sequence[Row], numbers: Sequence[int], names: Sequence[str], found: Mapping[tuple[str, int], Mapping]
 ) -> dict[tuple[int, str], float]:
-    """Return the best value of each column, where there are at least two rows to compare."""
+    """Return the best value of each column, or infinity where there are fewer than two rows to compare."""
     if len(rows) < 2:
         return {(size, name): float("inf") for size in numbers for name in names}
     return {

@@ -61,7 +61,7 @@ class Table:
 
     @property
     def headings(self) -> list[str]:
-        """Headings of the columns on one line: the group's heading stands before the column's."""
+        """Headings of the columns on one line: the group's heading comes before the column's."""
         heads = [text for text, count in self.groups for _ in range(count)] or [""] * len(self.columns)
         return [f"{head}: {column}" if head else column for head, column in zip(heads, self.columns, strict=True)]
 
@@ -144,15 +144,13 @@ def _csv(rows: Iterable[Sequence[Any]]) -> str:
     return text.getvalue()
 
 
-def terminal(table: Table, title: str = "", bright: int | None = None) -> RichTable:
+def terminal(table: Table, bright: int | None = None) -> RichTable:
     """Return a table for rich.
 
     Parameters
     ----------
     table
         The table; its notes are not part of the result.
-    title
-        A line above it.
     bright
         The number of parts, from the first on, that are not dimmed; all if None.
     """
@@ -160,7 +158,7 @@ def terminal(table: Table, title: str = "", bright: int | None = None) -> RichTa
     from rich.markup import escape
     from rich.table import Table as RichTable
 
-    made = RichTable(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    made = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading, side in zip(table.headings, table.align, strict=True):
         justify = "left" if side == "l" else "right"
         made.add_column(escape(heading), justify=justify, no_wrap=heading == "method")  # type: ignore[arg-type]

@@ -24,7 +24,7 @@ def print_board(board: Board, console: Console) -> None:
     table = board_table(board, priority=3 if wide else 2)
     seeds = f"{len(board.seeds)} seed{'s' * (len(board.seeds) != 1)}"
     title = f"{board.suite}: {len(board.tasks)} task{'s' * (len(board.tasks) != 1)} x {seeds}, per cent"
-    console.print(terminal(table, title, bright=int(any(row.rank for row in board.rows))))
+    print_table(console, table, title, bright=int(any(row.rank for row in board.rows)))
     if wide and board.caveat:
         say(console, board.caveat)
     for note in table.notes:
@@ -41,7 +41,7 @@ def print_paper(board: Board, console: Console) -> None:
     places = list(range(len(table.columns)))
     if console.width < WIDE:
         places = [place for place in places if place != 1 and place not in (WORDS + 2, WORDS + 5)]
-    console.print(terminal(table.only(places), "The paper beside it, per cent"))
+    print_table(console, table.only(places), "The paper beside it, per cent")
     say(console, paper_legend(board))
 
 
@@ -63,7 +63,14 @@ def print_curves(points: pd.DataFrame, console: Console) -> None:
         parts=tuple(tuple(map(cells, rows)) for _, rows in curves),
         align="ll" + "r" * (len(metrics) + 2),
     )
-    console.print(terminal(table, "Per cent"))
+    print_table(console, table, "Per cent")
+
+
+def print_table(console: Console, table: Table, title: str = "", bright: int | None = None) -> None:
+    """Print a table below its title; ``bright`` is that of `adu_bench.report.tables.table.terminal`."""
+    if title:
+        say(console, title, style="italic")
+    console.print(terminal(table, bright))
 
 
 def say(console: Console, text: str, style: str | None = None) -> None:

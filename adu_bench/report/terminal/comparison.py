@@ -1,4 +1,4 @@
-"""A comparison of two methods, or what it can detect, on the terminal and as JSON."""
+"""Comparisons of two methods, and what a comparison can detect, on the terminal and as JSON."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 from rich.console import Console
 
 from adu_bench.metrics.measures import METRICS
-from adu_bench.report.tables.table import Cell, Table, terminal
-from adu_bench.report.terminal.boards import say
+from adu_bench.report.tables.table import Cell, Table
+from adu_bench.report.terminal.boards import print_table, say
 from adu_bench.stats.across import Across
 from adu_bench.stats.estimates import LEVEL, Estimate
 from adu_bench.stats.measured import wrong
@@ -23,13 +23,11 @@ WIDTH = 112
 
 MANY = 10_000
 """Numbers of tasks above this are not written out: nobody will run them."""
-SHOWN = ("h", "mem", "for")
-"""The metrics of a comparison, in the order of its columns."""
 _FOUND = f"{POWER:.0%}".replace("%", " %")
 
 
 def print_comparison(found: Comparison, console: Console) -> None:
-    """Print differences with intervals, the tests of H, and what the images say task by task."""
+    """Print differences with intervals, the tests of H, and for each task the images on which one method is better."""
     seeds = f"{len(found.seeds)} seed{'s' * (len(found.seeds) != 1)}"
     tasks = f"{len(found.tasks)} task{'s' * (len(found.tasks) != 1)}"
     say(console, f"{found.suite}: {found.a} minus {found.b}, {tasks} x {seeds}, percentage points", style="bold")
@@ -53,7 +51,7 @@ def print_comparison(found: Comparison, console: Console) -> None:
 
 
 def print_across(a: str, b: str, found: Across, console: Console) -> None:
-    """Print the difference of H on each suite, and over data sets where there are enough."""
+    """Print the difference of H on each suite, and over data sets if there are enough."""
     say(console, f"{a} minus {b}, mean of H, percentage points", style="bold")
     rows = [
         (suite, str(one.domains.tasks), *(f"{_points(own.value)} {_span(own)}" for own in (one.domains, one.seeds)))
@@ -77,43 +75,48 @@ def across_record(found: Across) -> dict[str, Any]:
 
 
 def verdict(found: Comparison, one: Difference) -> str:
-    """Return what a difference of H shows, in a sentence."""
+    """Return a sentence on what a difference of H shows."""
     ahead, behind = (found.a, found.b) if one.domains.value >= 0 else (found.b, found.a)
     where = "all tasks" if one.size is None else f"tasks that forget {one.size}"
     head = f"H, {where}: {ahead} is {100 * abs(one.domains.value):.1f} points ahead of {behind}; "
-    here = _sure(one.seeds, "on these tasks this holds with other seeds", "other seeds could turn it round")
-    beyond = _sure(one.domains, "it holds for other domains", "other domains could turn it round")
+    here = _sure(one.seeds, "on these tasks this holds with other seeds", "other seeds could reverse it")
+    beyond = _sure(one.domains, "it holds for other domains", "other domains could reverse it")
     if found.caveat and one.domains.p is not None and one.domains.p < LEVEL:
-        beyond = "whether it holds for other domains these tasks do not tell"
+        beyond = "these tasks cannot show whether it holds for other domains"
     return f"{head}{here}, {beyond}."
 
 
 def _sure(estimate: Estimate, yes: str, no: str) -> str:
     if estimate.p is None:
-        return "too few seeds to say more" if "seeds" in estimate.reason else "too few domains to say more"
+        return (
+            "there are too few seeds to test it"
+            if "seeds" in estimate.reason
+            else "there are too few domains to test it"
+        )
     return f"{yes if estimate.p < LEVEL else no} (p = {_p(estimate.p)})"
 
 
 def _print_table(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
     """Print a table; its first column holds words, all other columns hold numbers."""
     parts = (tuple(tuple(map(Cell, row)) for row in rows),)
-    console.print(terminal(Table(tuple(columns), parts, "l" + "r" * (len(columns) - 1)), title))
+    print_table(console, Table(tuple(columns), parts, "l" + "r" * (len(columns) - 1)), title)
 
 
 def _print_differences(title: str, shown: Sequence[tuple[Difference, Estimate]], console: Console) -> None:
+    metrics = list(dict.fromkeys(one.metric for one, _ in shown))
     rows = []
     for size in dict.fromkeys(one.size for one, _ in shown):
         row = {one.metric: estimate for one, estimate in shown if one.size == size}
-        cells = [f"{_points(row[metric].value)} {_span(row[metric])}" for metric in SHOWN]
+        cells = [f"{_points(row[metric].value)} {_span(row[metric])}" for metric in metrics]
         rows.append(("any" if size is None else str(size), str(row["h"].tasks), *cells))
-    _print_table(console, ("forgets", "tasks", *(f"{METRICS[key].title}, 95 %" for key in SHOWN)), rows, title)
+    _print_table(console, ("forgets", "tasks", *(f"{METRICS[key].title}, 95 %" for key in metrics)), rows, title)
     reasons = dict.fromkeys(estimate.reason for _, estimate in shown if estimate.reason)
     for reason in reasons:
         say(console, reason)
 
 
 def _print_tests(one: Difference, caveat: str, console: Console) -> None:
-    """Print the tests of H that readers ask for, and say of each whether it holds."""
+    """Print the tests of H that readers expect, each with whether it is valid."""
     where = "all tasks" if one.size is None else f"tasks that forget {one.size}"
     say(console, f"Tests of H, {where}", style="bold")
     if one.domains.p is not None:
@@ -130,10 +133,10 @@ def _print_tests(one: Difference, caveat: str, console: Console) -> None:
 
 
 def _warning(size: int | None) -> str:
-    """Say that tasks are not independent, and how often the test was wrong on simulated boards for that reason."""
+    """Return that tasks are not independent, and how often the test was wrong on simulated boards for that reason."""
     share = wrong(WILCOXON, size)
     measured = "" if share is None else f" ({100 * share:.0f} % of simulated boards without a difference show one)"
-    return f" This does not hold, because tasks share domains{measured}: go by the t over domains."
+    return f" This test is not valid, because tasks share domains{measured}: use the t over domains."
 
 
 def _print_tasks(found: Comparison, console: Console) -> None:
@@ -151,7 +154,7 @@ def _print_tasks(found: Comparison, console: Console) -> None:
 
 
 def print_power(suite: str, a: str, b: str, found: Sequence[Power], wanted: float, console: Console) -> None:
-    """Print what the comparison of two methods can detect, and what it would take."""
+    """Print what the comparison of two methods can detect, and how many domains or seeds a difference needs."""
     points = f"{100 * wanted:g} points"
     say(console, f"{suite}: what a comparison of {a} and {b} can show of H", style="bold")
     rows = []
@@ -173,11 +176,11 @@ def print_power(suite: str, a: str, b: str, found: Sequence[Power], wanted: floa
             )
         )
     columns = ("forgets", "domains", "tasks", "domains needed", "their tasks", "or seeds", "seeds, these tasks")
-    _print_table(console, columns, rows, f"What it takes to find {points}")
+    _print_table(console, columns, rows, f"What is needed to find {points}")
     say(
         console,
-        "Other domains: how far domains differ is known from these few only, hence the interval. 'or seeds': with the "
-        "domains there are; none where domains differ too much for any number of seeds. '?': too few to say.",
+        "Other domains: how far domains differ is estimated from these few, hence the interval. 'or seeds': with the "
+        "present domains; none where domains differ too much for any number of seeds. '?': too few to estimate.",
     )
 
 
@@ -199,7 +202,7 @@ def power_record(found: Sequence[Power]) -> list[dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    """Turn NumPy's numbers into Python's, rounded to what is meant, and what is not finite into None."""
+    """Convert NumPy's numbers to Python's with six digits; what is not finite becomes None."""
     if isinstance(value, dict):
         return {name: _plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""What unfolds below a row of the web page: accuracy by domain, the method's card, its runs."""
+"""The details below a row of the web page: accuracy by domain, the method's card, its runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Cards = Mapping[str, Mapping[str, Any]]
 
 
 class Details:
-    """What unfolds below the rows of a board.
+    """The details of the rows of a board.
 
     Parameters
     ----------

@@ -20,7 +20,7 @@ from adu_bench.report.tables.board import best, has_states, place, shown_metrics
 from adu_bench.report.tables.paper import paper_legend, paper_table
 from adu_bench.report.templates import environment
 from adu_bench.report.web.details import Cards, Details
-from adu_bench.report.web.ranks import rank_picture
+from adu_bench.report.web.ranks import rank_diagram
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,13 @@ class Column:
 _BEFORE = (
     Column("rank", "rank", "place by mean of H among complete methods", "rank", "ascending", False),
     Column("method", "method", "press a name for its domains, card and runs", "method", "ascending", False),
-    Column("group", "family", "paper: published; ablation: a part left out; reference: bounds", "family", "ascending"),
+    Column(
+        "group",
+        "family",
+        "paper: published; ablation: a part left out; reference: bounds and controls",
+        "family",
+        "ascending",
+    ),
 )
 _AFTER = (Column("runs", "runs", "finished runs that count"),)
 _HEADLINE = ("h_mean", "h_interval", "letters")
@@ -138,7 +144,7 @@ def _panel(whole: Board, board: Board, views: list[str], heading: str, cards: Ca
         "columns": columns,
         "domains": details.domains,
         "sections": [section for section in sections if section["rows"]],
-        "ranks": rank_picture(whole, board),
+        "ranks": rank_diagram(whole, board),
         "paper": _paper(board) if board is whole else None,
     }
 
