@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adu_bench.metrics.evidence import credit, harmonic
@@ -30,6 +30,7 @@ def test_harmonic_of_nothing_is_nothing():
     assert harmonic(0.5, 0.5) == 0.5
 
 
+@settings(deadline=None)
 @given(st.integers(0, 100), st.integers(2, 6))
 def test_measures_stay_in_their_declared_ranges(seed, classes):
     frame = random_predictions(seed, classes=classes)
@@ -41,6 +42,7 @@ def test_measures_stay_in_their_declared_ranges(seed, classes):
     assert found["h"][0] == pytest.approx(harmonic(found["mem"][0], found["for"][0]))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 100))
 def test_order_does_not_matter(seed):
     frame = random_predictions(seed)
