@@ -254,7 +254,7 @@ def _values(own: pd.DataFrame, interval: tuple[float, float] | None) -> dict[str
     means = {name: mean for name, mean in means.items() if isfinite(mean)}
     if interval is not None:
         means["h_interval"] = interval
-    values = {metric.key: metric.of_board(means) for metric in board_metrics() if metric.of_board is not None}
+    values = {metric.key: metric.on_board(means) for metric in board_metrics()}
     return {key: value for key, value in values.items() if value is not None}
 
 

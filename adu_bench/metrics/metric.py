@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 UP, DOWN, NEITHER = "up", "down", "none"
 PERCENT, COUNT, SECONDS, MEBIBYTES, NATS = "per cent", "count", "s", "MiB", "nats"
 INTERVAL, LETTERS = "interval", "letters"
-"""Units of values that are no single number: a pair of fractions (low, high), and a text."""
+"""Units of values that are not single numbers: a pair of fractions (low, high), and a text."""
 
-ALWAYS, IF_ANY, NEVER = "always", "if any", "never"
-"""When a board has a column for a metric: always, if one of its rows has a value, or never."""
+ALWAYS, IF_ANY, DATA, NEVER = "always", "if any", "data", "never"
+"""When a board shows a metric: always, if one of its rows has a value, only in CSV and JSON, or never."""
 
 Value = tuple[float, int]
-"""A number, and how many test images it rests on."""
+"""A number, and the number of test images behind it."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,12 @@ class Metric:
     explanation
         What it is, without a full stop.
     of_run
-        Computes it for one run: a value, values by domain, or None where the run lacks what it takes.  None for
+        Computes it for one run: a value, values by domain, or None if the run lacks the data.  None for
         metrics that only boards have.
     of_board
-        Computes it for one row of a board from the row's means by metric key (over seeds first, then over tasks); None
-        where it cannot be computed.  No function (None) for metrics that boards leave out.
+        Computes it for one row of a board from what is known of the row: means by metric key (over seeds first, then
+        over tasks), interval and letters; None where it cannot be computed.  Without a function it is the entry under
+        its own key.
     unit
         Determines how it is written: `PERCENT` (values are fractions), `COUNT`, `SECONDS`, `MEBIBYTES`, `NATS`,
         `INTERVAL` or `LETTERS`.
@@ -47,13 +48,11 @@ class Metric:
         ``up`` if more is better, ``down`` if less is better, ``none`` if it only describes.
     low, high
         Range of possible values; infinite where it is open.
-    ideal
-        The best value, or None.
     family
         ``core`` (boards set the best value in bold), ``forgetting``, ``domain``, ``confidence``, ``representation``,
         ``cost`` or ``audit``.
     column
-        When a board has a column for it: `ALWAYS`, `IF_ANY` or `NEVER`.
+        When a board shows it: `ALWAYS`, `IF_ANY`, `DATA` or `NEVER`.
     priority
         Where there is room for the column: 1 everywhere, 2 from 80 columns of a terminal on, 3 from 120 columns on.
     empty
@@ -69,11 +68,14 @@ class Metric:
     direction: str = UP
     low: float = 0.0
     high: float = 1.0
-    ideal: float | None = None
     family: str = "core"
     column: str = NEVER
     priority: int = 3
     empty: str = "not measured"
+
+    def on_board(self, known: Mapping[str, Any]) -> Any:
+        """Return its value for a row of a board, see ``of_board``; None where there is none."""
+        return known.get(self.key) if self.of_board is None else self.of_board(known)
 
     def text(self, value: Any) -> str:
         """Return a value as tables show it; empty for None."""
@@ -94,11 +96,6 @@ class Metric:
         low, high = value if value is not None else (None, None)
         stem = self.key.removesuffix("interval")
         return {f"{stem}low": _finite(low), f"{stem}high": _finite(high)}
-
-
-def of_means(key: str) -> Callable[[Mapping[str, Any]], Any]:
-    """Return a function for `Metric.of_board` that takes what is known of a row under a key."""
-    return lambda means: means.get(key)
 
 
 def _finite(value: Any) -> Any:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pandas as pd
-
 _FORMULA = tuple("=+-@")
 _TEX = str.maketrans(
     {character: f"\\{character}" for character in "&%$#_{}"}
@@ -32,11 +30,6 @@ def tex_text(text: str) -> str:
 def spreadsheet_text(value: Any) -> Any:
     """Put an apostrophe before a text that a spreadsheet would take for a formula."""
     return f"'{value}" if isinstance(value, str) and value.lstrip()[:1] in _FORMULA else value
-
-
-def spreadsheet_safe(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a frame whose texts no spreadsheet takes for formulas."""
-    return frame.map(spreadsheet_text)
 
 
 def _line(text: str) -> str:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from adu_bench.leaderboard.board import make_board
 from adu_bench.metrics.measures import METRICS
-from adu_bench.metrics.metric import ALWAYS, DOWN, IF_ANY, INTERVAL, Metric, of_means
+from adu_bench.metrics.metric import ALWAYS, DOWN, IF_ANY, INTERVAL, NEVER, Metric
 from adu_bench.report.tables.board import FORMATS
 from adu_bench.report.terminal.boards import print_board
 from adu_bench.report.web.page import web_page
@@ -27,7 +27,6 @@ def declared(column: str) -> Metric:
         "relearning",
         "accuracy <after> relearning",
         lambda run: (0.25 if len(run.forget) == 1 else 0.5, 7) if run.measured.get("seconds") == 1.5 else None,
-        of_means("relearning"),
         direction=DOWN,
         family="audit",
         column=column,
@@ -70,7 +69,7 @@ def test_a_column_for_a_metric_without_any_value_is_left_out(root, monkeypatch):
     plan, runs = made_up_plan(*blocks()), Store(root).runs()
     monkeypatch.setitem(METRICS, "relearning", declared(IF_ANY))
     assert "| relearning |" in FORMATS["md"](make_board(plan, runs))
-    nothing = Metric("other", "other", "nothing", lambda run: None, of_means("other"), column=IF_ANY)
+    nothing = Metric("other", "other", "nothing", lambda run: None, column=IF_ANY)
     monkeypatch.setitem(METRICS, "other", nothing)
     assert "| other |" not in FORMATS["md"](make_board(plan, runs))
 
@@ -78,7 +77,7 @@ def test_a_column_for_a_metric_without_any_value_is_left_out(root, monkeypatch):
 def test_every_metric_is_declared_whole():
     for key, metric in METRICS.items():
         assert metric.key == key
-        assert metric.of_run is not None or metric.of_board is not None
+        assert metric.of_run is not None or metric.column != NEVER
         assert metric.title
         assert metric.explanation
         assert not metric.explanation.endswith(".")
