@@ -1,1 +1,1 @@
-"""What is looked at in a finished run's classifier, long after training; needs torch."""
+"""Artefacts of a finished run's classifier: attention maps and features; needs torch."""

@@ -1,4 +1,4 @@
-"""Features of more test pictures than a run keeps."""
+"""Features of more test images than a run stores."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from adu_bench.store.artefacts import Artefact
 
 NAME = "features"
 AGREEMENT = 0.98
-"""Least share of answers that must be those of the run; rounding differs a little between machines."""
+"""Smallest share of answers that must equal those of the run; rounding differs slightly between machines."""
 
 
 def features_of(run: Run, classifier: Classifier, data: TaskData, count: int = 0) -> Artefact:
-    """Encode a run's test pictures.
+    """Compute the features of a run's test images.
 
     Parameters
     ----------
     run
         The run.
     classifier
-        What it evaluated, rebuilt.
+        The classifier that it evaluated, rebuilt.
     data
-        The pictures of its task.
+        The images of its task.
     count
-        How many pictures, drawn by a fixed seed; 0 for all.
+        Number of images, drawn with a fixed seed; 0 for all.
 
     Returns
     -------
@@ -40,7 +40,7 @@ def features_of(run: Run, classifier: Classifier, data: TaskData, count: int = 0
     Raises
     ------
     UserError
-        If the rebuilt classifier does not give the answers that the run stored.
+        If the answers of the rebuilt classifier differ from those that the run stored.
     """
     batch, precision = EVALUATION_BATCH[classifier.backbone.device.type], run.spec.training.evaluation
     predictions, features = predict(classifier, data.images("test"), batch, precision)
@@ -48,9 +48,9 @@ def features_of(run: Run, classifier: Classifier, data: TaskData, count: int = 0
     same = len(stored) == len(predictions) and (stored["predicted"] == predictions["predicted"]).mean()
     if same < AGREEMENT:
         raise UserError(
-            f"The classifier of the run '{run.path}' was not rebuilt as it was.",
-            f"It gives {100 * float(same):.1f} % of the answers that the run stored.",
-            "Run the method again, and report this with the method's name.",
+            f"The classifier of the run '{run.path}' could not be rebuilt exactly.",
+            f"{100 * float(same):.1f} % of its answers are those that the run stored; {100 * AGREEMENT:.0f} % must be.",
+            f"Use the machine that made the run, or delete it and run the method again: rm -r '{run.path}'",
         )
     rng = np.random.default_rng(derive(0, NAME, run.spec.task.data_hash))
     rows = np.sort(rng.permutation(len(features))[: count or len(features)])

@@ -1,4 +1,4 @@
-"""A finished run's classifier, rebuilt from what it stored."""
+"""Rebuild the classifier of a finished run from its stored parts."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def rebuild(run: Run, backbone: Backbone, catalogue: Catalogue) -> Classifier:
     run
         A finished run.
     backbone
-        The one that it started from.
+        The backbone that the run used.
     catalogue
-        Where its method is found: a method may bring parts of its own.
+        The known methods; a method may define parts that its classifier needs.
 
     Raises
     ------
     UserError
-        If the method's file changed since, or the stored classifier does not fit the backbone.
+        If the method's file was changed since, or the stored classifier does not fit the backbone.
     """
     path = run.file("method.safetensors")
     name = run.spec.method.name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 from adu_bench.cli.boards import board_of, board_options
@@ -89,6 +90,8 @@ def pair_board(options: Any) -> Board:
     if options.forget < 0:
         raise UserError(f"--forget {options.forget} is below zero.", "It counts domains.", "Give 1 or more.")
     board = board_of(options, (options.a, options.b))
+    if board.warning:
+        print(board.warning, file=sys.stderr)
     shown = board.part if board.part is not None and {options.a, options.b} - set(board.frame["method"]) else board
     for method in (options.a, options.b):
         if method not in set(shown.frame["method"]):

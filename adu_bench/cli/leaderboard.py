@@ -27,7 +27,12 @@ def options(parser: Any) -> None:
         "--write", type=str, default="", metavar="DIR", help="write rows from --runs, and all pages, there"
     )
     flag(parser, "paper", "print the paper's numbers beside the board's, in place of the board")
-    flag(parser, "check", "fail if a generated file of --rows is stale")
+    flag(
+        parser,
+        "check",
+        "fail if a generated file of --rows is not current, or a row has other runs than are planned",
+    )
+    flag(parser, "allow-stale-rows", "with --check: print the stale rows, and fail on generated files only")
 
 
 def run(options: Any) -> int:
@@ -147,7 +152,7 @@ def _write_rows(options: Any, target: Path, catalogue: Any) -> None:
     """Write the rows of all complete blocks among the runs, each checked as a stranger's submission would be."""
     from adu_bench.store import Store
     from adu_bench.submission.submission import of_plan
-    from adu_bench.submission.verify import check, standing, write
+    from adu_bench.submission.verify import check, verification_status, write
 
     plan, store = plan_of(options, Path(options.runs)), Store(Path(options.runs))
     for label in dict.fromkeys(run.label for run in plan.runs):
@@ -155,19 +160,27 @@ def _write_rows(options: Any, target: Path, catalogue: Any) -> None:
         if all(store.has(run.spec.key) for run in own.runs):
             submission = of_plan(own, catalogue.select([label])[0], store)
             check(submission)
-            print(f"wrote {write(submission, target, standing(submission))}")
+            print(f"wrote {write(submission, target, verification_status(submission))}")
         else:
             print(f"left out {label}: its block is not complete")
 
 
 def _check(options: Any) -> int:
+    from adu_bench.leaderboard.committed import committed_stale_rows, committed_suites
     from adu_bench.leaderboard.rows import rows_dir
     from adu_bench.report.pages import stale_pages
 
-    folder = Path(options.rows) if options.rows else rows_dir()
-    stale = stale_pages(folder, catalogue_of(options))
-    for path in stale:
-        print(f"{path} is stale: adu-bench leaderboard --write {folder}", file=sys.stderr)
-    if not stale:
+    folder, catalogue = Path(options.rows) if options.rows else rows_dir(), catalogue_of(options)
+    pages = stale_pages(folder, catalogue)
+    for path in pages:
+        print(f"{path} is not current: adu-bench leaderboard --write {folder}", file=sys.stderr)
+    if not pages:
         print(f"The generated files in {folder} are current.")
-    return 1 if stale else 0
+    rows = {suite: committed_stale_rows(folder, suite, catalogue) for suite in committed_suites(folder)}
+    for suite, found in rows.items():
+        labels: dict[str, list[str]] = {}
+        for label, reason in found.items():
+            labels.setdefault(reason, []).append(label)
+        for reason, names in labels.items():
+            print(f"{suite}: stale rows ({reason}): {', '.join(names)}", file=sys.stderr)
+    return 1 if pages or (any(rows.values()) and not options.allow_stale_rows) else 0

@@ -86,8 +86,8 @@ def _leave(number: int, _frame: Any) -> None:
 
 
 def _one(path: Path, folder: Path, options: Any) -> bool:
-    from adu_bench.submission.submission import read_bundle, read_committed
-    from adu_bench.submission.verify import check, standing, write
+    from adu_bench.submission.reading import read_bundle, read_committed
+    from adu_bench.submission.verify import check, verification_status, write
 
     committed = path.suffix == ".json"
     if committed:
@@ -114,7 +114,7 @@ def _one(path: Path, folder: Path, options: Any) -> bool:
     else:
         print("Whether the predictions came from the method is shown by running some of it again: --rerun N.")
     if options.write:
-        how = standing(submission, again, seed, options.tolerance)
+        how = verification_status(submission, again, seed, options.tolerance)
         if committed:
             from adu_bench.leaderboard.rows import stamp_row, verification_statuses
 
@@ -182,7 +182,7 @@ def _rerun(submission: Any, folder: Path, seed: int, options: Any) -> list[Any]:
 def _print_next(path: Path, submission: Any, folder: str) -> None:
     """Say where the method's file belongs, since a row counts only where its method is known."""
     from adu_bench.registry import Catalogue
-    from adu_bench.submission.archive import METHOD
+    from adu_bench.submission.bundle import METHOD
 
     name = submission.choice.entry.name
     if submission.choice.preset.name not in Catalogue().presets:

@@ -98,6 +98,8 @@ class Board:
         The finished runs that count.
     caveat
         Why intervals and letters may not hold for other domains; empty if they do.
+    warning
+        Why no row may be compared with new runs; empty if all rows may.
     """
 
     suite: str
@@ -112,6 +114,7 @@ class Board:
     sizes: Mapping[int, Board] = field(default_factory=dict)
     runs: tuple[Scorable, ...] = ()
     caveat: str = ""
+    warning: str = ""
 
 
 def make_board(plan: Plan, found: Iterable[Scorable]) -> Board:

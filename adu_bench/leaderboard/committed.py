@@ -10,6 +10,7 @@ from pathlib import Path
 from adu_bench.core.errors import UserError, unknown
 from adu_bench.leaderboard.board import Board, make_board, without_numbers
 from adu_bench.leaderboard.rows import StoredRun, VerificationStatus, read_rows, verification_statuses
+from adu_bench.leaderboard.stale import NOTE, as_recorded, stale_rows
 from adu_bench.registry import Catalogue, Choice
 from adu_bench.runner.plan import Plan, plan
 from adu_bench.store import Store
@@ -44,9 +45,36 @@ def committed_board(folder: Path, suite: str, catalogue: Catalogue, only: Sequen
             f"Name a folder with runs: adu-bench leaderboard --suite {suite} --runs runs",
         )
     runs = read_rows(folder, suite)
-    board = make_board(_plan(load_suite(suite), choices, runs, folder), runs)
-    board = replace(board, rows=(*board.rows, *(without_numbers(label, why) for label, why in strange.items())))
+    planned = _plan(load_suite(suite), choices, runs, folder)
+    recorded = as_recorded(planned.suite, choices, runs, stale_rows(planned, runs))
+    board = make_board(recorded or planned, runs)
+    board = replace(
+        board,
+        rows=(*board.rows, *(without_numbers(label, why) for label, why in strange.items())),
+        warning=NOTE if recorded is not None else "",
+    )
     return _with_statuses(board, known)
+
+
+def committed_stale_rows(folder: Path, suite: str, catalogue: Catalogue) -> dict[str, str]:
+    """Return the rows of a suite that the current code does not plan, with the reason, by label.
+
+    The rows of methods that are not known are among them.
+
+    Raises
+    ------
+    UserError
+        If there is no such suite, or a row is damaged.
+    """
+    choices, strange = _choices(catalogue, verification_statuses(folder, suite))
+    runs = read_rows(folder, suite)
+    found = stale_rows(_plan(load_suite(suite), choices, runs, folder), runs) if choices else {}
+    return found | strange
+
+
+def committed_suites(folder: Path) -> list[str]:
+    """Return the suites that have rows in a leaderboards folder."""
+    return sorted(path.name for path in folder.iterdir() if path.is_dir() and any(path.glob("*.json")))
 
 
 def _plan(suite: Suite, choices: Sequence[Choice], runs: Sequence[StoredRun], folder: Path) -> Plan:

@@ -15,7 +15,7 @@ import pandas as pd
 from PIL import Image
 
 from adu_bench.core.errors import UserError
-from adu_bench.data import emoji, emoji_build, toy
+from adu_bench.data import emoji, emoji_names, toy
 from adu_bench.data.preprocessing import Preprocessing
 
 SIZE = 48
@@ -74,7 +74,7 @@ def training_corpus(styles_folder: Path) -> Corpus:
         If a package is missing.
     """
     index = emoji.load_index()
-    named = emoji_build.named_emoji()
+    named = emoji_names.named_emoji()
     named = named[~named["subcategory"].isin(SKIPPED)].set_index("codepoint")
     held_out = _held_out(index)
     labels = dict(zip(index["codepoint"], index["label"], strict=True))
@@ -82,12 +82,12 @@ def training_corpus(styles_folder: Path) -> Corpus:
     for domain, artist in emoji.HANDS.items():
         have = emoji.codepoints(domain)
         for codepoint, name in named["name"].items():
-            if codepoint in have and (emoji_build.without_gender(codepoint), artist) not in held_out:
+            if codepoint in have and (emoji_names.without_gender(codepoint), artist) not in held_out:
                 parts.append((name, labels.get(codepoint, ""), domain, emoji.draw(emoji.svg(codepoint, domain))))
     slugs = _slugs(styles_folder)
     for style, artist in STYLE_PACKAGES.items():
         for codepoint, drawing in _style_drawings(_package_folder(styles_folder, style), slugs):
-            if codepoint in named.index and (emoji_build.without_gender(codepoint), artist) not in held_out:
+            if codepoint in named.index and (emoji_names.without_gender(codepoint), artist) not in held_out:
                 parts.append((named["name"][codepoint], labels.get(codepoint, ""), style, emoji.draw(drawing)))
     shapes = toy.load_index()
     shapes = shapes[shapes["pool"] == "pretrain"]
@@ -146,7 +146,7 @@ def _merges(full, word: str) -> set[tuple[str, str]]:
 def _held_out(index: pd.DataFrame) -> set[tuple[str, str]]:
     """Return the (emoji without gender, artist) pairs that have an image in a held-out pool."""
     rows = index[index["pool"] != "pretrain"]
-    return set(zip(rows["codepoint"].map(emoji_build.without_gender), rows["hand"], strict=True))
+    return set(zip(rows["codepoint"].map(emoji_names.without_gender), rows["hand"], strict=True))
 
 
 def _package_folder(folder: Path, style: str) -> Path:
@@ -171,7 +171,7 @@ def _slugs(folder: Path) -> dict[str, str]:
         characters = json.loads((_package_folder(folder, style) / "chars.json").read_text(encoding="utf-8"))
         for code, name in characters.items():
             slugs.setdefault(_letters(name), emoji.plain(code))
-    for row in emoji_build.named_emoji().itertuples():
+    for row in emoji_names.named_emoji().itertuples():
         slugs.setdefault(_letters(row.name), row.codepoint)
     return slugs
 

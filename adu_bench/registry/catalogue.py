@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from adu_bench.core.errors import UserError, unknown
-from adu_bench.core.hashing import digest, source_digest
 from adu_bench.core.specs import MethodSpec, Value
+from adu_bench.registry.local import shipped_folder
 from adu_bench.registry.manifest import GROUPS, Field, MethodEntry, PresetEntry, read_methods
 from adu_bench.registry.overrides import fits, format_value, parse_value, split_choices, split_overrides
-from adu_bench.registry.shared import shared_digest
-
-if TYPE_CHECKING:
-    from adu_bench.training.method import Method
 
 ENTRY_POINTS = "adu_bench.methods"
 DEFAULT_GROUPS = ("paper", "reference", "other")
-"""What ``all`` means: ablations run only when they are named."""
+"""The groups in ``all``; ablations run only when they are named."""
 Budget = Mapping[str, "Value | Mapping[str, Value]"]
-DECLARATIONS = ("card", "presets", "ranges")
-"""What a method says about itself; it may be corrected without making results stale."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +52,13 @@ class Choice:
     def resolve(self, budget: Budget, settings: Mapping[str, Mapping[str, Value]]) -> MethodSpec:
         """Fill in every field: default, then the suite's budget, the preset, the suite's settings, the user.
 
-        An ablation differs from its method in what it names only, so it also takes what the suite sets for the
-        method, below its own fields.
+        An ablation differs from its method only in the fields that it sets, so it also takes the suite's settings for
+        the method; its own fields override them.
 
         Parameters
         ----------
         budget
-            Values for all methods that have such a field; under a method's name, a mapping for that method alone.
+            Values by field, for all methods that have the field; under a method's name, a mapping for that method.
         settings
             Values by preset.
 
@@ -79,7 +72,7 @@ class Choice:
         if not isinstance(own, Mapping):
             raise UserError(
                 f"The suite's budget for '{self.entry.name}' is {own!r}.",
-                "Under a method's name stands a mapping of its fields.",
+                "The value under a method's name has to be a mapping of its fields.",
                 f"Write {self.entry.name}: {{field: value}}.",
             )
         fields |= {name: value for name, value in budget.items() if name in fields and not isinstance(value, Mapping)}
@@ -92,8 +85,8 @@ class Choice:
         typed = {name: _typed(self.entry.fields[name], value) for name, value in fields.items()}
         return MethodSpec(
             name=self.entry.name,
-            source_hash=source_digest([self.entry.source], DECLARATIONS),
-            shared_hash=shared_digest(self.entry.imports),
+            source_hash=self.entry.source_hash,
+            shared_hash=self.entry.core_hash,
             fields=tuple(sorted(typed.items())),
         )
 
@@ -106,18 +99,19 @@ class Catalogue:
     extra
         Folders whose ``*.py`` files hold further methods.
     shipped
-        Whether to know the shipped and the installed methods too.
+        Whether to include the shipped and the installed methods.
 
     Raises
     ------
     UserError
-        If a folder does not exist, or a name is taken twice.
+        If a folder does not exist, or two methods have the same name.
     """
 
     def __init__(self, extra: Sequence[Path] = (), *, shipped: bool = True) -> None:
         self.presets: dict[str, tuple[PresetEntry, MethodEntry]] = {}
         self.broken: list[Broken] = []
-        for path in _shipped() if shipped else ():
+        folder = shipped_folder() if shipped else None
+        for path in _python_files(folder) if folder is not None else ():
             self._add(path)
         for point in entry_points(group=ENTRY_POINTS) if shipped else ():
             self._add_plugin(point)
@@ -125,7 +119,7 @@ class Catalogue:
             self._add(path)
 
     def select(self, texts: Sequence[str]) -> list[Choice]:
-        """Return the choices that some texts name: ``all``, groups, presets with overrides; each label once.
+        """Return the choices for some texts: ``all``, groups, or presets with overrides; each label once.
 
         Raises
         ------
@@ -149,7 +143,7 @@ class Catalogue:
                     raise UserError(
                         f"The method file '{broken.path}' is broken.",
                         f"{broken.reason}.",
-                        "Mend it, or choose another method.",
+                        "Correct it, or choose another method.",
                     )
             raise unknown("method", name, [*self.presets, *GROUPS, "all"])
         return [self._choice(name, overrides)]
@@ -161,7 +155,7 @@ class Catalogue:
         return Choice(f"{name}[{inside}]" if inside else name, preset, entry, typed)
 
     def _add_plugin(self, point: EntryPoint) -> None:
-        """Add an installed method; whatever is wrong with it must not stop the others."""
+        """Add an installed method; an error in it must not stop the others."""
         path = _module_path(point.module)
         if path is None:
             self.broken.append(Broken(point.name, Path(point.module), f"there is no module {point.module}"))
@@ -174,9 +168,8 @@ class Catalogue:
     def _add(self, path: Path) -> None:
         try:
             entries = read_methods(path)
-        except (OSError, SyntaxError, ValueError) as error:
-            reason = f"{error.msg}, line {error.lineno}" if isinstance(error, SyntaxError) else str(error)
-            self.broken.append(Broken(path.stem.replace("_", "-"), path, reason))
+        except (OSError, ValueError, RecursionError) as error:
+            self.broken.append(Broken(path.stem.replace("_", "-"), path, str(error)))
             return
         for entry in entries:
             for preset in entry.presets:
@@ -190,60 +183,21 @@ class Catalogue:
                 self.presets[preset.name] = (preset, entry)
 
 
-def load_class(path: Path, class_name: str, source_hash: str) -> type[Method]:
-    """Import a method's class from its file; this is the only place that runs a method's code.
-
-    Raises
-    ------
-    UserError
-        If the file does not import, or changed since the run was planned.
-    """
-    if source_digest([path.read_text(encoding="utf-8")], DECLARATIONS) != source_hash:
-        raise UserError(
-            f"The method file '{path}' changed after the run was planned.",
-            "Its hash is part of the run's key.",
-            "Run the same command again.",
-        )
-    name = f"adu_bench_method_{digest(str(path))}"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        try:
-            spec.loader.exec_module(module)
-        except Exception as error:
-            del sys.modules[name]
-            raise UserError(
-                f"The method file '{path}' does not import.",
-                f"{type(error).__name__}: {error}.",
-                "Mend the file; `adu-bench check` runs it on a small problem.",
-            ) from error
-    return getattr(sys.modules[name], class_name)
-
-
 def _typed(field: Field, value: Any) -> Value:
-    """Make equal settings equal in the key: a float field holds 10.0 whether somebody wrote 10 or 10.0."""
+    """Convert a value so that equal settings give equal keys: 10 in a float field becomes 10.0."""
     if isinstance(value, list):
         value = tuple(value)
     if not fits(field.kind, value):
         raise UserError(
-            f"{value!r} is no value for the field '{field.name}'.",
+            f"{value!r} is not a valid value for the field '{field.name}'.",
             f"It is a {field.kind}; its default is {field.default!r}.",
             "Correct the suite's budget or settings, or the method's file.",
         )
     return float(value) if field.kind == "float" else value
 
 
-def _shipped() -> list[Path]:
-    spec = importlib.util.find_spec("adu_bench._methods")
-    folders = list(spec.submodule_search_locations or []) if spec is not None else []
-    return [path for folder in folders for path in _python_files(Path(folder))]
-
-
 def _module_path(module: str) -> Path | None:
-    """Find a module's file without importing the packages that it is in, as `find_spec` would for a dotted name."""
+    """Find a module's file without importing its packages, which `find_spec` would do for a dotted name."""
     top, *inner = module.split(".")
     spec = importlib.util.find_spec(top)
     if spec is None:
@@ -266,7 +220,11 @@ def _files(folders: Sequence[Path]) -> list[Path]:
         elif folder.is_dir():
             paths += _python_files(folder)
         else:
-            raise UserError(f"There is no folder '{folder}'.", "--from names it.", "Name a folder with method files.")
+            raise UserError(
+                f"There is no folder '{folder}'.",
+                "It was given with --from.",
+                "Give a folder with method files, or one such file.",
+            )
     return paths
 
 

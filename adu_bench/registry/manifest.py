@@ -1,13 +1,18 @@
-"""What a method file declares, read from its text: nothing is imported, so a broken or slow file harms nobody."""
+"""What a method file declares, read from its text; nothing is imported, so a broken file does no harm."""
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from adu_bench.core.specs import Value
+from adu_bench.registry.bases import Classes
+from adu_bench.registry.fingerprint import core_digest, method_digest
+from adu_bench.registry.local import Follower, Module, imported_names
 
 GROUPS = ("paper", "reference", "ablation", "other")
 
@@ -47,15 +52,15 @@ class MethodEntry:
     card
         Title, authors, year, paper, licence, notes.
     fields
-        Hyper-parameters by name.
+        Hyper-parameters by name, those of base classes first.
     presets
-        All names it goes by; the first is the method itself.
+        The method itself, then its presets.
     ranges
         What tuning may try: ``(low, high)`` on a logarithmic scale, or a list of values, by field.
     imports
-        The names that the file takes from ``adu_bench.api``, and modules of the project that it imports directly.
-    source
-        The file's text.
+        What its code imports from the project, see `adu_bench.registry.local.imported_names`.
+    modules
+        The file, and then the local modules that it imports.
     """
 
     name: str
@@ -66,7 +71,22 @@ class MethodEntry:
     presets: tuple[PresetEntry, ...]
     ranges: dict[str, Any]
     imports: tuple[str, ...]
-    source: str
+    modules: tuple[Module, ...]
+
+    @property
+    def source(self) -> str:
+        """The text of the method's file."""
+        return self.modules[0].source
+
+    @cached_property
+    def source_hash(self) -> str:
+        """Digest of the method's file and its local modules."""
+        return method_digest(self.modules)
+
+    @cached_property
+    def core_hash(self) -> str:
+        """Digest of the numeric core as far as the method uses it."""
+        return core_digest(self.imports)
 
 
 def read_methods(path: Path) -> list[MethodEntry]:
@@ -74,37 +94,34 @@ def read_methods(path: Path) -> list[MethodEntry]:
 
     Raises
     ------
-    ValueError, SyntaxError, OSError
-        If the file cannot be read or a declaration is not literal; the message is one sentence without a full stop.
+    ValueError, OSError
+        If the file or a local module that it imports cannot be read, or a declaration is not literal; the message is
+        one sentence without a full stop.
     """
-    source = path.read_text(encoding="utf-8")
-    tree = ast.parse(source, filename=str(path))
-    imports = tuple(sorted(_shared_names(tree)))
+    follower = Follower(path)
+    modules = follower.modules()
+    imports = tuple(sorted(set().union(*(imported_names(module.tree) for module in modules))))
+    classes = Classes(follower, modules)
     found = []
-    for node in tree.body:
+    for node in modules[0].tree.body:
         if isinstance(node, ast.ClassDef):
             card = _assigned(node, "card")
             if card is not None:
-                found.append(_method(node, card, path, imports, source))
+                found.append(_method(node, card, path, imports, modules, classes))
     return found
 
 
-def _shared_names(tree: ast.Module) -> set[str]:
-    """Return names taken from ``adu_bench.api``, and the project's modules that are imported as such."""
-    names = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names if alias.name.startswith("adu_bench.")}
-        elif isinstance(node, ast.ImportFrom) and node.module == "adu_bench.api":
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith("adu_bench."):
-            names |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return names
-
-
-def _method(node: ast.ClassDef, card: ast.expr, path: Path, imports: tuple[str, ...], source: str) -> MethodEntry:
+def _method(
+    node: ast.ClassDef,
+    card: ast.expr,
+    path: Path,
+    imports: tuple[str, ...],
+    modules: tuple[Module, ...],
+    classes: Classes,
+) -> MethodEntry:
     values = _call(card, "Card", node.name, ("name", "group"))
-    fields = {field.name: field for field in _fields(node)}
+    kind = classes.empty("", node.name)
+    fields = {name: field for name, field in _fields(kind, classes.nodes).items() if field is not None}
     summary = (ast.get_docstring(node) or "").strip().splitlines()
     if not summary:
         raise ValueError(f"the class {node.name} has no docstring, which is its summary")
@@ -115,19 +132,21 @@ def _method(node: ast.ClassDef, card: ast.expr, path: Path, imports: tuple[str, 
             raise ValueError(f"the group of {preset.name} is {preset.group!r}, not one of {', '.join(GROUPS)}")
         for name in preset.fields:
             if name not in fields:
-                raise ValueError(f"the preset {preset.name} sets {name}, which is no field of {node.name}")
-    ranges = _ranges(node, fields)
-    return MethodEntry(own.name, node.name, path, values, fields, tuple(presets), ranges, imports, source)
+                raise ValueError(f"the preset {preset.name} sets {name}, which is not a field of {node.name}")
+    ranges = _ranges([classes.nodes[each] for each in kind.__mro__ if each in classes.nodes], fields)
+    return MethodEntry(own.name, node.name, path, values, fields, tuple(presets), ranges, imports, modules)
 
 
-def _ranges(node: ast.ClassDef, fields: dict[str, Field]) -> dict[str, Any]:
-    value = _assigned(node, "ranges")
-    ranges = _literal(value, f"ranges of {node.name}") if value is not None else {}
+def _ranges(order: Sequence[ast.ClassDef], fields: dict[str, Field]) -> dict[str, Any]:
+    """Read the ranges of the nearest class that has some, as Python looks up a class attribute."""
+    owner = order[0].name
+    value = next((value for node in order if (value := _assigned(node, "ranges")) is not None), None)
+    ranges = _literal(value, f"ranges of {owner}") if value is not None else {}
     if not isinstance(ranges, dict):
-        raise ValueError(f"ranges of {node.name} is not a mapping from fields to ranges")
+        raise ValueError(f"ranges of {owner} is not a mapping from fields to ranges")
     for name, range_ in ranges.items():
         if name not in fields:
-            raise ValueError(f"ranges of {node.name} names {name}, which is no field")
+            raise ValueError(f"ranges of {owner} contains {name}, which is not a field")
         if not isinstance(range_, tuple | list):
             raise ValueError(f"the range of {name} is neither (low, high) nor a list of values")
         if isinstance(range_, tuple) and not _is_interval(range_):
@@ -140,18 +159,46 @@ def _is_interval(range_: tuple[Any, ...]) -> bool:
     return numbers and len(range_) == 2 and 0 < range_[0] < range_[1]
 
 
-def _fields(node: ast.ClassDef) -> list[Field]:
-    fields = []
+def _fields(kind: type, nodes: Mapping[type, ast.ClassDef]) -> dict[str, Field | None]:
+    """Collect the fields of a class as dataclasses do: all of each base, the nearest base last, then its own.
+
+    A class variable hides a field of a base and is None here.
+    """
+    bases = [base for base in kind.__mro__[1:] if base in nodes]
+    if not _is_dataclass(nodes[kind]):
+        if any(isinstance(statement, ast.AnnAssign) and not _is_classvar(statement) for statement in nodes[kind].body):
+            raise ValueError(f"{nodes[kind].name} has fields but lacks the line @dataclass(frozen=True, kw_only=True)")
+        return _fields(bases[0], nodes) if bases else {}
+    fields: dict[str, Field | None] = {}
+    for base in reversed(bases):
+        fields |= _fields(base, nodes)
+    return fields | _own_fields(nodes[kind])
+
+
+def _own_fields(node: ast.ClassDef) -> dict[str, Field | None]:
+    fields: dict[str, Field | None] = {}
     for place, statement in enumerate(node.body):
         if not isinstance(statement, ast.AnnAssign) or not isinstance(statement.target, ast.Name):
             continue
-        name, kind = statement.target.id, ast.unparse(statement.annotation)
-        if kind.startswith("ClassVar"):
+        name = statement.target.id
+        if _is_classvar(statement):
+            fields[name] = None
             continue
         if statement.value is None:
             raise ValueError(f"the field {name} of {node.name} has no default")
-        fields.append(Field(name, kind, _literal(statement.value, f"the default of {name}"), _help(node.body, place)))
+        default = _literal(statement.value, f"the default of {name}")
+        fields[name] = Field(name, ast.unparse(statement.annotation), default, _help(node.body, place))
     return fields
+
+
+def _is_classvar(statement: ast.stmt) -> bool:
+    kind = ast.unparse(statement.annotation) if isinstance(statement, ast.AnnAssign) else ""
+    return kind.partition("[")[0].rpartition(".")[2] == "ClassVar"
+
+
+def _is_dataclass(node: ast.ClassDef) -> bool:
+    functions = (item.func if isinstance(item, ast.Call) else item for item in node.decorator_list)
+    return any(ast.unparse(function).rpartition(".")[2] == "dataclass" for function in functions)
 
 
 def _help(body: list[ast.stmt], place: int) -> str:
@@ -176,13 +223,21 @@ def _preset(call: ast.expr, owner: str) -> PresetEntry:
 
 
 def _assigned(node: ast.ClassDef, name: str) -> ast.expr | None:
+    """Return the value that a class assigns to a name."""
+    found: list[ast.expr] = []
     for statement in node.body:
-        targets = statement.targets if isinstance(statement, ast.Assign) else []
-        if isinstance(statement, ast.AnnAssign) and statement.value is not None:
+        if isinstance(statement, ast.Assign):
+            targets = statement.targets
+        elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
             targets = [statement.target]
+        else:
+            continue
         if any(isinstance(target, ast.Name) and target.id == name for target in targets):
-            return statement.value  # type: ignore[attr-defined]
-    return None
+            assert statement.value is not None
+            found.append(statement.value)
+    if len(found) > 1:
+        raise ValueError(f"{node.name} assigns {name} twice, line {found[1].lineno}")
+    return found[0] if found else None
 
 
 def _call(node: ast.expr, kind: str, owner: str, texts: tuple[str, ...]) -> dict[str, Any]:

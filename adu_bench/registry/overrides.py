@@ -1,4 +1,4 @@
-"""``adu[gamma=10,instapg=no]``: method choices as people write them, checked and made canonical."""
+"""Read method choices as people write them, for example ``adu[gamma=10,instapg=no]``."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def parse_value(method: str, fields: dict[str, Field], name: str, text: str) -> 
     Raises
     ------
     UserError
-        If there is no such field, or the text is no value of its type.
+        If there is no such field, or the text is not a value of its type.
     """
     if name not in fields:
         raise unknown(f"field of {method}", name, fields)
@@ -73,7 +73,7 @@ def parse_value(method: str, fields: dict[str, Field], name: str, text: str) -> 
         return _convert(kind, text)
     except ValueError as error:
         raise UserError(
-            f"'{text}' is no value for {name} of {method}.",
+            f"'{text}' is not a valid value for {name} of {method}.",
             f"It is a {kind}; its default is {fields[name].default!r}.",
             f"For example {method}[{name}={format_value(fields[name].default)}].",
         ) from error
@@ -125,9 +125,9 @@ def _tuple(kind: str, text: str) -> tuple[Value, ...]:
 
 
 def fits(kind: str, value: Value) -> bool:
-    """Return whether a value may be stored in a field of a type; whole numbers fit ``float``.
+    """Return whether a value fits a field of a type; whole numbers fit ``float``.
 
-    A type that this program does not know (a union, say) takes anything.
+    A type that this program does not know, for example a union, accepts every value.
     """
     if kind.startswith("Literal["):
         choices = ast.literal_eval(kind.removeprefix("Literal"))
@@ -150,6 +150,6 @@ def _items_fit(kind: str, values: tuple[Value, ...]) -> bool:
 def _malformed(text: str) -> UserError:
     return UserError(
         f"'{text}' is not a choice of methods.",
-        "It is a group, or names with optional fields in brackets.",
+        "A choice is a group, or a name with optional fields in brackets.",
         'For example --methods "adu[gamma=10],baseline".',
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from adu_bench.leaderboard.board import Board, by_size
-from adu_bench.leaderboard.committed import committed_board
+from adu_bench.leaderboard.committed import committed_board, committed_suites
 from adu_bench.leaderboard.published import has_paper
 from adu_bench.registry import Catalogue
 from adu_bench.report.escape import markdown_code
@@ -34,8 +34,7 @@ def cards(catalogue: Catalogue) -> Cards:
 
 def pages(folder: Path, catalogue: Catalogue) -> dict[Path, str]:
     """Return the generated files of a leaderboards folder with their content."""
-    suites = sorted(path.name for path in folder.iterdir() if path.is_dir() and any(path.glob("*.json")))
-    boards = {suite: committed_board(folder, suite, catalogue) for suite in suites}
+    boards = {suite: committed_board(folder, suite, catalogue) for suite in committed_suites(folder)}
     found = {folder / "README.md": _contents(boards)}
     if boards:
         found[folder / "index.html"] = web_page(list(boards.values()), cards(catalogue), files=True)
@@ -81,7 +80,8 @@ def _contents(boards: dict[str, Board]) -> str:
 
 
 def _page(board: Board, reading: str) -> str:
-    sections = [f"# {board.suite}", f"{board.title}.", _block(board), _protocol(board), board_markdown(board)]
+    warning = [f"**{board.warning}**"] * bool(board.warning)
+    sections = [f"# {board.suite}", *warning, f"{board.title}.", _block(board), _protocol(board), board_markdown(board)]
     if has_paper(board):
         sections += ["## The paper beside it", PAPER_FORMATS["md"](board)]
     if len(_sizes(board)) > 1:

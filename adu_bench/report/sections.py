@@ -382,6 +382,6 @@ def _sweeps(material: Material) -> Iterator[Section | Missing]:
 
 
 def unranked(board: Board) -> str:
-    """Return which methods are not shown, and why; empty if there are none."""
+    """Return which methods are not shown and why, and why rows may not be compared; empty if there are none."""
     rows = [f"{row.method} ({row.reason})" for row in board.rows if row.reason]
-    return f"Not shown: {listed(rows)}." if rows else ""
+    return " ".join(filter(None, [board.warning, f"Not shown: {listed(rows)}." if rows else ""]))

@@ -1,1 +1,1 @@
-"""Judgement: how sure a mean, a difference or an order of methods is, at the few domains and seeds there are."""
+"""Statistics: uncertainty of means, differences and ranks of methods, with few domains and few seeds."""

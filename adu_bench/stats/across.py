@@ -1,4 +1,4 @@
-"""Is A better than B over several data sets: the difference on each, and together where there are enough."""
+"""Compare two methods over several data sets: the difference on each, and their mean if there are enough."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Across:
     suites
         H of A minus that of B by suite, see `adu_bench.stats.paired.Difference`.
     together
-        The mean over data sets, which weigh the same; None where they are too few.
+        Mean over data sets with equal weights; None if there are too few.
     reason
-        Why there is no such mean; empty if there is.
+        Why there is no mean; empty if there is one.
     """
 
     suites: Mapping[str, Difference]
@@ -37,27 +37,27 @@ def compare_across(pairs: Mapping[str, tuple[Scores, int | None]], datasets: Map
     Parameters
     ----------
     pairs
-        H of the two methods by suite, and the number of forget domains to look at (all for None).
+        H of the two methods by suite, and the number of forget domains of the tasks to use (None: all tasks).
     datasets
-        What pictures each suite is made of.
+        Data set by suite.
 
     Raises
     ------
     UserError
-        If two suites are made of the same pictures, which would count twice.
+        If two suites use the same data set, which would count twice.
     """
     for suite, dataset in datasets.items():
         other = next(name for name, own in datasets.items() if own == dataset)
         if other != suite:
             raise UserError(
-                f"'{other}' and '{suite}' are made of the same pictures.",
+                f"'{other}' and '{suite}' use the same images.",
                 "Suites are compared as independent data sets.",
                 f"Leave one of them out of --suite {','.join(datasets)}.",
             )
     suites = {suite: difference(pair, size) for suite, (pair, size) in pairs.items()}
     if len(pairs) < FEWEST_DATA_SETS:
-        few = f"Too few data sets to say more: there are {len(pairs)}, "
-        return Across(suites, None, f"{few}a bootstrap over data sets takes {FEWEST_DATA_SETS}.")
+        few = f"There are too few data sets for a joint estimate: {len(pairs)}; "
+        return Across(suites, None, f"{few}a bootstrap over data sets needs {FEWEST_DATA_SETS}.")
     values = {
         suite: (pair.by_task[0] - pair.by_task[1])[pair.view(size)].tolist() for suite, (pair, size) in pairs.items()
     }

@@ -1,4 +1,4 @@
-"""Is A better than B: differences by task, their intervals, and the tests that a reader may ask for."""
+"""Compare two methods: differences by task, their intervals, and the usual tests."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class Test:
     Parameters
     ----------
     name
-        Which test, on what.
+        The test and its units.
     p
-        Two-sided p-value; None if the test was not made.
+        Two-sided p-value; None if there is no test.
     n
-        How many tasks (or images) it rests on.
+        Number of tasks (or images).
     reason
-        Why it was not made; empty if it was.
+        Why there is no test; empty if there is one.
     """
 
     name: str
@@ -48,12 +48,12 @@ class Test:
 
 @dataclass(frozen=True)
 class Difference:
-    """A minus B in one metric on the tasks that forget so many domains.
+    """A minus B in one metric, on the tasks with a given number of forget domains.
 
     Parameters
     ----------
     metric
-        Which measure.
+        The metric.
     size
         Number of forget domains, None for all tasks.
     domains
@@ -61,14 +61,14 @@ class Difference:
     seeds
         The same for new seeds on these tasks.
     apart
-        Exact Wilcoxon signed-rank test over tasks that share no forget domain.
+        Exact Wilcoxon signed-rank test over tasks without a common forget domain.
     together
-        The same over all tasks, which share domains: it does not hold, and is given because readers ask for it.
+        The same over all tasks; it is not valid, because these share domains, and is given because readers ask for it.
     effect
         Hedges' g: mean over the standard deviation of domain effects, corrected for their number; None without an
-        interval, or where domains do not differ.
+        interval, or if domains do not differ.
     rank_biserial
-        Share of rank sums for A minus that for B over the tasks, -1 to 1 (Kerby 2014).
+        Rank-biserial correlation over the tasks: share of rank sums for A minus that for B, -1 to 1 (Kerby 2014).
     """
 
     metric: str
@@ -88,20 +88,20 @@ class Comparison:
     Parameters
     ----------
     suite, a, b
-        What is compared.
+        The suite and the two methods.
     tasks, seeds
-        On what.
+        The tasks and seeds that both finished.
     left_out
-        Tasks that one of the two did not finish with every seed.
+        Tasks that one of the two did not finish with all seeds.
     differences
         By metric and number of forget domains, see `Difference`.
     by_task
-        One row a task: task, forget (number of domains), then for each metric a, b and the difference, averaged over
+        One row per task: task, forget (number of domains), then for each metric a, b and the difference, averaged over
         seeds.
     images
         See `by_image`.
     caveat
-        Why intervals for other domains may not hold; empty if they do.
+        Why intervals for other domains may be too narrow; empty if they are not.
     """
 
     suite: str
@@ -129,20 +129,20 @@ def compare(
     Parameters
     ----------
     frame
-        All measures of the runs, see `adu_bench.metrics.frame.score`, of one suite.
+        All metrics of the runs, see `adu_bench.metrics.frame.score`, of one suite.
     runs
-        The runs themselves.
+        The runs.
     labels
         The method of each run by the run's key.
     a, b
         The methods.
     size
-        Only tasks that forget so many domains.
+        Only tasks with this number of forget domains; all if None.
 
     Raises
     ------
     UserError
-        If a method is unknown, or they have no finished task in common.
+        If a method is unknown, or no task was finished by both.
     """
     forget = forget_sets(runs)
     taken = {metric: scores(frame, forget, metric, (a, b)) for metric in METRICS}
@@ -173,7 +173,7 @@ def compare(
 
 
 def difference(pair: Scores, size: int | None) -> Difference:
-    """Compare the first of two methods with the second on the tasks that forget so many domains (all for None)."""
+    """Compare the first of two methods with the second on the tasks with ``size`` forget domains (None: all tasks)."""
     values = pair.values[0] - pair.values[1]
     means, view = values.mean(axis=1), pair.view(size)
     domains = over_domains(means, pair.forget, view)
@@ -192,7 +192,7 @@ def difference(pair: Scores, size: int | None) -> Difference:
 
 
 def disjoint(forget: ForgetSets) -> np.ndarray:
-    """Return the positions of tasks that share no forget domain: those that forget fewest first, then by name."""
+    """Return positions of tasks without a common forget domain: those with fewest domains first, then by name."""
     taken: set[str] = set()
     found = []
     for place in sorted(range(len(forget)), key=lambda place: (len(forget[place]), sorted(forget[place]))):
@@ -203,9 +203,9 @@ def disjoint(forget: ForgetSets) -> np.ndarray:
 
 
 def exact_wilcoxon(differences: np.ndarray, name: str = "Wilcoxon") -> Test:
-    """Test differences by the exact signed-rank test; ranks of zeros are split, as Demsar (2006) does.
+    """Apply the exact Wilcoxon signed-rank test; ranks of zeros are split, as in Demsar (2006).
 
-    Over n differences no p-value can be below 2 / 2^n; where that is not below the level, no test is made.
+    With n differences no p-value can be below 2 / 2^n; if that is above the level, there is no test.
     """
     from scipy import stats
 
@@ -214,7 +214,7 @@ def exact_wilcoxon(differences: np.ndarray, name: str = "Wilcoxon") -> Test:
     n = int(np.count_nonzero(differences))
     if 2 / 2**n > LEVEL:
         least = "1" if n < 2 else f"{2 / 2**n:.3f}".removeprefix("0")
-        reason = f"Too few tasks to test: {n} cannot give a p-value below {least}, it takes {_FEWEST_TASKS}."
+        reason = f"Too few tasks for a test: {n} cannot give a p-value below {least}; {_FEWEST_TASKS} are needed."
         return Test(name, None, n, reason)
     ranks = stats.rankdata(np.abs(differences))[differences != 0]
     if n > _MOST_SIGNS:
@@ -225,13 +225,13 @@ def exact_wilcoxon(differences: np.ndarray, name: str = "Wilcoxon") -> Test:
 
 @lru_cache(maxsize=32)
 def _signed_sums(ranks: tuple[float, ...]) -> np.ndarray:
-    """Return the sizes of the sums of ranks with all signs: right with ties, too, where tables of the test are not."""
+    """Return absolute sums of the ranks over all combinations of signs; unlike tables of the test, exact with ties."""
     signs = (np.arange(2 ** len(ranks))[:, None] >> np.arange(len(ranks))) % 2 * 2 - 1
     return np.abs(signs @ np.array(ranks))
 
 
 def rank_biserial(differences: np.ndarray) -> float:
-    """Return the share of rank sums that speak for a positive difference minus the share against it."""
+    """Return the share of rank sums of positive differences minus that of negative ones, -1 to 1."""
     from scipy.stats import rankdata
 
     ranks = rankdata(np.abs(differences))
@@ -240,7 +240,7 @@ def rank_biserial(differences: np.ndarray) -> float:
 
 
 def _effect(domains: Estimate) -> float | None:
-    """Return Hedges' g over domains."""
+    """Return Hedges' g over domains, or None if it is not defined."""
     if not domains.error:
         return None
     return float(domains.value / (domains.error * np.sqrt(domains.units)) * (1 - 3 / (4 * domains.df - 1)))
@@ -249,20 +249,19 @@ def _effect(domains: Estimate) -> float | None:
 def by_image(runs_a: Sequence[Scorable], runs_b: Sequence[Scorable]) -> pd.DataFrame:
     """Compare two methods image by image within each task: McNemar's exact test.
 
-    An image is a success of a method on a retain domain if its answer is right, on a forget domain if it is not (ties
-    count in part).  With several seeds an image's successes are averaged first, and what is tested is for how many
-    images A did better and for how many B did.  It speaks about these trained models and pictures like these, not about
-    new training runs.
+    On a retain domain a right answer is a success, on a forget domain a wrong one (ties count in part).  With several
+    seeds the successes of an image are averaged first; the test compares the number of images on which A did better
+    with the number on which B did.  It is valid for these trained models on other images, not for new training runs.
 
     Parameters
     ----------
     runs_a, runs_b
-        Runs of the two on the same tasks and seeds.
+        Runs of the two methods on the same tasks and seeds.
 
     Returns
     -------
     DataFrame
-        One row a task and part (``mem``: retain domains, ``for``: forget domains): task, part, images, a_better,
+        One row per task and part (``mem``: retain domains, ``for``: forget domains): task, part, images, a_better,
         b_better, p, p_holm (corrected for the number of tasks and parts).
     """
     from scipy.stats import binomtest
@@ -281,7 +280,7 @@ def by_image(runs_a: Sequence[Scorable], runs_b: Sequence[Scorable]) -> pd.DataF
 
 
 def _successes(runs: Sequence[Scorable]) -> dict[str, pd.Series]:
-    """Return each task's share of seeds with a success, by image."""
+    """Return by task the share of seeds with a success, indexed by (image, forget)."""
     frames: dict[str, list[pd.DataFrame]] = {}
     for run in runs:
         frame = run.predictions()

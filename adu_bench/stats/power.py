@@ -1,4 +1,4 @@
-"""What a comparison can detect, and how many more domains, tasks or seeds it would take."""
+"""Power of a comparison: the detectable difference, and the number of domains, tasks or seeds for a smaller one."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ from adu_bench.stats.estimates import (
 from adu_bench.stats.scores import Scores, views_of
 
 POWER = 0.8
-"""A difference counts as detectable if it is found this often."""
+"""Share of repetitions in which a detectable difference is found."""
 _MOST = 1_000
-"""Numbers of domains or seeds are tried up to this."""
+"""Largest number of domains or seeds that is tried."""
 
 
 @dataclass(frozen=True)
 class Power:
-    """What the comparison of two methods can show on the tasks that forget so many domains.
+    """Power of the comparison of two methods on the tasks with a given number of forget domains.
 
     Parameters
     ----------
     size
         Number of forget domains, None for all tasks.
     domains, tasks, seeds
-        What there is.
+        Their numbers.
     detectable
-        Smallest difference that is found four times in five, for other domains; None where there are too few.
+        Smallest difference that is found with 80 % power, for other domains; None if there are too few.
     detectable_low, detectable_high
-        95 % interval of it, as the spread of so few domains is not known well.
+        Its 95 % interval; the spread of few domains is not known well.
     detectable_here
         The same on these tasks for new seeds.
     domains_needed, tasks_needed
-        How many would find the wanted difference with as many seeds: domains, and the tasks of the same sizes over
-        them; None where a thousand would not do.
+        Numbers of domains, and of tasks of the same sizes over them, that find the wanted difference with as many seeds
+        as now; None if a thousand domains do not.
     seeds_needed
-        How many seeds would find it with these domains; None where no number would, because domains differ.
+        Number of seeds that find it with these domains; None if no number does, because domains differ.
     seeds_needed_here
-        How many seeds would find it on these tasks.
+        Number of seeds that find it on these tasks.
     """
 
     size: int | None
@@ -66,16 +66,16 @@ class Power:
 
 
 def power_of(pair: Scores, wanted: float, only: int | None = None) -> list[Power]:
-    """Say what the comparison of two methods can detect, for each number of forget domains and all tasks.
+    """Return the power of the comparison of two methods for each number of forget domains and for all tasks.
 
     Parameters
     ----------
     pair
         One metric of the two methods.
     wanted
-        The difference that one would like to be able to find.
+        The difference that is to be found.
     only
-        Only tasks that forget so many domains.
+        Only tasks with this number of forget domains; all if None.
     """
     return [_power(pair, size, wanted) for size in views_of(pair.sizes, only)]
 
@@ -108,18 +108,18 @@ def _power(pair: Scores, size: int | None, wanted: float) -> Power:
 
 
 def chance(difference: float, error: float, df: int) -> float:
-    """Return how often a two-sided t-test finds a difference in its direction, from its standard error."""
+    """Return the power, 0..1, of a two-sided t-test to find a difference in its direction."""
     if error <= 0:
         return float(difference != 0)
     critical, shift = quantile(df), abs(difference) / error
     if shift > 40:
-        # Beyond what the non-central distribution can be computed for, and certain with any degrees of freedom in use.
+        # The non-central distribution cannot be computed here, and the power is 1 for all degrees of freedom in use.
         return 1.0
     return float(1 - nctdtr(df, shift, critical))
 
 
 def detectable(error: float | None, df: int) -> float | None:
-    """Return the smallest difference that is found four times in five."""
+    """Return the smallest difference that is found with 80 % power."""
     if error is None or error <= 0:
         return None if error is None else 0.0
     from scipy.optimize import brentq
@@ -128,17 +128,17 @@ def detectable(error: float | None, df: int) -> float | None:
 
 
 def _spread_interval(df: int) -> tuple[float, float]:
-    """Return the 95 % interval of a true standard deviation over the observed one."""
+    """Return the 95 % interval of the ratio of the true standard deviation to the observed one."""
     return float(np.sqrt(df / chdtri(df, LEVEL / 2))), float(np.sqrt(df / chdtri(df, 1 - LEVEL / 2)))
 
 
 def _first(chance_with, least: int) -> int | None:
-    """Return the smallest number that finds the difference often enough."""
+    """Return the smallest number that reaches the power; None if none up to `_MOST` does."""
     return next((count for count in range(least, _MOST + 1) if chance_with(count) >= POWER), None)
 
 
 def _seeds_needed(values: np.ndarray, forget: Sequence[Sequence[str]], view: np.ndarray, wanted: float) -> int | None:
-    """Return the number of seeds with which these domains would show the difference; only noise becomes less."""
+    """Return the number of seeds that find the difference with these domains; more seeds reduce only the noise."""
     seeds = values.shape[1]
     now = over_domains(values.mean(axis=1), forget, view)
     if now.error is None or seeds < 2:

@@ -1,8 +1,8 @@
-"""Several methods at once: who differs from whom, average ranks, and how often one beats another.
+"""Several methods at once: tests of all pairs, average ranks, and probabilities of improvement.
 
-Who differs is for `pairwise` to say, the t over domains of all pairs with Holm's correction.  The rank tests are given
-because readers ask for them.  Their blocks are tasks that share no forget domain; but these still share what they
-retain, and the tests find differences where there are none (`adu_bench.stats.simulation` measures how often).
+The valid test is `pairwise`, the t over domains of all pairs with Holm's correction.  The rank tests are given because
+readers ask for them.  Their blocks are tasks without a common forget domain; these still share retain domains, so the
+tests report false differences too often (`adu_bench.maintenance.simulation` measures how often).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from adu_bench.stats.paired import disjoint, exact_wilcoxon, holm
 from adu_bench.stats.scores import Scores
 
 SHUFFLES = 9_999
-"""Random shuffles of methods within blocks for the p-value of Friedman's test."""
+"""Number of random permutations of methods within blocks for the p-value of Friedman's test."""
 
 
 @dataclass(frozen=True)
@@ -34,22 +34,22 @@ class Ranking:
     methods
         Best average rank first.
     tasks
-        Over how many tasks ranks are averaged.
+        Number of tasks over which ranks are averaged.
     ranks
-        Average rank by method: what a critical-difference diagram shows.
+        Average rank by method, as in a critical-difference diagram.
     blocks
-        The tasks that share no forget domain, which are the blocks of the tests.
+        The blocks of the tests: tasks without a common forget domain.
     friedman, p
-        Friedman's statistic, and its p-value from shuffling methods within blocks.
+        Friedman's statistic, and its p-value from permutations of methods within blocks.
     critical_difference
         Nemenyi's, for average ranks.
     nemenyi, wilcoxon
-        p-values of all pairs (methods x methods): Nemenyi's, and exact Wilcoxon with Holm's correction, None where so
-        few blocks cannot reach the level after correction.  Neither holds, see above.
+        p-values of all pairs (methods x methods): Nemenyi's, and exact Wilcoxon with Holm's correction, None if
+        there are too few blocks to reach the level after correction.  Neither is valid, see above.
     pairs
-        p-values of all pairs that hold, see `pairwise`; NaN beside the diagonal where domains are too few.
+        Valid p-values of all pairs, see `pairwise`; NaN off the diagonal if there are too few domains.
     reason
-        Why there is no Wilcoxon; empty if there is.
+        Why there is no Wilcoxon test; empty if there is one.
     """
 
     methods: tuple[str, ...]
@@ -78,7 +78,7 @@ def pairwise(block: Scores, view: View = None) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        p-values (methods x methods), ones on the diagonal; all NaN beside it where domains are too few.
+        p-values (methods x methods), ones on the diagonal; all NaN off it if there are too few domains.
     """
     by_task, count = block.by_task, len(block.methods)
     pairs = list(combinations(range(count), 2))
@@ -92,10 +92,14 @@ def letters(p: pd.DataFrame) -> dict[str, str]:
     Parameters
     ----------
     p
-        p-values (methods x methods); methods in the order in which letters are given out.  Empty texts come back where
-        p-values are NaN.
+        p-values (methods x methods); letters are assigned in the order of the methods.
+
+    Returns
+    -------
+    dict
+        Letters by method; empty texts if p-values are NaN.
     """
-    # The letters of scikit-posthocs, to which a test compares them, would take seconds to import for every board.
+    # scikit-posthocs, with which a test compares these letters, would take seconds to import for every board.
     names = list(p.index)
     values = p.to_numpy(dtype=float)
     if np.isnan(values).any():
@@ -122,7 +126,7 @@ def rank(block: Scores, view: View = None) -> Ranking:
     block
         A metric of which more is better.
     view
-        Which tasks; all if None.
+        Which tasks to use; all if None.
     """
     import scikit_posthocs
     from scipy.stats import rankdata
@@ -152,7 +156,7 @@ def rank(block: Scores, view: View = None) -> Ranking:
 
 
 def rank_tests(found: Ranking) -> str:
-    """Say what Friedman's and Nemenyi's tests find and how often they find what is not there; empty below 3 blocks."""
+    """Describe the results of Friedman's and Nemenyi's tests and their error rates; empty below 3 blocks."""
     if len(found.blocks) < 3:
         return ""
     methods, p = len(found.methods), "< 0.001" if found.p < 0.001 else f"= {found.p:.3f}"
@@ -160,17 +164,17 @@ def rank_tests(found: Ranking) -> str:
     measured = " and ".join(f"{100 * share:.0f} %" for share in shares if share is not None)
     apart, pairs = int((found.nemenyi.to_numpy() < LEVEL).sum()) // 2, methods * (methods - 1) // 2
     return (
-        f"Over the {len(found.blocks)} tasks that share no forget domain, Friedman's test by shuffling (p {p}) and "
-        f"Nemenyi's (critical difference {found.critical_difference:.2f}, {apart} of {pairs} pairs apart) do not hold, "
-        f"because these share the domains that they retain: they find differences on {measured} of simulated boards "
-        "that have none."
+        f"Over the {len(found.blocks)} tasks without a common forget domain, Friedman's permutation test (p {p}) and "
+        f"Nemenyi's test (critical difference {found.critical_difference:.2f}, {apart} of {pairs} pairs differ) are "
+        "not valid, because these tasks share retain domains: they report false differences on "
+        f"{measured} of simulated boards."
     )
 
 
 def friedman(ranks: np.ndarray, seed: int = 0, shuffles: int = SHUFFLES) -> tuple[float, float]:
     """Return Friedman's statistic of ranks (blocks, methods), corrected for ties, and its p-value.
 
-    The p-value comes from shuffling the ranks within blocks, because chi-square does not hold for a handful of blocks.
+    The p-value comes from permutations of the ranks within blocks, because chi-square is inaccurate for few blocks.
     """
     observed = float(_friedman_statistic(ranks))
     beyond = (_shuffled(tuple(map(tuple, np.sort(ranks, axis=1))), seed, shuffles) >= observed - 1e-9).sum()
@@ -179,14 +183,14 @@ def friedman(ranks: np.ndarray, seed: int = 0, shuffles: int = SHUFFLES) -> tupl
 
 @lru_cache(maxsize=8)
 def _shuffled(blocks: tuple[tuple[float, ...], ...], seed: int, shuffles: int) -> np.ndarray:
-    """Return the statistic of blocks whose ranks were shuffled; without ties it is the same for all data."""
+    """Return the statistic of random permutations of the blocks' ranks; without ties it is the same for all data."""
     ranks = np.array(blocks)
     order = np.random.default_rng(seed).random((shuffles, *ranks.shape)).argsort(axis=2)
     return _friedman_statistic(np.take_along_axis(np.broadcast_to(ranks, order.shape), order, axis=2))
 
 
 def _friedman_statistic(ranks: np.ndarray) -> np.ndarray:
-    """Return the statistic of (..., blocks, methods); zero where everything is tied."""
+    """Return Friedman's statistic of ranks (..., blocks, methods); zero if everything is tied."""
     blocks, methods = ranks.shape[-2:]
     between = ((ranks.sum(axis=-2) - blocks * (methods + 1) / 2) ** 2).sum(axis=-1)
     within = ((ranks - (methods + 1) / 2) ** 2).sum(axis=(-1, -2))
@@ -194,7 +198,7 @@ def _friedman_statistic(ranks: np.ndarray) -> np.ndarray:
 
 
 def critical_difference(methods: int, blocks: int) -> float:
-    """Return the difference of average ranks that Nemenyi's test needs (Demsar 2006, section 3.2.2)."""
+    """Return the critical difference of average ranks of Nemenyi's test (Demsar 2006, section 3.2.2)."""
     from scipy.stats import studentized_range
 
     return float(
@@ -203,21 +207,21 @@ def critical_difference(methods: int, blocks: int) -> float:
 
 
 def _wilcoxon_holm(values: np.ndarray, methods: Sequence[str]) -> tuple[pd.DataFrame | None, str]:
-    """Test all pairs of columns, where the smallest possible p-value survives the correction."""
+    """Test all pairs of columns, if the smallest possible p-value stays below the level after the correction."""
     blocks, count = values.shape
     pairs = list(combinations(range(count), 2))
     least = 2 / 2**blocks
     if least * len(pairs) > LEVEL:
         return None, (
-            f"Too few tasks to test: {blocks} that share no forget domain cannot give a p-value below {least:.3g}, "
-            f"and {len(pairs)} pairs take {LEVEL / len(pairs):.2g}."
+            f"Too few tasks for a test: {blocks} without a common forget domain cannot give a p-value below "
+            f"{least:.3g}, and {len(pairs)} pairs need {LEVEL / len(pairs):.2g}."
         )
     found = [exact_wilcoxon(values[:, one] - values[:, two]).p for one, two in pairs]
     return _matrix(methods, holm(np.array([1.0 if p is None else p for p in found]))), ""
 
 
 def _matrix(names: Sequence[str], p: np.ndarray) -> pd.DataFrame:
-    """Put the p-values of all pairs, in the order of `itertools.combinations`, into a symmetric table."""
+    """Return a symmetric table of the p-values of all pairs, given in the order of `itertools.combinations`."""
     full = np.ones((len(names), len(names)))
     for (one, two), value in zip(combinations(range(len(names)), 2), p, strict=True):
         full[one, two] = full[two, one] = value
@@ -227,14 +231,14 @@ def _matrix(names: Sequence[str], p: np.ndarray) -> pd.DataFrame:
 def improvement(block: Scores, a: str, b: str, size: int | None = None) -> float:
     """Return the probability that a run of A beats one of B on the same task (Agarwal et al. 2021), mean over tasks.
 
-    It comes without an interval: shares near 0 and 1 make that of `over_domains` too narrow
-    (`adu_bench.stats.simulation` measures it).
+    It has no interval: for shares near 0 and 1 the interval of `over_domains` is too narrow
+    (`adu_bench.maintenance.simulation` measures it).
     """
     return float(improvements(block, a, b)[block.view(size)].mean())
 
 
 def improvements(block: Scores, a: str, b: str) -> np.ndarray:
-    """Return for each task how often a run of A beats one of B, all seeds against all; ties count half."""
+    """Return for each task the share of pairs of runs, all seeds of A with all of B, that A wins; ties count half."""
     places = block.methods.index(a), block.methods.index(b)
     gaps = block.values[places[0]][:, :, None] - block.values[places[1]][:, None, :]
     return (gaps > 0).mean(axis=(1, 2)) + (gaps == 0).mean(axis=(1, 2)) / 2
@@ -246,7 +250,7 @@ def profile(block: Scores, thresholds: np.ndarray | None = None, size: int | Non
     Returns
     -------
     DataFrame
-        One row a threshold (index), one column a method.
+        One row per threshold (index), one column per method.
     """
     values = block.values[:, block.view(size)].reshape(len(block.methods), -1)
     grid = np.linspace(0, 1, 101) if thresholds is None else np.asarray(thresholds)

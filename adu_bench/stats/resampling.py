@@ -1,4 +1,4 @@
-"""What several data sets say together: a bootstrap whose unit is the data set, refused where there are too few."""
+"""A bootstrap over data sets; it is refused if there are too few."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ FEWEST_DATA_SETS = 6
 
 
 def cluster_bootstrap(values: Mapping[str, Sequence[float]], resamples: int = 9_999, seed: int = 0) -> Estimate:
-    """Estimate the mean over data sets with a bootstrap that draws whole data sets.
+    """Estimate the mean over data sets by a bootstrap that draws whole data sets.
 
     Parameters
     ----------
     values
-        The values of each data set's tasks, for example differences of two methods; data sets weigh the same.
+        The values of each data set's tasks, for example differences of two methods; data sets have equal weights.
     resamples
-        How many draws.
+        Number of draws.
     seed
         Seed of the draws.
 
     Raises
     ------
     UserError
-        With fewer than six data sets, where a bootstrap interval is too narrow whatever its kind.
+        With fewer than six data sets, for which all kinds of bootstrap interval are too narrow.
 
     Notes
     -----
-    The interval is the symmetric studentised one: at so few units a percentile interval is too narrow
-    (`adu_bench.stats.simulation` measures both).
+    The interval is the symmetric studentised one; for few units a percentile interval is too narrow
+    (`adu_bench.maintenance.simulation` measures both).
     """
     if len(values) < FEWEST_DATA_SETS:
         raise UserError(
-            f"Too few data sets to resample: there {'is' if len(values) == 1 else 'are'} {len(values)}.",
-            f"A bootstrap over data sets takes {FEWEST_DATA_SETS}; with fewer its intervals are too narrow.",
-            "Compare within each suite, or add suites with other data.",
+            f"There {'is' if len(values) == 1 else 'are'} too few data sets for a bootstrap: {len(values)}.",
+            f"A bootstrap over data sets needs {FEWEST_DATA_SETS}; with fewer its intervals are too narrow.",
+            "Compare the methods on each suite, or add suites with other data sets.",
         )
     means = np.array([np.mean(own) for own in values.values()])
     count, tasks = len(means), sum(len(own) for own in values.values())
@@ -47,7 +47,7 @@ def cluster_bootstrap(values: Mapping[str, Sequence[float]], resamples: int = 9_
         return Estimate(value, value, value, float(value == 0), 0.0, count - 1, count, tasks)
     drawn = means[np.random.default_rng(seed).integers(count, size=(resamples, count))]
     spread = drawn.std(axis=1, ddof=1) / np.sqrt(count)
-    # A draw of one data set alone says nothing about the spread; it counts as beyond every bound.
+    # A draw of a single data set has no spread; it counts as outside every interval.
     distance = np.abs(drawn.mean(axis=1) - value)
     studentised = np.divide(distance, spread, out=np.full(resamples, np.inf), where=spread > 0)
     half = float(np.quantile(studentised, 1 - LEVEL)) * error

@@ -1,4 +1,4 @@
-"""The numbers that are compared: one metric of some methods on the tasks and seeds that all of them finished."""
+"""Scores to compare: one metric of several methods on the tasks and seeds that all of them finished."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from adu_bench.metrics.frame import Scorable
 
 @dataclass(frozen=True)
 class Scores:
-    """A complete block: every method, task and seed.
+    """Scores of every method on every task with every seed.
 
     Parameters
     ----------
     metric
-        Which measure.
+        The metric.
     methods, tasks, seeds
         Their names, in the order of the axes of ``values``.
     forget
-        What each task forgets.
+        The forget domains of each task.
     values
-        (methods, tasks, seeds).
+        float64 (methods, tasks, seeds).
     """
 
     metric: str
@@ -37,32 +37,32 @@ class Scores:
 
     @property
     def by_task(self) -> np.ndarray:
-        """Means over seeds (methods, tasks): seeds are not independent tasks, so they are averaged first."""
+        """Means over seeds (methods, tasks)."""
         return self.values.mean(axis=2)
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """The numbers of forget domains that occur."""
+        """The numbers of forget domains that occur, ascending."""
         return tuple(sorted({len(domains) for domains in self.forget}))
 
     def view(self, size: int | None) -> np.ndarray:
-        """Return which tasks (T,) forget so many domains; all of them for None."""
+        """Return the mask (T,) of the tasks with ``size`` forget domains (None: all tasks)."""
         return np.array([size is None or len(domains) == size for domains in self.forget])
 
 
 def views_of(sizes: Sequence[int], only: int | None = None) -> tuple[int | None, ...]:
-    """Return what is looked at: each number of forget domains, then (None) all tasks; or one number only.
+    """Return the views of a comparison: each number of forget domains, then None for all tasks; or ``only``.
 
     Raises
     ------
     UserError
-        If no task forgets so many.
+        If no task has ``only`` forget domains.
     """
     if only is not None:
         if only not in sizes:
             raise UserError(
                 f"No task forgets {only} domains.",
-                "The tasks that both methods finished decide what can be looked at.",
+                "Only tasks that both methods finished are compared.",
                 f"Choose from: {', '.join(map(str, sizes))}.",
             )
         return (only,)
@@ -77,18 +77,18 @@ def forget_sets(runs: Iterable[Scorable]) -> dict[str, tuple[str, ...]]:
 def scores(
     frame: pd.DataFrame, forget: Mapping[str, Sequence[str]], metric: str, methods: Sequence[str] | None = None
 ) -> Scores:
-    """Take one metric out of a long table.
+    """Return one metric of a long table.
 
     Parameters
     ----------
     frame
-        As `adu_bench.metrics.frame.score` returns it, of one suite.
+        Metrics of the runs of one suite, see `adu_bench.metrics.frame.score`.
     forget
         The forget domains of each task, see `forget_sets`.
     metric
-        Which measure.
+        The metric.
     methods
-        Which methods, in which order; all if None.  Tasks that one of them did not finish with every seed are left out.
+        The methods, in order; all if None.  Tasks that one of them did not finish with all seeds are left out.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def scores(
         raise UserError(
             f"No task was finished by {' and '.join(methods)} with the seeds {', '.join(map(str, seeds))}.",
             "Methods are compared on the same tasks and seeds.",
-            "Finish their runs: adu-bench run.",
+            "Finish their runs with adu-bench run.",
         )
     values = wide.loc[list(tasks)].to_numpy(dtype=float).reshape(len(tasks), len(methods), len(seeds))
     sets = tuple(tuple(forget[task]) for task in tasks)

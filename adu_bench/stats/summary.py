@@ -1,4 +1,4 @@
-"""One method in three numbers: mean, interquartile mean and worst task, each with a 95 % interval."""
+"""Summary of one method: mean, interquartile mean and worst task, each with a 95 % interval."""
 
 from __future__ import annotations
 
@@ -7,23 +7,32 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
-from adu_bench.stats.estimates import FEWEST_SEEDS, LEVEL, Estimate, ForgetSets, View, over_domains, quantile
+from adu_bench.stats.estimates import (
+    FEWEST_SEEDS,
+    LEVEL,
+    Estimate,
+    ForgetSets,
+    View,
+    over_domains,
+    quantile,
+    too_few_seeds,
+)
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A method on some tasks.
+    """Summary of a method on some tasks.
 
     Parameters
     ----------
     mean, middle
         Mean and interquartile mean over tasks as estimates for other domains, see
-        `adu_bench.stats.estimates.over_domains`.  Both have the mean's standard error: what domains add is common to
-        both, and the simulation measures how often that is right.
+        `adu_bench.stats.estimates.over_domains`.  Both have the mean's standard error, because effects of domains shift
+        both alike; the simulation measures the error rate.
     worst
-        The worst task of these, for new seeds.
+        The worst of these tasks, for new seeds.
     worst_task
-        Which task it is (its position).
+        Its position.
     """
 
     mean: Estimate
@@ -38,7 +47,7 @@ def summarise(values: np.ndarray, forget: ForgetSets, view: View = None) -> Summ
     Parameters
     ----------
     values
-        One value a task and seed (T, R).
+        One value per task and seed (T, R).
     forget, view
         As for `adu_bench.stats.estimates.over_domains`.
     """
@@ -63,19 +72,18 @@ def worst(values: np.ndarray) -> Estimate:
     Parameters
     ----------
     values
-        One value a task and seed (T, R).
+        One value per task and seed (T, R).
 
     Notes
     -----
-    The seeds' variance is pooled over tasks.  The lowest of several means is lower than the mean of the lowest, so the
-    upper end is corrected for as many tasks as could be the worst.
+    The seeds' variance is pooled over tasks.  The lowest of several means is on average below the worst task's true
+    mean, so the upper end is corrected for the number of tasks that could be the worst.
     """
     tasks, seeds = values.shape
     means = values.mean(axis=1)
     value, df = float(means.min()), tasks * (seeds - 1)
     if seeds < FEWEST_SEEDS:
-        reason = f"Too few seeds: there {'is' if seeds == 1 else 'are'} {seeds}, an interval takes {FEWEST_SEEDS}."
-        return Estimate(value, None, None, None, None, df, seeds, tasks, reason)
+        return too_few_seeds(value, df, seeds, tasks)
     error = float(np.sqrt(values.var(axis=1, ddof=1).mean() / seeds))
     half = quantile(df) * error
     rivals = int((means <= value + np.sqrt(2) * half).sum())

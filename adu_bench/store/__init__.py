@@ -1,4 +1,4 @@
-"""Run directories: written whole or not at all, checked when read."""
+"""Run directories: they are complete when they exist, and are checked when they are read."""
 
 from adu_bench.store.runs import Run, Store
 

@@ -1,7 +1,7 @@
-"""What is computed from a finished run later: one safetensors file each, beside the runs and never inside them.
+"""Artefacts: tensors computed from a finished run later, one safetensors file each, stored outside the run directory.
 
-``<root>/artefacts/<key>/<name>.safetensors`` appears by one rename and carries a digest of its tensors, so what exists
-is complete, and what was changed is noticed.
+``<root>/artefacts/<key>/<name>.safetensors`` is created by one rename, so an existing file is complete.  It contains a
+digest of its tensors, so that changes are detected.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ FOLDER = "artefacts"
 
 @dataclass(frozen=True)
 class Artefact:
-    """Tensors computed from a run, and what they are.
+    """Tensors computed from a run, and their description.
 
     Parameters
     ----------
     tensors
         Arrays by name.
     info
-        Plain JSON values that describe them.
+        JSON values that describe them.
     """
 
     tensors: Mapping[str, np.ndarray]
@@ -39,28 +39,33 @@ class Artefact:
 
 
 def artefact_path(root: Path, key: str, name: str) -> Path:
-    """Return where an artefact of a run is, or would be."""
+    """Return the path of an artefact of a run; it need not exist."""
     return Path(root) / FOLDER / key / f"{name}.safetensors"
 
 
 def write_artefact(root: Path, key: str, name: str, artefact: Artefact) -> Path:
-    """Store an artefact of a run in place of an earlier one.
+    """Store an artefact of a run; it replaces an earlier one.
 
     Parameters
     ----------
     root
-        Folder of the runs.
+        The folder with the runs.
     key
         The run's key.
     name
-        Kind of the artefact, for example ``attention``.
+        The kind of artefact, for example ``attention``.
     artefact
-        What to store.
+        The tensors and their description.
+
+    Returns
+    -------
+    Path
+        The file.
 
     Raises
     ------
     UserError
-        If the folder cannot be written.
+        If the file cannot be written.
     """
     from safetensors.numpy import save_file
 
@@ -78,7 +83,7 @@ def write_artefact(root: Path, key: str, name: str, artefact: Artefact) -> Path:
         raise UserError(
             f"The artefact '{path}' cannot be written.",
             f"{error.strerror or error}.",
-            "Choose a folder of runs that you may write to.",
+            "Choose a writable folder with --runs.",
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
@@ -86,7 +91,7 @@ def write_artefact(root: Path, key: str, name: str, artefact: Artefact) -> Path:
 
 
 def read_artefact(root: Path, key: str, name: str) -> Artefact | None:
-    """Return an artefact of a run, or None where there is none.
+    """Return an artefact of a run, or None if there is none.
 
     Raises
     ------
@@ -106,7 +111,7 @@ def read_artefact(root: Path, key: str, name: str) -> Artefact | None:
     except Exception as error:
         raise _damaged(path, f"Reading it gave {type(error).__name__}.") from error
     if not whole:
-        raise _damaged(path, "Its content is not what was written for this run.")
+        raise _damaged(path, "It was changed, or written for another run.")
     return Artefact(tensors, {name: value for name, value in header.items() if name not in ("format", "key", "digest")})
 
 

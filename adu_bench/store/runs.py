@@ -1,9 +1,9 @@
-"""A folder of finished runs, each named by the hash of what it is; failures are kept apart.
+"""A folder of finished runs; the name of each is its key, the hash of its spec.
 
-``<root>/<key>/`` holds a finished run: run.json (spec, environment, timings, checksums), predictions.parquet,
+``<root>/<key>/`` contains a finished run: run.json (spec, environment, timings, checksums), predictions.parquet,
 features.safetensors, train.jsonl and method.safetensors.  ``<root>/failures/<key>/error.json`` says why a run failed,
-and ``<root>/artefacts/<key>/`` holds what was computed from a run later (`adu_bench.store.artefacts`).
-A directory appears under its key by one rename after all its files are on disk, so what exists is complete.
+and ``<root>/artefacts/<key>/`` contains what was computed from a run later (`adu_bench.store.artefacts`).
+A run's directory is created by one rename after all its files are on disk, so an existing directory is complete.
 """
 
 from __future__ import annotations
@@ -47,36 +47,36 @@ class Run:
 
     @property
     def key(self) -> str:
-        """The hash of the spec, which is the directory's name."""
+        """The hash of the spec; it is also the directory's name."""
         return self.info["key"]
 
     @property
     def spec(self) -> RunSpec:
-        """What was run."""
+        """The spec of the run."""
         return RunSpec.from_dict(self.info["spec"])
 
     @property
     def label(self) -> str:
-        """The method as it was named when the run was planned, for example ``adu[gamma=3.0]``."""
+        """The method's label when the run was planned, for example ``adu[gamma=3.0]``."""
         return self.info["label"]
 
     @property
     def measured(self) -> dict[str, float]:
-        """What was measured besides predictions: trainable_parameters, peak_memory_mb, image_passes, seconds."""
+        """Costs of the run: trainable_parameters, peak_memory_mb, image_passes, seconds."""
         return self.info["measured"]
 
     @property
     def finished(self) -> str:
-        """When it finished, ISO 8601."""
+        """Time when it finished, ISO 8601."""
         return self.info["finished"]
 
     @property
     def environment(self) -> dict[str, str]:
-        """Versions and device."""
+        """Versions of the software, and the device."""
         return self.info["environment"]
 
     def predictions(self) -> pd.DataFrame:
-        """Return one row a test image; the columns are those of `adu_bench.runner.evaluate.predict`.
+        """Return one row per test image; the columns are those of `adu_bench.runner.evaluate.predict`.
 
         Raises
         ------
@@ -86,7 +86,20 @@ class Run:
         return pd.read_parquet(self.file("predictions.parquet"))
 
     def features(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return unit features (M, D), float16, of a fixed subsample, and its row positions in the predictions."""
+        """Return features of a fixed subsample of the test images, and its positions in the predictions.
+
+        Returns
+        -------
+        features : ndarray
+            float16 (M, D), of unit length.
+        rows : ndarray
+            Integers (M,): positions in the predictions.
+
+        Raises
+        ------
+        UserError
+            If the file is missing or its checksum is wrong.
+        """
         from safetensors.numpy import load_file
 
         stored = load_file(self.file("features.safetensors"))
@@ -111,13 +124,13 @@ class Run:
 
 
 class Store:
-    """The runs below one folder; creating a `Store` does not touch the disk."""
+    """The runs in one folder; creating a `Store` does not access the disk."""
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
 
     def has(self, key: str) -> bool:
-        """Return whether the run is finished."""
+        """Return whether a run is finished."""
         return (self.root / key / "run.json").is_file()
 
     def load(self, key: str) -> Run:
@@ -126,7 +139,7 @@ class Store:
         Raises
         ------
         UserError
-            If there is none, or its run.json is unreadable or belongs to another key.
+            If there is none, or its run.json is not readable or belongs to another key.
         """
         path = self.root / key
         try:
@@ -136,13 +149,13 @@ class Store:
             raise UserError(
                 f"The run '{path}' cannot be read.",
                 f"{type(error).__name__}: {error}.",
-                "Delete the folder and run again.",
+                f"Delete the folder and run again: rm -r '{path}'",
             ) from error
         if not matches:
             raise UserError(
-                f"The run '{path}' is not what its name says.",
-                "Its spec does not hash to its key, so it was changed or written by another version.",
-                "Delete the folder and run again.",
+                f"The run '{path}' does not match its name.",
+                "Its key does not follow from its spec: it was changed, or written by another version.",
+                f"Delete the folder and run again: rm -r '{path}'",
             )
         return Run(path, info)
 
@@ -154,12 +167,12 @@ class Store:
         return sorted(name for name in names if len(name) == KEY_LENGTH and self.has(name))
 
     def runs(self, keys: Iterable[str] | None = None) -> list[Run]:
-        """Return finished runs: all, or those of the given keys that are finished."""
+        """Return all finished runs, or those with the given keys that are finished."""
         return [self.load(key) for key in (self.keys() if keys is None else keys) if self.has(key)]
 
     @contextmanager
     def lock(self, key: str) -> Iterator[bool]:
-        """Hold a run for this process; yields False where another live process holds it."""
+        """Lock a run for this process; yields False if another process has locked it."""
         folder = self._made(self.root / ".locks")
         lock = FileLock(folder / f"{key}.lock")
         try:
@@ -174,12 +187,12 @@ class Store:
 
     @contextmanager
     def begin(self, key: str) -> Iterator[Path]:
-        """Yield an empty folder to write a run's files into; afterwards it becomes the run, or vanishes on an error.
+        """Yield an empty folder for a run's files; afterwards it becomes the run, or is deleted after an error.
 
-        Call it while holding `lock`.  `run.json` is written by `finish`.
+        The caller must hold `lock`, and write run.json with `finish`.
         """
         temporary = self.root / f"{_TEMPORARY}{key}"
-        # A killed process may have left its folder; the lock says that nobody is using it.
+        # A killed process may have left its folder; because of the lock no process uses it.
         shutil.rmtree(temporary, ignore_errors=True)
         self._made(temporary)
         try:
@@ -198,7 +211,7 @@ class Store:
         shutil.rmtree(self.root / "failures" / key, ignore_errors=True)
 
     def finish(self, folder: Path, spec: RunSpec, label: str, **info: Any) -> None:
-        """Write run.json over the other files of a folder that `begin` gave."""
+        """Write run.json, with checksums of the other files, into a folder from `begin`."""
         record = {
             "format": FORMAT,
             "key": spec.key,
@@ -211,7 +224,7 @@ class Store:
         (folder / "run.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
     def fail(self, spec: RunSpec, label: str, kind: str, reason: str, traceback: str = "") -> None:
-        """Record why a run failed; it never counts as done and is tried again next time."""
+        """Record why a run failed; the run does not count as finished and is tried again next time."""
         folder = self._made(self.root / "failures" / spec.key)
         record = {
             "key": spec.key,
@@ -227,7 +240,7 @@ class Store:
         temporary.replace(folder / "error.json")
 
     def failure(self, key: str) -> dict[str, Any] | None:
-        """Return the record of a run's last failure, if there is one."""
+        """Return the record of a run's last failure, or None if there is none."""
         try:
             return json.loads((self.root / "failures" / key / "error.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -239,7 +252,7 @@ class Store:
         Raises
         ------
         UserError
-            If the folder cannot be made or written to.
+            If the folder cannot be created or written.
         """
         probe = self._made(self.root) / f".probe-{os.getpid()}"
         try:

@@ -1,1 +1,1 @@
-"""Submissions: made into a bundle, read as if a stranger had made it, scored again, and perhaps run again."""
+"""Submissions: packing a bundle, reading it as untrusted input, scoring it again, and optionally rerunning a part."""

@@ -1,4 +1,4 @@
-"""The one error of this package: something submitted is not what it should be."""
+"""The error of this package: a submission that is not accepted."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ class Refused(UserError):
     Parameters
     ----------
     reason
-        One sentence without a full stop; strangers' texts in it are shortened and printable.
+        One sentence without a full stop; quoted parts of the submission are shortened and printable.
     """
 
     def __init__(self, reason: str) -> None:
         super().__init__(
             f"The submission is refused: {reason}.",
-            "What is submitted is read as if a stranger had written it.",
+            "A submission must be exactly what adu-bench submit writes.",
             "Make it again from the runs: adu-bench submit METHOD --suite SUITE --out B.zip",
         )
 
 
 def shown(text: object, most: int = 60) -> str:
-    """Return a stranger's text as it may be printed: in quotes, escaped, and short."""
+    """Return untrusted text for printing: in quotes, escaped, at most ``most`` characters."""
     plain = str(text)[: most + 1].encode("unicode_escape").decode("ascii")
     return f"'{plain}'" if len(plain) <= most else f"'{plain[:most]}...'"

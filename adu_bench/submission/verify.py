@@ -1,4 +1,4 @@
-"""Check a submission: what it claims must follow from its predictions; and run a part of it again."""
+"""Verify a submission: check that its claims follow from its predictions, and compare reruns with its runs."""
 
 from __future__ import annotations
 
@@ -16,27 +16,28 @@ from adu_bench.leaderboard.rows import VerificationStatus, write_row
 from adu_bench.metrics.measures import measure
 from adu_bench.runner.plan import PlannedRun
 from adu_bench.store import Store
-from adu_bench.submission.consistency import check_predictions, pool_of
+from adu_bench.submission.bundle import PREDICTIONS
+from adu_bench.submission.consistency import check_predictions, images_of
+from adu_bench.submission.predictions_file import RUN_COLUMNS, read_predictions
 from adu_bench.submission.refusal import Refused
 from adu_bench.submission.submission import PER_RUN, SUMMARY, Submission
-from adu_bench.submission.tables import RUN_COLUMNS, read_table
 
 CLAIM_TOLERANCE = 1.5e-6
-"""Claims and scores are rounded to six decimals each."""
+"""Claims and scores are both rounded to six decimals."""
 
 
 @dataclass(frozen=True)
-class Again:
+class Rerun:
     """A run that was run again.
 
     Parameters
     ----------
     run
-        Which.
+        The run.
     submitted, fresh
-        mem, for and h, as fractions.
+        mem, for and h of the submitted run and of the rerun, as fractions.
     same_answers
-        Share of test images with the same predicted class.
+        Share of test images with the same predicted class, 0..1.
     """
 
     run: PlannedRun
@@ -50,7 +51,7 @@ class Again:
         return max(abs(self.fresh[name] - self.submitted[name]) for name in ("mem", "for"))
 
     def near(self, tolerance: float, same: float) -> bool:
-        """Return whether it came near enough: by Mem and For, and by the share of same answers."""
+        """Return whether Mem and For differ by at most ``tolerance``, and the share ``same`` of answers is the same."""
         return self.largest_difference <= tolerance and self.same_answers >= same
 
 
@@ -60,18 +61,20 @@ def check(submission: Submission) -> None:
     Raises
     ------
     Refused
-        At the first thing that is wrong.
+        At the first prediction or claim that is wrong.
     """
-    pool = pool_of(submission.plan.runs[0].spec.task)
+    images = images_of(submission.plan.runs[0].spec.task)
     for planned, run in zip(submission.plan.runs, submission.runs, strict=True):
-        check_predictions(run.predictions(), planned.spec.task, pool, submission.exact, f"{planned.title} ({run.key})")
+        check_predictions(
+            run.predictions(), planned.spec.task, images, submission.exact, f"{planned.title} ({run.key})"
+        )
     for name, claimed, scored in claims(submission):
         if abs(claimed - scored) > CLAIM_TOLERANCE:
             raise Refused(f"{name} is claimed to be {claimed:.6f}, and the predictions give {scored:.6f}")
 
 
 def claims(submission: Submission) -> list[tuple[str, float, float]]:
-    """Return every claim as (name, claimed, scored): the summary's first, then each run's."""
+    """Return all claims as (name, claimed, scored): first those of the summary, then those of each run."""
     scored, scored_runs = submission.scored(), submission.scored_runs()
     found = [(name, submission.claimed[name], scored[name]) for name in SUMMARY if name in submission.claimed]
     for run in submission.plan.runs:
@@ -85,46 +88,49 @@ def claims(submission: Submission) -> list[tuple[str, float, float]]:
 
 
 def drawn(submission: Submission, count: int, seed: int) -> list[PlannedRun]:
-    """Draw runs to run again: the same for the same seed, and unknown to a submitter who does not know the seed.
+    """Draw runs to run again: the seed decides which, and a submitter who does not know it cannot predict them.
 
     Raises
     ------
     UserError
-        If there are fewer runs.
+        If ``count`` is below 1 or above the number of runs.
     """
     runs = submission.plan.runs
     if not 0 < count <= len(runs):
         raise UserError(
-            f"{count} runs cannot be drawn.", f"The submission has {len(runs)}.", f"Give --rerun 1 to {len(runs)}."
+            f"{count} runs cannot be drawn.",
+            f"The submission has {len(runs)}.",
+            f"Give --rerun 1 to --rerun {len(runs)}.",
         )
     places = np.random.default_rng(seed).choice(len(runs), count, replace=False)
     return [runs[place] for place in sorted(places)]
 
 
-def compare(submission: Submission, store: Store, again: Sequence[PlannedRun]) -> list[Again]:
-    """Compare runs that were run again with the submitted ones.
+def compare(submission: Submission, store: Store, runs: Sequence[PlannedRun]) -> list[Rerun]:
+    """Compare reruns with the submitted runs.
 
     Parameters
     ----------
     submission
-        What was submitted.
+        The submission.
     store
-        Where the fresh runs are; the submitted method wrote there, so they are read like a bundle's.
-    again
-        Which runs.
+        Contains the reruns; the submitted method could write there, so they are read as untrusted, like a bundle.
+    runs
+        The runs that were run again.
     """
     by_key = {run.key: run for run in submission.runs}
-    return [_compare(planned, by_key[planned.spec.key].predictions(), store) for planned in again]
+    return [_compare(planned, by_key[planned.spec.key].predictions(), store) for planned in runs]
 
 
-def _compare(planned: PlannedRun, submitted: pd.DataFrame, store: Store) -> Again:
+def _compare(planned: PlannedRun, submitted: pd.DataFrame, store: Store) -> Rerun:
     task = planned.spec.task
-    pool, name = pool_of(task), f"{planned.title}, run again"
-    fresh = read_table(store.load(planned.spec.key).path / "predictions.parquet", RUN_COLUMNS, len(pool), name)
-    check_predictions(fresh, task, pool, True, name)
+    images, name = images_of(task), f"{planned.title}, run again"
+    path = store.load(planned.spec.key).path / PREDICTIONS
+    fresh = read_predictions(path, RUN_COLUMNS, len(images), name)
+    check_predictions(fresh, task, images, True, name)
     one, other = (frame.set_index("image")["predicted"] for frame in (submitted, fresh))
     same = float((one == other.loc[one.index]).mean())
-    return Again(planned, _scores(submitted, task), _scores(fresh, task), same)
+    return Rerun(planned, _scores(submitted, task), _scores(fresh, task), same)
 
 
 def _scores(frame: pd.DataFrame, task: Task) -> dict[str, float]:
@@ -132,27 +138,39 @@ def _scores(frame: pd.DataFrame, task: Task) -> dict[str, float]:
     return {name: found[name][0] for name in PER_RUN}
 
 
-def standing(
-    submission: Submission, again: Sequence[Again] = (), seed: int = 0, tolerance: float = 0.0
+def verification_status(
+    submission: Submission, reruns: Sequence[Rerun] = (), seed: int = 0, tolerance: float = 0.0
 ) -> VerificationStatus:
-    """Return how far a checked submission was checked; runs that were run again must have come near enough."""
+    """Return the status of a submission that passed `check`, and whose reruns, if any, are all near enough.
+
+    Parameters
+    ----------
+    submission
+        The submission.
+    reruns
+        Its reruns.
+    seed
+        The seed that drew them.
+    tolerance
+        The largest difference in Mem and For that was allowed.
+    """
     by = f"adu-bench {__version__}"
     reproduced = (
         {
-            "runs": [one.run.spec.key for one in again],
+            "runs": [one.run.spec.key for one in reruns],
             "seed": seed,
             "tolerance": tolerance,
-            "largest_difference": round(max(one.largest_difference for one in again), 6),
-            "same_answers": round(min(one.same_answers for one in again), 6),
+            "largest_difference": round(max(one.largest_difference for one in reruns), 6),
+            "same_answers": round(min(one.same_answers for one in reruns), 6),
             "by": by,
         }
-        if again
+        if reruns
         else {}
     )
     return VerificationStatus(dict(submission.claimed), {**submission.scored(), "by": by}, reproduced)
 
 
-def write(submission: Submission, folder: Path, how: VerificationStatus) -> Path:
-    """Write a checked submission as a committed row and return the JSON file."""
+def write(submission: Submission, folder: Path, status: VerificationStatus) -> Path:
+    """Write a verified submission as a committed row and return the path of its JSON file."""
     card = submission.choice.entry.card
-    return write_row(folder, submission.suite.name, submission.plan.runs, submission.runs, card, how)
+    return write_row(folder, submission.suite.name, submission.plan.runs, submission.runs, card, status)

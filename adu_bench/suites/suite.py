@@ -17,7 +17,7 @@ from adu_bench.data.index import data_hash, task_rows
 from adu_bench.data.names import look_alike, nfc
 from adu_bench.data.prepare.description import described
 from adu_bench.data.sources import open_source, outline
-from adu_bench.suites.document import Document
+from adu_bench.suites.suite_file import SuiteFile
 
 FOLDER = RESOURCES / "suites"
 PATTERN = "folder"
@@ -26,16 +26,16 @@ PATTERN = "folder"
 
 @dataclass(frozen=True)
 class Sweep:
-    """One curve, or a comparison: some methods with one field, or the number of shots, taking several values.
+    """A curve or a comparison: methods, and one field of theirs (or the number of shots) with several values.
 
     Parameters
     ----------
     methods
         Methods or groups.
     variable
-        A field of the methods, ``shots``, or empty where the methods themselves are compared.
+        A field of the methods, ``shots``, or empty if the methods themselves are compared.
     values
-        What the variable takes; empty without a variable.
+        Values of the variable; empty without a variable.
     """
 
     methods: tuple[str, ...]
@@ -50,7 +50,7 @@ class Suite:
     Parameters
     ----------
     name, title
-        Name on the command line, and one line for people.
+        Name on the command line, and a title of one line.
     dataset
         Name of the data set.
     template
@@ -62,9 +62,9 @@ class Suite:
     forget
         The forget set of each task.
     shots
-        Training images for each (class, domain).
+        Number of training images per (class, domain).
     seeds
-        Seeds of the repetitions.
+        Seeds; each task is run once per seed.
     backbone
         Default backbone.
     training
@@ -72,15 +72,15 @@ class Suite:
     methods
         Default methods or groups.
     budget
-        Values for all methods that have a field of that name; under a method's name, a mapping for that method alone.
+        Values of fields, for all methods that have a field of this name; under a method's name, a mapping for it alone.
     settings
-        Values for one preset each, chosen on the validation pool.
+        Values of fields by preset, chosen on the validation images.
     blocks
-        Forget sets of a complete block for groups of methods that run on fewer tasks than the suite has.
+        Forget sets by group of methods, for groups that run on fewer tasks than the suite has.
     studies
         Named sweeps, see `Sweep`.
     inferred
-        What the paper that the suite follows does not state.
+        Choices that the paper behind the suite does not state.
     """
 
     name: str
@@ -112,7 +112,7 @@ class Suite:
         Parameters
         ----------
         data_hash
-            Taken instead of the digest of the images on this machine, where there are none.
+            Replaces the digest of the images, for machines without the images.
         """
         images = data_hash or self.data_hash
         return [
@@ -121,22 +121,22 @@ class Suite:
         ]
 
     def retain(self, forget: Sequence[str]) -> tuple[str, ...]:
-        """Return the domains that a task keeps."""
+        """Return the domains that a task retains."""
         return tuple(domain for domain in self.domains if domain not in forget)
 
     def with_sizes(self, sizes: Sequence[int]) -> Suite:
-        """Return the suite with all forget sets of these sizes instead of its own.
+        """Return the suite with all forget sets of the given sizes instead of its forget sets.
 
         Raises
         ------
         UserError
-            If no domain would be forgotten, or none kept.
+            If a size is below 1 or leaves no domain to retain.
         """
         wrong = [size for size in sizes if not 0 < size < len(self.domains)]
         if wrong or not sizes:
             raise UserError(
-                f"No task of '{self.name}' forgets {wrong[0] if wrong else 'no'} of {len(self.domains)} domains.",
-                "A task forgets at least one domain and keeps at least one.",
+                f"A task of '{self.name}' cannot forget {wrong[0] if wrong else 'no'} of {len(self.domains)} domains.",
+                "A task forgets at least one domain and retains at least one.",
                 f"Give sizes from 1 to {len(self.domains) - 1}.",
             )
         forget = tuple(subset for size in sorted(set(sizes)) for subset in combinations(self.domains, size))
@@ -159,160 +159,160 @@ def load_suite(name: str) -> Suite:
     Raises
     ------
     UserError
-        If there is no such suite, or its file is malformed; the line is named.
+        If there is no such suite, or its file is malformed; the message names the line.
     """
     if name == PATTERN:
         raise UserError(
-            f"'{PATTERN}' is only the pattern of suites on your own images.",
-            "It has no images itself.",
+            f"'{PATTERN}' is the pattern for suites on your own images.",
+            "It does not have images itself.",
             "adu-bench data prepare my-photos --from FOLDER, and then --suite my-photos.",
         )
     path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
     if path.is_file():
-        return _read(Document.read(path), path.stem)
+        return _read(SuiteFile.read(path), path.stem)
     if name not in suite_names():
         raise unknown("suite", name, suite_names())
-    pattern = Document.read(FOLDER / f"{PATTERN}.yaml")
+    pattern = SuiteFile.read(FOLDER / f"{PATTERN}.yaml")
     pattern.values |= {"title": prepared.require(name).title, "dataset": name}
     return _read(pattern, name)
 
 
-def _read(document: Document, name: str) -> Suite:
-    """Check each entry in turn; every error names the line that it is on."""
-    while (base := document.take("extends", str, None)) is not None:
-        document = Document.read(FOLDER / f"{base}.yaml", below=document)
-    data = outline(document.take("dataset", str))
-    domains = _domains(document, data.domains)
+def _read(file: SuiteFile, name: str) -> Suite:
+    """Check each entry in turn; every error names the entry's line."""
+    while (base := file.take("extends", str, None)) is not None:
+        file = SuiteFile.read(FOLDER / f"{base}.yaml", below=file)
+    data = outline(file.take("dataset", str))
+    domains = _domains(file, data.domains)
     suite = Suite(
         name=name,
-        title=document.take("title", str),
+        title=file.take("title", str),
         dataset=data.name,
-        template=_template(document),
+        template=_template(file),
         domains=domains,
-        classes=_classes(document, data.classes),
-        forget=_forget(document, "forget", document.take("forget", (dict, list)), domains),
-        shots=_at_least(document, "shots", 1),
-        seeds=tuple(document.take_list("seeds", int)),
-        backbone=document.take("backbone", str),
-        training=_training(document),
-        methods=tuple(document.take_list("methods", str)),
-        budget=document.take("budget", dict, {}),
-        settings=document.take("settings", dict, {}),
-        blocks=_blocks(document, domains),
-        studies=_studies(document),
-        inferred=tuple(document.take("inferred", list, [])),
+        classes=_classes(file, data.classes),
+        forget=_forget(file, "forget", file.take("forget", (dict, list)), domains),
+        shots=_at_least(file, "shots", 1),
+        seeds=tuple(file.take_list("seeds", int)),
+        backbone=file.take("backbone", str),
+        training=_training(file),
+        methods=tuple(file.take_list("methods", str)),
+        budget=file.take("budget", dict, {}),
+        settings=file.take("settings", dict, {}),
+        blocks=_blocks(file, domains),
+        studies=_studies(file),
+        inferred=tuple(file.take("inferred", list, [])),
     )
-    document.finish()
+    file.finish()
     return suite
 
 
-def _domains(document: Document, known: tuple[str, ...]) -> tuple[str, ...]:
-    named = [nfc(name) for name in document.take_list("domains", str, list(known))]
+def _domains(file: SuiteFile, known: tuple[str, ...]) -> tuple[str, ...]:
+    named = [nfc(name) for name in file.take_list("domains", str, list(known))]
     for domain in named:
         if domain not in known:
-            raise document.problem(
+            raise file.problem(
                 "domains", f"'{domain}' is not a domain of the data set", f"Choose from: {', '.join(known)}."
             )
-    _require_distinct(document, "domains", named)
+    _require_distinct(file, "domains", named)
     return tuple(domain for domain in known if domain in named)
 
 
-def _template(document: Document) -> str:
-    template = document.take("template", str)
+def _template(file: SuiteFile) -> str:
+    template = file.take("template", str)
     if template.count("{}") != 1:
-        raise document.problem(
-            "template", "a template has one {} for the class name", 'For example "a picture of a {}."'
+        raise file.problem(
+            "template", "a template has exactly one {} for the class name", 'For example "a picture of a {}."'
         )
     return template
 
 
-def _classes(document: Document, known: tuple[str, ...]) -> tuple[str, ...]:
+def _classes(file: SuiteFile, known: tuple[str, ...]) -> tuple[str, ...]:
     """Read a class set: ``all``, a list of names, ``{first: n}`` or ``{file: PATH}`` with one name per line."""
-    given = document.take("classes", (str, list, dict), "all")
+    given = file.take("classes", (str, list, dict), "all")
     if given == "all":
-        _require_distinct(document, "classes", known)
+        _require_distinct(file, "classes", known)
         return known
     if isinstance(given, dict) and set(given) == {"first"} and isinstance(given["first"], int):
         names = list(known[: given["first"]])
     elif isinstance(given, dict) and set(given) == {"file"}:
-        path = document.path.parent / str(given["file"])
+        path = file.path.parent / str(given["file"])
         try:
             names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-        except OSError as error:
-            raise document.problem(
+        except (OSError, UnicodeDecodeError) as error:
+            raise file.problem(
                 "classes", f"the file '{path}' cannot be read", "Give a file with one class name per line."
             ) from error
     elif isinstance(given, list):
         names = [str(name) for name in given]
     else:
-        raise document.problem(
-            "classes", "a class set is all, a list, {first: n} or {file: PATH}", "Write classes: all."
-        )
+        raise file.problem("classes", "a class set is all, a list, {first: n} or {file: PATH}", "Write classes: all.")
     names = [nfc(name) for name in names]
     for name in names:
         if name not in known:
             near = unknown("class", name, known)
-            raise document.problem("classes", f"'{name}' is not a class of the data set", near.remedy)
+            raise file.problem("classes", f"'{name}' is not a class of the data set", near.remedy)
     if len(set(names)) < 2 or len(set(names)) != len(names):
-        raise document.problem("classes", "a class set has at least two different names", "Name each class once.")
-    _require_distinct(document, "classes", names)
+        raise file.problem("classes", "a class set has at least two different names", "Name each class once.")
+    _require_distinct(file, "classes", names)
     return tuple(names)
 
 
-def _require_distinct(document: Document, key: str, names: Sequence[str]) -> None:
+def _require_distinct(file: SuiteFile, key: str, names: Sequence[str]) -> None:
     if pair := look_alike(names):
-        raise document.problem(
+        raise file.problem(
             key,
             f"'{pair[0]}' and '{pair[1]}' are the same name in two spellings",
             "Rename one of them in the data set, and prepare it again.",
         )
 
 
-def _forget(document: Document, key: str, given: Any, domains: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+def _forget(file: SuiteFile, key: str, given: Any, domains: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
     """Read the forget sets: ``{sizes: [1, 2]}`` for all subsets of these sizes, or a list of lists of domains."""
-    if isinstance(given, dict):
-        sizes = given.get("sizes")
-        if set(given) != {"sizes"} or not isinstance(sizes, list) or not all(isinstance(size, int) for size in sizes):
-            raise document.problem(
-                key, "it must be {sizes: [1, ...]} or a list of lists of domains", "For example {sizes: [1]}."
-            )
-        subsets = [subset for size in sizes for subset in combinations(domains, size)]
-    else:
+    sizes = given.get("sizes") if isinstance(given, dict) and set(given) == {"sizes"} else None
+    if isinstance(sizes, list) and all(isinstance(size, int) for size in sizes):
+        subsets = [subset for size in sizes for subset in combinations(domains, max(size, 0))]
+    elif isinstance(given, list):
         subsets = [tuple(subset) if isinstance(subset, list) else (subset,) for subset in given]
+    else:
+        raise file.problem(
+            key, "it must be {sizes: [1, ...]} or a list of lists of domains", "For example {sizes: [1]}."
+        )
     for subset in subsets:
         for domain in subset:
             if domain not in domains:
-                raise document.problem(
+                raise file.problem(
                     key, f"'{domain}' is not a domain of the suite", f"Choose from: {', '.join(domains)}."
                 )
         if not 0 < len(set(subset)) < len(domains):
-            raise document.problem(
+            raise file.problem(
                 key,
-                "a task must forget at least one domain and keep at least one",
+                "a task must forget at least one domain and retain at least one",
                 f"Use between 1 and {len(domains) - 1} of: {', '.join(domains)}.",
             )
     if not subsets:
-        raise document.problem(key, "it names no task", "For example {sizes: [1]}.")
+        raise file.problem(key, "it has no forget set", "For example {sizes: [1]}.")
     return tuple(tuple(domain for domain in domains if domain in subset) for subset in subsets)
 
 
-def _blocks(document: Document, domains: tuple[str, ...]) -> dict[str, tuple[tuple[str, ...], ...]]:
+def _blocks(file: SuiteFile, domains: tuple[str, ...]) -> dict[str, tuple[tuple[str, ...], ...]]:
     return {
-        str(group): _forget(document, "blocks", forget, domains)
-        for group, forget in document.take("blocks", dict, {}).items()
+        str(group): _forget(file, "blocks", forget, domains) for group, forget in file.take("blocks", dict, {}).items()
     }
 
 
-def _studies(document: Document) -> dict[str, tuple[Sweep, ...]]:
-    given = document.take("studies", dict, {})
-    return {str(name): tuple(_sweep(document, sweep) for sweep in sweeps) for name, sweeps in given.items()}
+def _studies(file: SuiteFile) -> dict[str, tuple[Sweep, ...]]:
+    given = file.take("studies", dict, {})
+    return {
+        str(name): tuple(_sweep(file, sweep) for sweep in (sweeps if isinstance(sweeps, list) else [None]))
+        for name, sweeps in given.items()
+    }
 
 
-def _sweep(document: Document, given: Any) -> Sweep:
+def _sweep(file: SuiteFile, given: Any) -> Sweep:
     """Read ``{methods: [...], VARIABLE: [values]}``; the variable may be left out."""
-    wrong = document.problem(
+    wrong = file.problem(
         "studies",
-        "a study is a list of sweeps with methods and at most one variable",
+        "a study is a list of sweeps, each with methods and at most one variable",
         "For example shots: [{methods: [paper], shots: [1, 4]}].",
     )
     if not isinstance(given, dict) or not isinstance(given.get("methods"), list) or len(given) > 2:
@@ -326,22 +326,22 @@ def _sweep(document: Document, given: Any) -> Sweep:
     return Sweep(tuple(map(str, given["methods"])), str(variables[0]) if variables else "", tuple(values))
 
 
-def _at_least(document: Document, key: str, least: int) -> int:
-    value = document.take(key, int)
+def _at_least(file: SuiteFile, key: str, least: int) -> int:
+    value = file.take(key, int)
     if value < least:
-        raise document.problem(key, f"{value} is below {least}", f"Write {key}: {least} or more.")
+        raise file.problem(key, f"{value} is below {least}", f"Write {key}: {least} or more.")
     return value
 
 
-def _training(document: Document) -> TrainingSpec:
-    given: dict[str, Any] = document.take("training", dict)
+def _training(file: SuiteFile) -> TrainingSpec:
+    given: dict[str, Any] = file.take("training", dict)
     batch = given.get("batch")
     precisions = [given.get("precision"), given.get("evaluation", "fp32")]
     known = {"batch", "precision"} <= set(given) <= {"batch", "precision", "evaluation"}
     if not known or not isinstance(batch, int) or batch < 1 or not all(one in PRECISIONS for one in precisions):
-        raise document.problem(
+        raise file.problem(
             "training",
-            f"it has a batch size, a precision and an evaluation precision, each of {', '.join(PRECISIONS)}",
+            f"it has a batch size, a precision and optionally an evaluation precision ({', '.join(PRECISIONS)})",
             "Write training: {batch: 64, precision: fp32, evaluation: fp32}.",
         )
     return TrainingSpec(batch, *precisions)

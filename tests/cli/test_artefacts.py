@@ -69,4 +69,4 @@ def test_a_classifier_that_answers_otherwise_is_no_source_of_features(finished, 
     info["checksums"]["method.safetensors"] = right.info["checksums"]["method.safetensors"]
     (wrong.path / "run.json").write_text(json.dumps(info))
     done = call("features", wrong.key, "--suite", "toy", "--force", cwd=tmp_path, status=2)
-    assert "was not rebuilt as it was" in done.stderr
+    assert "could not be rebuilt exactly" in done.stderr

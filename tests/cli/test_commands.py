@@ -250,7 +250,7 @@ def test_two_processes_on_one_plan_share_it(misbehaving):
         (["run", "--methods", "aduu"], "Did you mean adu"),
         (["run", "--suite", "emojy"], "Did you mean emoji"),
         (["run", "--methods", "adu[gama=1]"], "Did you mean gamma"),
-        (["run", "--methods", "adu[gamma=much]"], "is no value for gamma"),
+        (["run", "--methods", "adu[gamma=much]"], "is not a valid value for gamma"),
         (["run", "--seeds", "0"], "no choice of seeds"),
         (["run", "--seeds", "1,1"], "no choice of seeds"),
         (["run", "--seeds", "two"], "no choice of seeds"),

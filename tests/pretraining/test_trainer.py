@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load_file
 
 from adu_bench.core.errors import UserError
-from adu_bench.data import emoji, emoji_build
+from adu_bench.data import emoji, emoji_names
 from adu_bench.pretraining import corpus as corpus_module
 from adu_bench.pretraining.augment import augment, moved
 from adu_bench.pretraining.corpus import Corpus
@@ -81,10 +81,10 @@ def test_no_held_out_picture_is_in_the_training_corpus(tmp_path, monkeypatch):
     """The four domains' drawings, without the style packages: their pixels are compared with the held-out pools."""
     monkeypatch.setattr(corpus_module, "STYLE_PACKAGES", {})
     monkeypatch.setattr(corpus_module, "_slugs", lambda folder: {})
-    table = emoji_build.named_emoji()
+    table = emoji_names.named_emoji()
     index = emoji.load_index()
     some = index["codepoint"].drop_duplicates().iloc[::6]
-    monkeypatch.setattr(emoji_build, "named_emoji", lambda: table[table["codepoint"].isin(some)])
+    monkeypatch.setattr(emoji_names, "named_emoji", lambda: table[table["codepoint"].isin(some)])
     learnt = {picture.tobytes() for picture in corpus_module.training_corpus(tmp_path).pixels}
     for pool in ("train", "validation", "test"):
         rows = index[(index["pool"] == pool) & index["codepoint"].isin(some)]

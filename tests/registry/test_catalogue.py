@@ -7,7 +7,6 @@ import pytest
 
 from adu_bench.core.errors import UserError
 from adu_bench.registry import Catalogue, load_class
-from adu_bench.registry.shared import shared_digest
 
 METHOD = '''"""A method."""
 from dataclasses import dataclass
@@ -81,13 +80,13 @@ def test_values_come_from_default_budget_preset_settings_and_user_in_this_order(
     [
         ("mien", "Did you mean mine"),
         ("mine[rat=1]", "no field of mine called 'rat'.*Did you mean rate"),
-        ("mine[rate=fast]", "'fast' is no value for rate"),
-        ("mine[rate=nan]", "no value"),
-        ("mine[kind=c]", "no value"),
-        ("mine[on=maybe]", "no value"),
-        ("mine[sizes=3]", "no value"),
-        ("mine[sizes=(3]", "no value"),
-        ("mine[sizes=(3,'x')]", "no value"),
+        ("mine[rate=fast]", "'fast' is not a valid value for rate"),
+        ("mine[rate=nan]", "not a valid value"),
+        ("mine[kind=c]", "not a valid value"),
+        ("mine[on=maybe]", "not a valid value"),
+        ("mine[sizes=3]", "not a valid value"),
+        ("mine[sizes=(3]", "not a valid value"),
+        ("mine[sizes=(3,'x')]", "not a valid value"),
         ("mine[rate]", "not a choice of methods"),
         ("mine[rate=1", "not a choice of methods"),
         ("mine]", "not a choice of methods"),
@@ -105,12 +104,16 @@ def test_bad_choices_are_refused(folder, text, complaint):
         (METHOD.replace("year=2026", "year=YEAR"), "year of Mine is not a literal"),
         (METHOD.replace("rate: float = 1.0", "rate: float"), "no default"),
         (METHOD.replace('group="other"', 'group="best"'), "not one of"),
-        (METHOD.replace("rate=0.5", "rote=0.5"), "no field of Mine"),
+        (METHOD.replace("rate=0.5", "rote=0.5"), "not a field of Mine"),
         (METHOD.replace('    """Do nothing."""\n', ""), "no docstring"),
         (METHOD.replace(' summary="Do less.",', ""), "Preset(...) of Mine has no summary"),
         (METHOD.replace("on: bool", "ranges = 3\n    on: bool"), "not a mapping"),
         (METHOD.replace("on: bool", 'ranges = {"rate": 3}\n    on: bool'), "neither"),
         (METHOD.replace("on: bool", 'ranges = {"rate": ("a", "b")}\n    on: bool'), "0 < low < high"),
+        (METHOD.replace("on: bool", "ranges = {}\n    ranges = f()\n    on: bool"), "assigns ranges twice, line"),
+        (METHOD.replace("@dataclass(frozen=True, kw_only=True)\n", ""), "lacks the line @dataclass"),
+        (f"# coding: no-such\n{METHOD}", "not text in its declared encoding"),
+        (f"x = {'-' * 20000}1\n{METHOD}", "nested too deeply"),
     ],
 )
 def test_broken_files_are_listed_with_the_reason_and_others_work(folder, text, reason):
@@ -148,33 +151,8 @@ def test_a_file_that_changed_after_planning_is_refused(folder):
         load_class(choice.entry.path, "Mine", choice.resolve({}, {}).source_hash)
 
 
-def test_the_shared_hash_covers_what_a_method_uses_and_no_more():
-    common = shared_digest(["Card", "Method", "Problem", "Classifier"])
-    assert shared_digest(["Card", "Method", "Problem", "Classifier"]) == common
-    assert shared_digest(["Card", "Method", "Problem", "Classifier", "domain_mmd2"]) != common
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "import adu_bench.training.mmd",
-        "from adu_bench.training import mmd",
-        "from adu_bench.training.mmd import domain_mmd2",
-        "from adu_bench import api",
-        "import adu_bench.api as api",
-    ],
-)
-def test_the_shared_hash_covers_modules_that_are_imported_directly(folder, line):
-    def shared() -> str:
-        return choose(folder, "mine").resolve({}, {}).shared_hash
-
-    before = shared()
-    (folder / "mine.py").write_text(f"{METHOD}\n{line}\n")
-    assert shared() != before
-
-
 def test_a_budget_of_another_type_is_refused(folder):
-    with pytest.raises(UserError, match="'many' is no value for the field 'rate'"):
+    with pytest.raises(UserError, match="'many' is not a valid value for the field 'rate'"):
         choose(folder, "mine").resolve({"rate": "many"}, {})
 
 
@@ -182,13 +160,14 @@ def test_a_budget_of_another_type_is_refused(folder):
 def install(tmp_path, monkeypatch):
     """Install a package whose entry point names a module of it."""
 
-    def installed(name: str, module: str, text: str) -> None:
+    def installed(name: str, module: str, text: str, **files: str) -> None:
         site = tmp_path / "site"
         package, info = site / "plugin_pack", site / "plugin_pack-1.dist-info"
         package.mkdir(parents=True)
         info.mkdir()
         (package / "__init__.py").write_text("raise RuntimeError('imported')\n")
-        (package / "mine.py").write_text(text)
+        for file, content in {"mine": text, **files}.items():
+            (package / f"{file}.py").write_text(content)
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: plugin-pack\nVersion: 1\n")
         (info / "entry_points.txt").write_text(f"[adu_bench.methods]\n{name} = {module}\n")
         monkeypatch.syspath_prepend(str(site))
@@ -201,9 +180,20 @@ def test_an_installed_method_is_found_without_importing_its_package(install):
     assert "mine-too" in Catalogue().presets
 
 
+@pytest.mark.parametrize("line", ["from plugin_pack.helper import x", "from .helper import x", "import helper"])
+def test_modules_beside_an_installed_method_are_part_of_its_digest(install, tmp_path, line):
+    install("mine", "plugin_pack.mine", METHOD.replace("from typing", f"{line}\nfrom typing", 1), helper="x = 1\n")
+    entry = Catalogue().presets["mine"][1]
+    assert [module.name for module in entry.modules] == ["", "helper"]
+    assert load_class(entry.path, entry.class_name, entry.source_hash).__name__ == "Mine"
+    (tmp_path / "site" / "plugin_pack" / "helper.py").write_text("x = 2\n")
+    assert Catalogue().presets["mine"][1].source_hash != entry.source_hash
+
+
 @pytest.mark.parametrize(
     ("module", "text", "reason"),
     [
+        ("plugin_pack.mine", f"from plugin_pack import x\n{METHOD}", "no module 'x' beside the method's file"),
         ("plugin_pack.gone", METHOD, "no module plugin_pack.gone"),
         ("no_such_pack.mine", METHOD, "no module no_such_pack.mine"),
         ("plugin_pack.mine", METHOD.replace('"mine"', '"adu"'), "Two methods are called 'adu'"),

@@ -47,7 +47,7 @@ def test_the_summary_has_a_part_a_number_of_domains_and_one_for_all(board, value
 
 
 def test_the_caption_says_why_there_is_no_interval(board):
-    assert "Too few seeds: there is 1, an interval takes 3." in summary_caption(board, summaries(board))
+    assert "Too few seeds: there is 1; an interval needs 3." in summary_caption(board, summaries(board))
 
 
 def test_the_best_method_is_compared_with_every_other(board, values):

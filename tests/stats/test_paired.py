@@ -45,8 +45,8 @@ def test_wilcoxon_with_ties_tries_every_sign():
 def test_too_few_tasks_are_not_tested(n):
     found = exact_wilcoxon(np.arange(1, n + 1.0))
     assert found.p is None
-    assert "Too few tasks to test" in found.reason
-    assert "it takes 6" in found.reason
+    assert "Too few tasks for a test" in found.reason
+    assert "6 are needed" in found.reason
 
 
 def test_six_tasks_can_just_reach_the_level():
@@ -54,7 +54,7 @@ def test_six_tasks_can_just_reach_the_level():
 
 
 def test_rank_biserial_by_hand():
-    # Ranks 1 to 4; 8 speak for, 2 against.
+    # Ranks 1 to 4; positive differences have a sum of 8, negative ones of 2.
     assert rank_biserial(np.array([1, -2, 3, 4])) == pytest.approx(0.6)
     assert rank_biserial(np.zeros(3)) == 0
 
@@ -63,7 +63,7 @@ def test_holm_by_hand():
     assert holm(np.array([0.01, 0.04, 0.03, 0.5])) == pytest.approx([0.04, 0.09, 0.09, 0.5])
 
 
-def test_tasks_that_share_no_domain_are_found():
+def test_tasks_without_a_common_domain_are_found():
     assert disjoint([("a", "b"), ("a",), ("c",), ("b", "c"), ("b",)]).tolist() == [1, 2, 4]
     assert disjoint([("a", "b"), ("b", "c"), ("c", "d")]).tolist() == [0, 2]
 
@@ -73,7 +73,7 @@ FORGETS = (("a",), ("b",), ("c",), ("a", "b"), ("b", "c"))
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """All measures of two methods on five tasks with two seeds, their runs, and whose they are."""
+    """All metrics of two methods on five tasks with two seeds, the runs, and their labels."""
     folder = tmp_path_factory.mktemp("runs")
     for number, method in enumerate(("one", "two")):
         for task, forget in enumerate(FORGETS):
@@ -105,7 +105,7 @@ def test_a_task_that_one_method_did_not_finish_is_left_out_and_named(finished):
     assert found.left_out == ("b",)
 
 
-def test_numbers_of_forget_domains_stand_apart(finished):
+def test_numbers_of_forget_domains_are_separate(finished):
     found, only = compare(*finished, "one", "two"), compare(*finished, "one", "two", size=2)
     assert [one.size for one in found.differences if one.metric == "h"] == [1, 2, None]
     assert set(only.tasks) == set(only.images["task"]) == {"a+b", "b+c"}
@@ -128,7 +128,7 @@ def test_views_are_each_number_of_domains_and_then_all():
 
 
 def answers(tmp_path, method: str, right: list[bool], seed: int = 1):
-    """Write a run whose answer on each of the images of retain domain a and forget domain b is right or not."""
+    """Write a run with right and wrong answers on images of retain domain a and forget domain b; return its key."""
     labels = np.zeros(len(right), int)
     probabilities = np.where(np.array(right)[:, None], [0.9, 0.1, 0.0], [0.1, 0.9, 0.0])
     domains = ["a" if place < len(right) // 2 else "b" for place in range(len(right))]
@@ -137,7 +137,7 @@ def answers(tmp_path, method: str, right: list[bool], seed: int = 1):
     return spec.key
 
 
-def test_mcnemar_counts_images_and_turns_right_answers_on_forget_domains_round(tmp_path):
+def test_mcnemar_counts_images_and_inverts_answers_on_forget_domains(tmp_path):
     # Retain: A alone right on 8, B alone on 1.  Forget: A alone right on 6, which is B doing better.
     one = [True] * 8 + [False] + [True] * 3 + [True] * 6 + [False] * 6
     two = [False] * 8 + [True] + [True] * 3 + [False] * 6 + [False] * 6

@@ -5,10 +5,10 @@ import pytest
 from scipy import stats
 
 from adu_bench.core.errors import UserError
+from adu_bench.maintenance.boards import Effects, board, subsets
 from adu_bench.stats.estimates import over_domains
 from adu_bench.stats.power import chance, detectable, power_of
 from adu_bench.stats.resampling import cluster_bootstrap
-from adu_bench.stats.simulation import Effects, board, subsets
 
 
 @pytest.mark.parametrize(("df", "shift"), [(3, 0.5), (3, 4.0), (13, 2.5), (2, 20.0)])
@@ -17,7 +17,7 @@ def test_chance_is_that_of_the_non_central_t(df, shift):
     assert chance(shift, 1.0, df) == pytest.approx(stats.nct.sf(critical, df, shift), abs=1e-9)
 
 
-def test_the_detectable_difference_is_found_four_times_in_five():
+def test_the_detectable_difference_is_found_with_80_percent_power():
     """Single-domain tasks with a true spread of 1: simulated, up to three standard errors of 2,000 draws."""
     size = detectable(0.5, 3)
     drawn = np.random.default_rng(0).normal(size, 1.0, (2_000, 4))
@@ -37,7 +37,7 @@ def test_more_domains_or_seeds_are_needed_for_less():
     assert small[1].tasks_needed == small[1].domains_needed * (small[1].domains_needed - 1) / 2
 
 
-def test_needed_domains_would_do_and_one_less_would_not():
+def test_the_needed_number_of_domains_is_the_smallest():
     pair = board(np.random.default_rng(2), Effects(0.02, seed=0.01))
     one = power_of(pair, 0.02)[0]
     spread = 2 * over_domains(pair.by_task[0] - pair.by_task[1], pair.forget).error
@@ -45,13 +45,13 @@ def test_needed_domains_would_do_and_one_less_would_not():
     assert chance(0.02, spread / np.sqrt(one.domains_needed - 1), one.domains_needed - 2) < 0.8
 
 
-def test_no_number_of_seeds_makes_up_for_domains_that_differ():
+def test_no_number_of_seeds_compensates_for_differing_domains():
     assert power_of(board(np.random.default_rng(3), Effects(0.1, seed=0.01)), 0.02)[0].seeds_needed is None
     noisy = board(np.random.default_rng(4), Effects(0.0, seed=0.05))
     assert power_of(noisy, 0.05)[0].seeds_needed > 3
 
 
-def test_with_one_seed_only_other_domains_can_be_spoken_of():
+def test_one_seed_gives_the_power_for_other_domains_only():
     one = power_of(board(np.random.default_rng(5), Effects(0.05), seeds=1), 0.02)[0]
     assert one.detectable is not None
     assert (one.detectable_here, one.seeds_needed, one.seeds_needed_here) == (None, None, None)
@@ -59,12 +59,12 @@ def test_with_one_seed_only_other_domains_can_be_spoken_of():
 
 @pytest.mark.parametrize("count", [1, 5])
 def test_a_bootstrap_over_few_data_sets_is_refused(count):
-    with pytest.raises(UserError, match="Too few data sets") as refusal:
+    with pytest.raises(UserError, match="too few data sets") as refusal:
         cluster_bootstrap({str(number): [0.1, 0.2] for number in range(count)})
-    assert "takes 6" in str(refusal.value)
+    assert "needs 6" in str(refusal.value)
 
 
-def test_a_bootstrap_over_data_sets_is_repeatable_and_weighs_them_the_same():
+def test_a_bootstrap_over_data_sets_is_repeatable_and_gives_them_equal_weights():
     rng = np.random.default_rng(6)
     values = {str(number): rng.normal(0.1, 0.1, 1 + 3 * number) for number in range(6)}
     found = cluster_bootstrap(values)

@@ -6,6 +6,7 @@ import pytest
 import scikit_posthocs
 from scipy import stats
 
+from adu_bench.maintenance.boards import Effects, board
 from adu_bench.stats.ranks import (
     critical_difference,
     friedman,
@@ -16,12 +17,11 @@ from adu_bench.stats.ranks import (
     rank,
 )
 from adu_bench.stats.scores import Scores
-from adu_bench.stats.simulation import Effects, board
 from tests.stats.demsar import AUC, NAMES
 
 
 def scores_of(values: np.ndarray, names=NAMES, seeds: int = 1) -> Scores:
-    """Put (tasks, methods) onto a board on which every task forgets a domain of its own."""
+    """Return scores (tasks, methods) of tasks that each forget a different domain."""
     tasks = tuple(f"d{number}" for number in range(len(values)))
     forget = tuple((task,) for task in tasks)
     return Scores("h", tuple(names), tasks, tuple(range(seeds)), forget, np.repeat(values.T[:, :, None], seeds, axis=2))
@@ -42,7 +42,7 @@ def test_ranks_of_demsars_second_example():
 
 
 def test_what_demsar_finds_significant():
-    """Nemenyi at .10 tells C4.5 from both variants with m, with a critical difference of 1.12; .05 tells nothing."""
+    """Nemenyi at .10 separates C4.5 from both variants with m (critical difference 1.12); at .05 nothing."""
     found = rank(DEMSAR).nemenyi
     assert found.loc["C4.5", "C4.5+m+cf"] < 0.10
     assert found.loc["C4.5", "C4.5+m"] < 0.10
@@ -66,12 +66,12 @@ def test_friedman_is_scipys_and_its_p_value_nears_chi_square_with_many_blocks():
     assert friedman(stats.rankdata(-ties, axis=1))[0] == pytest.approx(stats.friedmanchisquare(*ties.T).statistic)
 
 
-def test_friedman_of_nothing_but_ties_is_no_evidence():
+def test_friedman_of_ties_alone_has_p_1():
     assert friedman(np.full((4, 3), 2.0)) == (0.0, 1.0)
 
 
-def test_friedmans_smallest_p_value_is_what_shuffling_allows():
-    """Three methods in the same order in three blocks: 1 of 36 arrangements up to naming the methods."""
+def test_friedmans_smallest_p_value_is_that_of_the_permutations():
+    """Three methods in the same order in three blocks: 1 of 36 arrangements, up to the names of the methods."""
     assert friedman(np.tile([1.0, 2.0, 3.0], (3, 1)))[1] == pytest.approx(1 / 36, abs=0.006)
 
 
@@ -86,7 +86,7 @@ def test_wilcoxon_with_holm_is_scikit_posthocs():
 def test_four_domains_are_too_few_for_wilcoxon():
     found = rank(board(np.random.default_rng(2), Effects(1.0), 6))
     assert found.wilcoxon is None
-    assert "Too few tasks to test" in found.reason
+    assert "Too few tasks for a test" in found.reason
     assert len(found.blocks) == 4
 
 
@@ -110,7 +110,7 @@ def test_the_best_method_has_the_first_letter():
     assert letters(p) == {"x": "a", "y": "ab", "z": "b"}
 
 
-def test_no_letters_where_domains_are_too_few():
+def test_too_few_domains_give_no_letters():
     values = np.random.default_rng(4).normal(size=(2, 3))
     assert set(letters(pairwise(scores_of(values, "xyz"))).values()) == {""}
 

@@ -48,11 +48,11 @@ def test_an_artefact_of_another_run_is_refused(tmp_path):
     other = artefact_path(tmp_path, KEY[::-1], "some")
     other.parent.mkdir(parents=True)
     other.write_bytes(path.read_bytes())
-    with pytest.raises(UserError, match="not what was written for this run"):
+    with pytest.raises(UserError, match="written for another run"):
         read_artefact(tmp_path, KEY[::-1], "some")
 
 
-def test_a_store_takes_artefacts_for_no_runs(tmp_path):
+def test_a_store_does_not_count_artefacts_as_runs(tmp_path):
     key = write_run(tmp_path, make_spec())
     write_artefact(tmp_path, key, "some", MADE)
     assert Store(tmp_path).keys() == [key]

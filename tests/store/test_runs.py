@@ -46,7 +46,7 @@ def _half_a_run(root, key, ready):
         time.sleep(60)
 
 
-def test_kill_minus_nine_in_the_middle_leaves_no_run_and_the_next_attempt_works(tmp_path):
+def test_kill_9_leaves_no_run_and_the_next_attempt_works(tmp_path):
     context = multiprocessing.get_context("spawn")
     ready, spec = context.Event(), make_spec()
     process = context.Process(target=_half_a_run, args=(tmp_path, spec.key, ready))
@@ -91,18 +91,18 @@ def test_a_changed_spec_does_not_hash_to_its_key(tmp_path, change):
     info = json.loads(path.read_text())
     info["spec"] = replace(make_spec(), **change).to_dict()
     path.write_text(json.dumps(info))
-    with pytest.raises(UserError, match="not what its name says"):
+    with pytest.raises(UserError, match="does not match its name"):
         Store(tmp_path).load(key)
 
 
-def test_rubbish_in_run_json_is_reported(tmp_path):
+def test_an_invalid_run_json_is_reported(tmp_path):
     key = write_run(tmp_path, make_spec())
     (tmp_path / key / "run.json").write_text("{")
     with pytest.raises(UserError, match="cannot be read"):
         Store(tmp_path).load(key)
 
 
-def test_failures_are_apart_and_vanish_with_success(tmp_path):
+def test_failures_are_separate_and_deleted_after_success(tmp_path):
     store, spec = Store(tmp_path), make_spec()
     store.fail(spec, "some", "diverged", "The loss became nan.")
     assert not store.has(spec.key)

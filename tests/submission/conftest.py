@@ -17,12 +17,13 @@ from adu_bench.core.hashing import canonical_json
 from adu_bench.registry import Catalogue
 from adu_bench.runner.plan import plan
 from adu_bench.store import Store
-from adu_bench.submission.consistency import pool_of
-from adu_bench.submission.submission import from_runs, read_bundle, write_bundle
+from adu_bench.submission.consistency import images_of
+from adu_bench.submission.reading import read_bundle
+from adu_bench.submission.submission import from_runs, write_bundle
 from adu_bench.suites import load_suite
 from tests.conftest import make_predictions, write_run
 
-METHOD = '''"""A method that a stranger might submit."""
+METHOD = '''"""A submitted method."""
 
 from dataclasses import dataclass
 
@@ -45,11 +46,11 @@ class Blur(Method):
 
 def possible_predictions(task, seed: int) -> pd.DataFrame:
     """Random answers for exactly the test images of a task."""
-    pool = pool_of(task)
+    images = images_of(task)
     rng = np.random.default_rng(seed)
-    probabilities = rng.dirichlet(np.ones(len(task.classes)), len(pool)).astype(np.float32)
-    frame = make_predictions(probabilities, pool["label"].to_numpy(), list(pool["domain"]), task.forget)
-    return frame.assign(image=pool.index.to_numpy())
+    probabilities = rng.dirichlet(np.ones(len(task.classes)), len(images)).astype(np.float32)
+    frame = make_predictions(probabilities, images["label"].to_numpy(), list(images["domain"]), task.forget)
+    return frame.assign(image=images.index.to_numpy())
 
 
 @pytest.fixture(scope="session")
@@ -70,8 +71,8 @@ class Bundle:
     """A bundle's files, to be changed and packed again."""
 
     def __init__(self, path: Path) -> None:
-        with zipfile.ZipFile(path) as archive:
-            self.files = {name: archive.read(name) for name in archive.namelist()}
+        with zipfile.ZipFile(path) as zipped:
+            self.files = {name: zipped.read(name) for name in zipped.namelist()}
         self.key = sorted(name.split("/")[1] for name in self.files if name.startswith("runs/"))[0]
 
     @property
@@ -79,7 +80,7 @@ class Bundle:
         return f"runs/{self.key}/run.json"
 
     @property
-    def table(self) -> str:
+    def predictions(self) -> str:
         return f"runs/{self.key}/predictions.parquet"
 
     def edit(self, name: str, change: Callable[[dict], object]) -> None:
@@ -89,7 +90,7 @@ class Bundle:
         self.files[name] = json.dumps(value).encode()
 
     def rehash(self) -> None:
-        """Make all hashes agree again, as somebody who tampers with care would."""
+        """Update all hashes, as a careful attacker would."""
         for name in [name for name in self.files if name.endswith(".parquet")]:
             run = name.replace("predictions.parquet", "run.json")
             if run in self.files:
@@ -103,9 +104,9 @@ class Bundle:
         self.files["submission.json"] = canonical_json(manifest).encode()
 
     def pack(self, path: Path) -> Path:
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as zipped:
             for name, content in self.files.items():
-                archive.writestr(name, content)
+                zipped.writestr(name, content)
         return path
 
 
@@ -116,7 +117,7 @@ def bundle(block) -> Bundle:
 
 @pytest.fixture
 def read(tmp_path):
-    """Read a bundle from a path in a folder of its own; returns the submission."""
+    """Return a function that reads a bundle and returns the submission."""
 
     def read(path: Path):
         shutil.rmtree(tmp_path / "unpacked", ignore_errors=True)

@@ -14,12 +14,20 @@ import pyarrow.parquet as pq
 import pytest
 
 from adu_bench.core.errors import UserError
-from adu_bench.submission import archive, tables
-from adu_bench.submission.documents import RUN, read_document
+from adu_bench.registry import Catalogue, load_class
+from adu_bench.runner.plan import plan
+from adu_bench.store import Store
+from adu_bench.submission import bundle as bundle_file
+from adu_bench.submission import predictions_file
+from adu_bench.submission.predictions_file import RUN_COLUMNS, read_predictions
+from adu_bench.submission.reading import read_bundle
 from adu_bench.submission.refusal import Refused
-from adu_bench.submission.submission import read_bundle
-from adu_bench.submission.tables import RUN_COLUMNS, read_table
+from adu_bench.submission.schemas import RUN, read_json
+from adu_bench.submission.submission import from_runs, write_bundle
 from adu_bench.submission.verify import check, claims
+from adu_bench.suites import load_suite
+from tests.conftest import write_run
+from tests.submission.conftest import Bundle, possible_predictions
 
 
 def refused(read, path: Path, reason: str) -> None:
@@ -50,11 +58,6 @@ def test_packing_twice_gives_the_same_bytes(block, tmp_path):
 
 
 def test_an_incomplete_block_is_not_submitted(block, tmp_path):
-    from adu_bench.registry import Catalogue
-    from adu_bench.store import Store
-    from adu_bench.submission.submission import from_runs
-    from adu_bench.suites import load_suite
-
     (choice,) = Catalogue([block / "mine"]).select(["blur"])
     with pytest.raises(UserError, match="0 of 4 runs"):
         from_runs(load_suite("toy"), choice, Store(tmp_path), "runs")
@@ -78,23 +81,63 @@ def test_an_incomplete_block_is_not_submitted(block, tmp_path):
         "runs/0123456789abcdef0123/weights.pkl",
         "runs/\uff10123456789abcdef0123/run.json",
         "method.py .",
-        "conftest.py",
+        "runs/conftest.py",
+        "Conftest.py",
         "",
     ],
 )
-def test_names_that_no_bundle_has_are_refused(bundle, tmp_path, read, name):
+def test_unknown_file_names_are_refused(bundle, tmp_path, read, name):
     path = bundle.pack(tmp_path / "b.zip")
     with zipfile.ZipFile(path, "a") as packed:
         packed.writestr(zipfile.ZipInfo(name), b"x")
-    refused(read, path, "no file called|link or a folder|damaged")
+    refused(read, path, "does not have a file called|link or a folder|damaged")
     assert not (tmp_path / "evil.py").exists()
     assert not list((tmp_path / "unpacked").rglob("*"))
+
+
+def test_a_module_that_the_method_does_not_import_is_refused(bundle, tmp_path, read):
+    bundle.files["conftest.py"] = b"x = 1\n"
+    bundle.rehash()
+    refused(read, bundle.pack(tmp_path / "b.zip"), "method.py does not import conftest.py")
+
+
+def test_modules_beside_the_methods_file_travel_with_it(block, tmp_path, read):
+    mine = tmp_path / "mine"
+    (mine / "inner").mkdir(parents=True)
+    text = (block / "mine" / "blur.py").read_text()
+    (mine / "blur.py").write_text(text.replace("from adu_bench", "from helper import x\nfrom adu_bench", 1))
+    (mine / "helper.py").write_text("from .inner.deep import x\nfrom adu_bench._methods.baseline import Baseline\n")
+    (mine / "inner" / "deep.py").write_text("x = 1\n")
+    (choice,) = Catalogue([mine]).select(["blur"])
+    store, suite = Store(tmp_path / "runs"), load_suite("toy")
+    for number, run in enumerate(plan(suite, [choice], store).runs):
+        write_run(tmp_path / "runs", run.spec, run.label, possible_predictions(run.spec.task, number))
+    write_bundle(from_runs(suite, choice, store, "runs"), tmp_path / "b.zip")
+    found = read(tmp_path / "b.zip")
+    assert {run.key for run in found.runs} == {run.spec.key for run in plan(suite, [choice], store).runs}
+    entry = found.choice.entry
+    assert load_class(entry.path, entry.class_name, entry.source_hash).__name__ == "Blur"
+    changed = Bundle(tmp_path / "b.zip")
+    changed.files["inner/deep.py"] = b"x = 2\n"
+    changed.rehash()
+    refused(read, changed.pack(tmp_path / "c.zip"), "an earlier version of the method's file")
+
+
+def test_a_module_that_a_bundle_cannot_hold_is_named(block, tmp_path):
+    (tmp_path / "blur.py").write_text("from .Helper import x\n" + (block / "mine" / "blur.py").read_text())
+    (tmp_path / "Helper.py").write_text("x = 1\n")
+    (choice,) = Catalogue([tmp_path]).select(["blur"])
+    store, suite = Store(tmp_path / "runs"), load_suite("toy")
+    for number, run in enumerate(plan(suite, [choice], store).runs):
+        write_run(tmp_path / "runs", run.spec, run.label, possible_predictions(run.spec.task, number))
+    with pytest.raises(UserError, match=r"Helper\.py' cannot be part of a bundle"):
+        write_bundle(from_runs(suite, choice, store, "runs"), tmp_path / "b.zip")
 
 
 def test_a_name_cut_by_a_null_byte_is_refused(bundle, tmp_path, read):
     path = bundle.pack(tmp_path / "b.zip")
     path.write_bytes(path.read_bytes().replace(b"method.py", b"metho\0.py"))
-    refused(read, path, "no file called")
+    refused(read, path, "does not have a file called")
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
@@ -117,55 +160,55 @@ def test_links_and_devices_are_refused(bundle, tmp_path, read, kind):
 
 
 def test_a_file_that_is_too_large_is_refused_before_it_is_unpacked(bundle, tmp_path, read):
-    bundle.files["method.py"] = b"#" * (archive.MIB // 4 + 1)
+    bundle.files["method.py"] = b"#" * (bundle_file.MIB // 4 + 1)
     refused(read, bundle.pack(tmp_path / "b.zip"), "more than the 262144 allowed")
     assert not (tmp_path / "unpacked").exists()
 
 
 def test_a_bomb_that_lies_about_its_size_is_stopped_while_reading(bundle, tmp_path, read):
-    """The directory and the local header say 1,000 bytes; 200 kB of zeros come out."""
+    """The directory and the local header declare 1,000 bytes; the content is 200 kB of zeros."""
     bundle.files = {"method.py": b"\0" * 200_000}
     path = bundle.pack(tmp_path / "b.zip")
     content = path.read_bytes().replace(struct.pack("<L", 200_000), struct.pack("<L", 1000))
     path.write_bytes(content)
-    refused(read, path, "damaged|more than the 1000 bytes|less than")
+    refused(read, path, "damaged|more than the 1000 bytes|fewer than")
     assert sum(file.stat().st_size for file in (tmp_path / "unpacked").rglob("*")) <= 1000
 
 
 def test_too_much_together_is_refused(bundle, tmp_path, read, monkeypatch):
-    monkeypatch.setattr(archive, "MOST_BYTES", 20_000)
+    monkeypatch.setattr(bundle_file, "MOST_BYTES", 20_000)
     refused(read, bundle.pack(tmp_path / "b.zip"), "entries in|bytes unpacked")
 
 
 def test_too_many_entries_are_refused_before_the_directory_is_read(bundle, tmp_path, read, monkeypatch):
     path = bundle.pack(tmp_path / "b.zip")
     content = bytearray(path.read_bytes())
-    content[-12:-10] = struct.pack("<H", archive.MOST_ENTRIES + 1)
+    content[-12:-10] = struct.pack("<H", bundle_file.MOST_ENTRIES + 1)
     path.write_bytes(bytes(content))
     monkeypatch.setattr(zipfile, "ZipFile", None)
     refused(read, path, "4003 entries")
 
 
 @pytest.mark.parametrize("ending", [b"trailing", struct.pack("<H", 3)[:0] + b"PK"])
-def test_something_behind_the_end_is_refused(bundle, tmp_path, read, ending):
+def test_data_after_the_end_are_refused(bundle, tmp_path, read, ending):
     path = bundle.pack(tmp_path / "b.zip")
     path.write_bytes(path.read_bytes() + ending)
-    refused(read, path, "no zip file")
+    refused(read, path, "not a zip file")
 
 
-def test_what_is_no_zip_file_is_refused(tmp_path, read):
+def test_a_file_that_is_not_a_zip_file_is_refused(tmp_path, read):
     for content in (b"", b"PK", b"rubbish" * 100, pickle.dumps({"a": 1})):
         (tmp_path / "b.zip").write_bytes(content)
-        refused(read, tmp_path / "b.zip", "no zip file")
+        refused(read, tmp_path / "b.zip", "not a zip file")
     with pytest.raises(UserError, match="cannot be read"):
         read(tmp_path / "nowhere.zip")
 
 
-def test_an_encrypted_or_oddly_packed_file_is_refused(bundle, tmp_path, read):
+def test_an_encrypted_or_unusually_compressed_file_is_refused(bundle, tmp_path, read):
     path = tmp_path / "b.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as packed:
         packed.writestr("method.py", b"x" * 100)
-    refused(read, path, "packed in an unusual way")
+    refused(read, path, "in an unusual way")
     bundle.pack(path)
     content = bytearray(path.read_bytes())
     place = content.index(b"PK\x01\x02") + 8
@@ -179,7 +222,7 @@ def test_a_flipped_bit_is_noticed(bundle, tmp_path, read):
     content = bytearray(path.read_bytes())
     content[len(content) // 3] ^= 64
     path.write_bytes(bytes(content))
-    refused(read, path, "damaged|no file called|changed")
+    refused(read, path, "damaged|does not have a file called|changed")
 
 
 # Hashes, names and completeness.
@@ -197,8 +240,8 @@ def test_a_changed_file_is_named(bundle, tmp_path, read):
 
 
 def test_predictions_that_the_run_did_not_write_are_refused(bundle, tmp_path, read):
-    other = next(name for name in bundle.files if name.endswith(".parquet") and name != bundle.table)
-    bundle.files[bundle.table] = bundle.files[other]
+    other = next(name for name in bundle.files if name.endswith(".parquet") and name != bundle.predictions)
+    bundle.files[bundle.predictions] = bundle.files[other]
     recorded = bundle.files[bundle.run]
     bundle.rehash()
     bundle.files[bundle.run] = recorded
@@ -211,14 +254,14 @@ def test_predictions_that_the_run_did_not_write_are_refused(bundle, tmp_path, re
 
 
 def test_a_missing_run_is_named(bundle, tmp_path, read):
-    del bundle.files[bundle.run], bundle.files[bundle.table]
+    del bundle.files[bundle.run], bundle.files[bundle.predictions]
     bundle.edit("submission.json", lambda m: m.update(runs=[r for r in m["runs"] if r["key"] != bundle.key]))
     bundle.rehash()
-    refused(read, bundle.pack(tmp_path / "b.zip"), "1 of 4 runs are missing, for instance blur, forget")
+    refused(read, bundle.pack(tmp_path / "b.zip"), "1 of 4 runs are missing, for example blur, forget")
 
 
 def _spec(change):
-    """Change a run's spec and give the run the key that follows."""
+    """Change a run's spec and its key accordingly."""
     from adu_bench.core.hashing import digest
 
     def tamper(bundle):
@@ -227,7 +270,7 @@ def _spec(change):
         key = digest(info["spec"])
         info["key"] = key
         bundle.files[f"runs/{key}/run.json"] = json.dumps(info).encode()
-        bundle.files[f"runs/{key}/predictions.parquet"] = bundle.files.pop(bundle.table)
+        bundle.files[f"runs/{key}/predictions.parquet"] = bundle.files.pop(bundle.predictions)
         del bundle.files[bundle.run]
         bundle.edit("submission.json", lambda m: [r.update(key=key) for r in m["runs"] if r["key"] == bundle.key])
         bundle.rehash()
@@ -319,28 +362,28 @@ def test_a_claim_about_one_run_is_checked_too(bundle, tmp_path, read):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "no proper JSON"),
-        ("{", "no proper JSON"),
+        ("", "not valid JSON"),
+        ("{", "not valid JSON"),
         ("[]", "malformed"),
         ("null", "malformed"),
-        ('{"a": NaN}', "NaN is no JSON number"),
-        ('{"a": -Infinity}', "no JSON number"),
+        ('{"a": NaN}', "NaN is not a JSON number"),
+        ('{"a": -Infinity}', "not a JSON number"),
         ('{"a": 1e999}', "too large"),
         ('{"a": 1, "a": 2}', "a key occurs twice"),
         ("[" * 50 + "]" * 50, "nested too deeply"),
-        ("[" * 100_000, "nested too deeply|no proper JSON"),
+        ("[" * 100_000, "nested too deeply|not valid JSON"),
         ("[" * 100_000 + "]" * 100_000, "nested too deeply"),
-        ('{"a":' * 100_000, "nested too deeply|no proper JSON"),
-        ("9" * 100_000, "no proper JSON"),
-        (b"\xff\xfe{}", "no proper JSON"),
-        (b'"\xed\xa0\x80"', "no proper JSON"),
+        ('{"a":' * 100_000, "nested too deeply|not valid JSON"),
+        ("9" * 100_000, "not valid JSON"),
+        (b"\xff\xfe{}", "not valid JSON"),
+        (b'"\xed\xa0\x80"', "not valid JSON"),
     ],
     ids=range(15),
 )
 def test_absurd_json_is_refused(text, reason, tmp_path):
     (tmp_path / "x.json").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(Refused, match=reason) as caught:
-        read_document(tmp_path / "x.json", RUN, "x.json")
+        read_json(tmp_path / "x.json", RUN, "x.json")
     assert len(str(caught.value)) < 400
 
 
@@ -348,7 +391,7 @@ def test_a_huge_json_file_is_not_read(tmp_path, monkeypatch):
     (tmp_path / "x.json").write_bytes(b" " * (4 * 2**20 + 1))
     monkeypatch.setattr(json, "loads", None)
     with pytest.raises(Refused, match="more than"):
-        read_document(tmp_path / "x.json", RUN, "x.json")
+        read_json(tmp_path / "x.json", RUN, "x.json")
 
 
 @pytest.mark.parametrize(
@@ -412,7 +455,7 @@ def test_a_card_with_unprintable_or_endless_text_is_refused(bundle, tmp_path, re
     text = bundle.files["method.py"].decode().replace('title="t"', f'title="{title}"')
     bundle.files["method.py"] = text.encode()
     bundle.rehash()
-    refused(read, bundle.pack(tmp_path / "b.zip"), "the card in method.py|no proper JSON|cannot be read")
+    refused(read, bundle.pack(tmp_path / "b.zip"), "the card in method.py|not valid JSON|cannot be read")
 
 
 def test_another_file_under_the_name_of_a_shipped_method_is_refused(bundle, tmp_path, read):
@@ -425,22 +468,22 @@ def test_another_file_under_the_name_of_a_shipped_method_is_refused(bundle, tmp_
 # Parquet.
 
 
-def table_of(bundle) -> pa.Table:
-    return pq.read_table(pa.BufferReader(bundle.files[bundle.table]))
+def predictions_of(bundle) -> pa.Table:
+    return pq.read_table(pa.BufferReader(bundle.files[bundle.predictions]))
 
 
 def put(bundle, table: pa.Table, **options) -> None:
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, **options)
-    bundle.files[bundle.table] = sink.getvalue().to_pybytes()
+    bundle.files[bundle.predictions] = sink.getvalue().to_pybytes()
     bundle.rehash()
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda t: t.slice(1), "rows; the test pool"),
-        (lambda t: pa.concat_tables([t, t.slice(0, 1)]), "rows; the test pool"),
+        (lambda t: t.slice(1), "predictions; the test images"),
+        (lambda t: pa.concat_tables([t, t.slice(0, 1)]), "predictions; the test images"),
         (lambda t: t.drop_columns(["margin"]), "has the columns"),
         (lambda t: t.append_column("more", t["margin"]), "has the columns"),
         (lambda t: t.append_column("margin", t["margin"]), "has the columns"),
@@ -453,8 +496,8 @@ def put(bundle, table: pa.Table, **options) -> None:
         (lambda t: t.set_column(0, "image", pa.array(["x" * 600, *t["image"].to_pylist()[1:]])), "a name of 600 bytes"),
     ],
 )
-def test_a_table_of_another_shape_is_refused(bundle, tmp_path, read, change, reason):
-    put(bundle, change(table_of(bundle)))
+def test_predictions_with_other_columns_types_or_sizes_are_refused(bundle, tmp_path, read, change, reason):
+    put(bundle, change(predictions_of(bundle)))
     refused(read, bundle.pack(tmp_path / "b.zip"), reason)
 
 
@@ -462,29 +505,29 @@ def test_a_table_of_another_shape_is_refused(bundle, tmp_path, read, change, rea
     ("options", "reason"),
     [
         ({"row_group_size": 1}, "row groups"),
-        ({"compression": "gzip"}, "packed in an unusual way"),
-        ({"use_dictionary": False, "column_encoding": {"image": "DELTA_BYTE_ARRAY"}}, "packed in an unusual way"),
+        ({"compression": "gzip"}, "in an unusual way"),
+        ({"use_dictionary": False, "column_encoding": {"image": "DELTA_BYTE_ARRAY"}}, "in an unusual way"),
     ],
 )
-def test_a_table_that_is_packed_unusually_is_refused(bundle, tmp_path, read, options, reason):
-    put(bundle, table_of(bundle), **options)
+def test_an_unusual_compression_or_encoding_is_refused(bundle, tmp_path, read, options, reason):
+    put(bundle, predictions_of(bundle), **options)
     refused(read, bundle.pack(tmp_path / "b.zip"), reason)
 
 
-def test_a_table_that_declares_more_than_its_rows_need_is_refused_unread(bundle, tmp_path, monkeypatch):
+def test_a_file_that_declares_too_many_bytes_is_refused_unread(bundle, tmp_path, monkeypatch):
     """One name of 8 MB for all images: a small file that would become gigabytes of text."""
-    table = table_of(bundle)
+    table = predictions_of(bundle)
     names = pa.DictionaryArray.from_arrays(pa.array([0] * len(table), pa.int32()), pa.array(["x" * 8_000_000]))
     path = tmp_path / "p.parquet"
     pq.write_table(table.set_column(0, "image", names), path, dictionary_pagesize_limit=2**24, write_statistics=False)
     assert path.stat().st_size < 500_000
     monkeypatch.setattr(pq.ParquetFile, "read", None)
     with pytest.raises(Refused, match="declares more bytes than"):
-        read_table(path, RUN_COLUMNS, len(table), "p.parquet")
+        read_predictions(path, RUN_COLUMNS, len(table), "p.parquet")
 
 
-def test_decoding_is_stopped_where_a_table_grows_all_the_same(tmp_path, monkeypatch):
-    """Metadata can lie; so let a file pass that shares a prefix of 100 kB among 4,096 names, and see memory bounded."""
+def test_decoding_is_stopped_if_a_file_grows_nevertheless(tmp_path, monkeypatch):
+    """Metadata can be false: a file with 4,096 names that share a prefix of 100 kB passes the checks, not the limit."""
     pytest.importorskip("resource", reason="this system cannot limit the memory of a process")
     rows = 4096
     names = pa.array([f"{'x' * 100_000}{number}" for number in range(64)])
@@ -497,11 +540,11 @@ def test_decoding_is_stopped_where_a_table_grows_all_the_same(tmp_path, monkeypa
     with pq.ParquetWriter(sink, schema, **packing) as writer:
         writer.write_table(pa.concat_tables([part] * (rows // 64)), row_group_size=rows)
     assert sink.stat().st_size < 20_000_000
-    monkeypatch.setattr(tables, "_ENCODINGS", tables._ENCODINGS | {"DELTA_BYTE_ARRAY"})
-    monkeypatch.setattr(tables, "_WIDTH", 10**9)
-    monkeypatch.setattr(tables, "_MEMORY", 2**26)
+    monkeypatch.setattr(predictions_file, "_ENCODINGS", predictions_file._ENCODINGS | {"DELTA_BYTE_ARRAY"})
+    monkeypatch.setattr(predictions_file, "_WIDTH", 10**9)
+    monkeypatch.setattr(predictions_file, "_MEMORY", 2**26)
     with pytest.raises(Refused, match="cannot be read"):
-        read_table(sink, RUN_COLUMNS, rows, "p.parquet")
+        read_predictions(sink, RUN_COLUMNS, rows, "p.parquet")
 
 
 @pytest.mark.parametrize(
@@ -516,10 +559,10 @@ def test_decoding_is_stopped_where_a_table_grows_all_the_same(tmp_path, monkeypa
     ],
     ids=range(6),
 )
-def test_what_is_no_parquet_file_is_refused(content, tmp_path):
+def test_a_file_that_is_not_parquet_is_refused(content, tmp_path):
     (tmp_path / "p.parquet").write_bytes(content)
     with pytest.raises(Refused, match=r"p\.parquet"):
-        read_table(tmp_path / "p.parquet", RUN_COLUMNS, 5, "p.parquet")
+        read_predictions(tmp_path / "p.parquet", RUN_COLUMNS, 5, "p.parquet")
 
 
 # Predictions.
@@ -542,12 +585,12 @@ def _move(frame: pd.DataFrame) -> None:
 
 
 def _raise(frame: pd.DataFrame) -> None:
-    """Turn every answer on kept domains into a hit, and forget to change anything else."""
+    """Make every answer on retain domains look right, without changing anything else."""
     frame.loc[~frame["forget"], "p_label"] = frame.loc[~frame["forget"], "p_max"]
 
 
 def _hit(frame: pd.DataFrame) -> None:
-    """Turn every answer on kept domains into a hit with care, but keep the labels."""
+    """Make every answer on retain domains right in a consistent way."""
     frame.loc[~frame["forget"], "predicted"] = frame.loc[~frame["forget"], "label"]
     frame.loc[~frame["forget"], "p_label"] = frame.loc[~frame["forget"], "p_max"]
 
@@ -555,7 +598,7 @@ def _hit(frame: pd.DataFrame) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (_set("image", "strange"), "no test image of this task"),
+        (_set("image", "strange"), "not a test image of this task"),
         (lambda frame: frame.__setitem__("image", frame["image"].iloc[0]), "occurs twice"),
         (_swap, "another (label|domain) in the data set"),
         (_move, "another domain"),
@@ -570,18 +613,18 @@ def _hit(frame: pd.DataFrame) -> None:
         (_set("entropy", 1.8), "entropy is outside"),
         (_set("entropy", 0.0), "the entropy is impossible"),
         (_set("p_label", 0.999), "p_label is above p_max"),
-        (_set("p_max", 0.05), "p_label is above p_max|below one over|yet p_label is not p_max"),
+        (_set("p_max", 0.05), "p_label is above p_max|below one over|but p_label is not p_max"),
         (_set("predicted", -1), "the predicted class does not exist"),
         (_set("predicted", 6), "the predicted class does not exist"),
         (_set("tied", 0), "more classes are tied"),
         (_set("tied", 7), "more classes are tied"),
         (_set("tied", -3), "more classes are tied"),
-        (_set("margin", 0.0), "yet no classes are tied"),
-        (lambda frame: frame.__setitem__("forget", ~frame["forget"]), "forget does not follow"),
+        (_set("margin", 0.0), "but no classes are tied"),
+        (lambda frame: frame.__setitem__("forget", ~frame["forget"]), "forget does not agree"),
     ],
 )
 def test_impossible_predictions_are_refused(bundle, tmp_path, read, change, reason):
-    table = table_of(bundle)
+    table = predictions_of(bundle)
     frame = table.to_pandas()
     change(frame)
     # NaN stays NaN: pandas' own conversion would make it a missing value.
@@ -590,15 +633,15 @@ def test_impossible_predictions_are_refused(bundle, tmp_path, read, change, reas
     refused(read, bundle.pack(tmp_path / "b.zip"), reason)
 
 
-def test_predictions_made_better_with_care_no_longer_fit_the_claims(bundle, tmp_path, read):
-    """Possible predictions, honest hashes, old claims: the score tells; new claims need a re-run to be found out."""
-    frame = table_of(bundle).to_pandas()
+def test_consistently_improved_predictions_do_not_agree_with_the_claims(bundle, tmp_path, read):
+    """The scores reveal changed predictions with the old claims; with new claims only a rerun would."""
+    frame = predictions_of(bundle).to_pandas()
     _hit(frame)
     put(bundle, pa.Table.from_pandas(frame, preserve_index=False))
     refused(read, bundle.pack(tmp_path / "b.zip"), "is claimed to be")
 
 
-def test_a_bundle_for_another_suite_than_the_named_one_is_refused(bundle, tmp_path):
+def test_a_bundle_for_another_suite_than_the_given_one_is_refused(bundle, tmp_path):
     (tmp_path / "mine.yaml").write_text("extends: toy\ntitle: mine\n")
     path = bundle.pack(tmp_path / "b.zip")
     with pytest.raises(Refused, match="for the suite 'toy', not for 'mine'"):

@@ -1,4 +1,4 @@
-"""submit, verify and the rows that come of them, through the program."""
+"""The commands submit and verify, and the rows that they write."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.submission.conftest import METHOD
 
 
 def refusal(capsys, *arguments: str) -> str:
-    """The command leaves with 2 and three lines; returns the first."""
+    """Check that the command exits with 2 and prints three lines; return the first."""
     capsys.readouterr()
     assert main(arguments) == 2
     lines = capsys.readouterr().err.strip().splitlines()
@@ -70,14 +70,14 @@ def test_submit_says_what_it_claims_and_verify_agrees(mine, capsys):
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["submit", "blur", "--suite", "toy", "--from", "mine", "--runs", "nowhere"], "is not complete on toy"),
+        (["submit", "blur", "--suite", "toy", "--from", "mine", "--runs", "nowhere"], "on toy are not complete"),
         (["submit", "blur", "--suite", "toy", "--from", "mine", "--out", "b.tar"], "is no zip file"),
         (["submit", "blur", "--suite", "toy", "--from", "mine", "--out", "no/such/b.zip"], "cannot be written"),
         (["submit", "all", "--suite", "toy"], "stands for"),
         (["submit", "blurr", "--suite", "toy", "--from", "mine"], "no method called"),
         (["verify", "nowhere.zip"], "cannot be read"),
         (["verify", "nowhere.json"], "There is no row"),
-        (["verify", "mine/blur.py"], "no zip file"),
+        (["verify", "mine/blur.py"], "not a zip file"),
         (["verify", "b.zip", "--rerun", "-1"], "out of range"),
         (["verify", "b.zip", "--tolerance", "2"], "out of range"),
         (["verify", "b.zip", "--rerun", "5"], "5 runs cannot be drawn"),
@@ -122,7 +122,7 @@ def test_a_verified_bundle_becomes_a_row_that_verifies_and_ranks(row, capsys):
     assert "verified" in page
     (row.parent / "board.tex").write_text("stale")
     assert main(["leaderboard", "--check", "--rows", "rows", "--from", "mine"]) == 1
-    assert "board.tex is stale" in capsys.readouterr().err
+    assert "board.tex is not current" in capsys.readouterr().err
 
 
 def test_a_row_says_claimed_until_somebody_verified_it(row, capsys):
@@ -140,13 +140,13 @@ def test_a_row_says_claimed_until_somebody_verified_it(row, capsys):
     [
         (lambda r: r["claimed"].update(mem=0.99), "mem is claimed to be 0.99"),
         (lambda r: r["runs"][0].update(key="f" * 20), "does not follow from its spec"),
-        (lambda r: r["runs"].pop(), "rows; the test pool"),
+        (lambda r: r["runs"].pop(), "predictions; the test images"),
         (lambda r: r["runs"][0].update(seed=3), "does not follow from its spec"),
         (lambda r: r["common"]["task"].update(data_hash="f" * 20), "does not follow from its spec"),
         (lambda r: r["card"].update(title="x\u202e"), "malformed at 'card.title'"),
         (lambda r: r["runs"][0]["measured"].update(seconds="=cmd()"), "malformed at 'runs.0.measured.seconds'"),
         (lambda r: r["runs"][0]["measured"].update(domain_probe=7), "malformed"),
-        (lambda r: r.update(label="other"), "holds the row of 'other'"),
+        (lambda r: r.update(label="other"), "contains the row of 'other'"),
         (lambda r: r.update(reproduced={"runs": []}), "malformed at 'reproduced'"),
         (lambda r: r.update(verified={"mem": 2}), "malformed at 'verified'"),
     ],
@@ -165,7 +165,7 @@ def test_a_row_that_was_tampered_with_is_refused(row, capsys, change, reason):
     [
         (lambda t: t.set_column(7, "p_max", pa.array([65535] * len(t), pa.uint16())), "image"),
         (lambda t: t.set_column(3, "label", t["predicted"]), "another label"),
-        (lambda t: t.slice(1), "rows; the test pool"),
+        (lambda t: t.slice(1), "predictions; the test images"),
         (lambda t: t.set_column(0, "run", pa.array([0] * len(t), pa.uint16())), "occurs twice"),
         (lambda t: t.set_column(0, "run", t["run"].cast(pa.int64())), "in the column run"),
         (lambda t: t.append_column("more", t["run"]), "has the columns"),
@@ -213,7 +213,7 @@ def test_absent_measures_leave_empty_cells_that_say_why(row, capsys):
 
 
 @pytest.mark.parametrize("claimed", [{"mem": float("nan"), "for": "=1", "h_mean": None}, [1], "<b>", 3])
-def test_claims_that_are_no_numbers_are_no_claims(row, capsys, claimed):
+def test_claims_that_are_not_numbers_are_ignored(row, capsys, claimed):
     row.write_text(json.dumps(json.loads(row.read_text()) | {"claimed": claimed}))
     for kind in ("md", "csv", "html"):
         capsys.readouterr()
@@ -223,8 +223,8 @@ def test_claims_that_are_no_numbers_are_no_claims(row, capsys, claimed):
     assert main(["verify", str(row), "--from", "mine"]) == 2
 
 
-def test_a_board_needs_neither_pictures_nor_weights_and_still_refuses_other_weights(row, capsys, monkeypatch):
-    """Public suites' pictures are not on every machine; most rows say which pictures and weights are meant."""
+def test_a_board_needs_neither_images_nor_weights_and_still_refuses_other_weights(row, capsys, monkeypatch):
+    """Public suites' images are not on every machine; most rows say which images and weights were used."""
     from adu_bench.core.specs import RunSpec
 
     def absent(name):
@@ -251,11 +251,11 @@ def test_a_board_needs_neither_pictures_nor_weights_and_still_refuses_other_weig
 
 def test_one_bad_file_among_several_is_named_and_ends_with_two(mine, capsys):
     (mine / "c.zip").write_bytes(b"rubbish")
-    assert "no zip file" in refusal(capsys, "verify", "b.zip", "c.zip")
+    assert "not a zip file" in refusal(capsys, "verify", "b.zip", "c.zip")
 
 
-def test_running_again_is_announced_and_finds_out_invented_predictions(mine, capsys):
-    """The bundle's predictions are random and its claims honest about them; only a re-run can tell."""
+def test_a_rerun_is_announced_and_detects_invented_predictions(mine, capsys):
+    """The bundle's predictions are random and agree with its claims; only a rerun detects it."""
     assert main(["verify", "b.zip", "--rerun", "1", "--seed", "7", "--device", "cpu", "--write", "rows"]) == 1
     done = capsys.readouterr()
     announced, _, after = done.out.partition("1 runs drawn by seed 7")
@@ -286,8 +286,8 @@ def test_only_a_row_that_was_run_again_is_reproduced(tmp_path, monkeypatch, caps
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
-def test_nothing_stays_unpacked_after_an_end_in_the_middle(mine, ending):
-    """`timeout` sends SIGTERM, which ends Python at once unless it is asked for more."""
+def test_nothing_stays_unpacked_after_an_interruption(mine, ending):
+    """`timeout` sends SIGTERM, which ends Python without cleaning up unless it is handled."""
     (mine / "temporary").mkdir()
     verify = subprocess.Popen(
         [sys.executable, "-m", "adu_bench", "verify", "b.zip", "--rerun", "4"],
@@ -309,12 +309,12 @@ def test_nothing_stays_unpacked_after_an_end_in_the_middle(mine, ending):
 def test_a_refused_bundle_does_not_stay_unpacked(mine, bundle, monkeypatch, capsys):
     (mine / "temporary").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(mine / "temporary"))
-    bundle.files.pop(bundle.table)
+    bundle.files.pop(bundle.predictions)
     refusal(capsys, "verify", str(bundle.pack(mine / "bad.zip")))
     assert not list((mine / "temporary").iterdir())
 
 
-def test_a_bundle_holds_nothing_that_can_run_by_being_read(block):
-    with zipfile.ZipFile(block / "b.zip") as archive:
-        names = {name.rpartition("/")[2] for name in archive.namelist()}
+def test_a_bundle_contains_only_files_that_are_safe_to_read(block):
+    with zipfile.ZipFile(block / "b.zip") as zipped:
+        names = {name.rpartition("/")[2] for name in zipped.namelist()}
     assert names == {"submission.json", "method.py", "run.json", "predictions.parquet"}

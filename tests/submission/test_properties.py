@@ -1,4 +1,4 @@
-"""Whatever bytes a stranger sends, the readers return what was asked for or refuse it by name."""
+"""For any bytes, the readers return what was asked for or refuse it with one sentence."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adu_bench.submission import archive
-from adu_bench.submission.consistency import check_predictions, pool_of
-from adu_bench.submission.documents import MANIFEST, ROW, RUN, read_document
+from adu_bench.submission.bundle import unpack
+from adu_bench.submission.consistency import check_predictions, images_of
+from adu_bench.submission.predictions_file import RUN_COLUMNS, read_predictions
 from adu_bench.submission.refusal import Refused, shown
-from adu_bench.submission.tables import RUN_COLUMNS, read_table
+from adu_bench.submission.schemas import MANIFEST, ROW, RUN, read_json
 from adu_bench.suites import load_suite
 from tests.conftest import make_predictions
 from tests.submission.conftest import possible_predictions
@@ -42,7 +42,7 @@ def task():
 
 
 def refused_or(read, *arguments):
-    """Return what a reader returns, or None where it refuses in one line."""
+    """Return what a reader returns, or None if it refuses in one line."""
     try:
         return read(*arguments)
     except Refused as error:
@@ -57,10 +57,10 @@ def one_short_line(text: str) -> None:
 
 @QUICK
 @given(content=st.binary(max_size=300) | JSON.map(lambda value: json.dumps(value).encode()))
-@pytest.mark.parametrize("shape", [MANIFEST, RUN, ROW], ids=["manifest", "run", "row"])
-def test_any_bytes_as_json(place, content, shape):
+@pytest.mark.parametrize("schema", [MANIFEST, RUN, ROW], ids=["manifest", "run", "row"])
+def test_any_bytes_as_json(place, content, schema):
     (place / "x.json").write_bytes(content)
-    assert refused_or(read_document, place / "x.json", shape, "x.json") is None
+    assert refused_or(read_json, place / "x.json", schema, "x.json") is None
 
 
 @QUICK
@@ -70,7 +70,7 @@ def test_a_bundle_with_a_changed_byte_unpacks_to_bundle_names_or_is_refused(bloc
     content[place_ % len(content)] = value
     (place / "b.zip").write_bytes(bytes(content[: len(content) - (cut if cut > 30 else 0)]))
     shutil.rmtree(place / "unpacked", ignore_errors=True)
-    found = refused_or(archive.unpack, place / "b.zip", place / "unpacked")
+    found = refused_or(unpack, place / "b.zip", place / "unpacked")
     for name, path in (found or {}).items():
         assert path.resolve().is_relative_to((place / "unpacked").resolve())
         assert path == place / "unpacked" / name
@@ -87,18 +87,18 @@ def test_no_name_leaves_the_folder(place, name):
         return
     (place / "b.zip").write_bytes(buffer.getvalue())
     shutil.rmtree(place / "unpacked", ignore_errors=True)
-    assert refused_or(archive.unpack, place / "b.zip", place / "unpacked") is None
+    assert refused_or(unpack, place / "b.zip", place / "unpacked") is None
     assert not list((place / "unpacked").rglob("*"))
 
 
 @QUICK
 @given(position=st.integers(0, 10**9), value=st.integers(0, 255))
-def test_a_table_with_a_changed_byte_keeps_its_shape_or_is_refused(block, place, position, value):
+def test_predictions_with_a_changed_byte_keep_their_shape_or_are_refused(block, place, position, value):
     content = bytearray(next((block / "runs").glob("*/predictions.parquet")).read_bytes())
     rows = pq.ParquetFile(io.BytesIO(bytes(content))).metadata.num_rows
     content[position % len(content)] = value
     (place / "p.parquet").write_bytes(bytes(content))
-    frame = refused_or(read_table, place / "p.parquet", RUN_COLUMNS, rows, "p.parquet")
+    frame = refused_or(read_predictions, place / "p.parquet", RUN_COLUMNS, rows, "p.parquet")
     if frame is not None:
         assert len(frame) == rows
         assert set(frame.columns) == set(RUN_COLUMNS)
@@ -108,17 +108,17 @@ def test_a_table_with_a_changed_byte_keeps_its_shape_or_is_refused(block, place,
 @QUICK
 @given(seed=st.integers(0, 2**32 - 1), sharpness=st.floats(-3, 3), quantised=st.booleans(), ties=st.booleans())
 def test_the_answers_of_every_classifier_are_possible(task, seed, sharpness, quantised, ties):
-    """What the harness can write is never refused: sharp, flat, uniform and tied distributions alike."""
-    pool, rng, classes = pool_of(task), np.random.default_rng(seed), len(task.classes)
-    probabilities = rng.dirichlet(np.full(classes, 10.0**sharpness) + 1e-3, len(pool)).astype(np.float32)
+    """Predictions of the harness are never refused: sharp, flat, uniform and tied distributions."""
+    images, rng, classes = images_of(task), np.random.default_rng(seed), len(task.classes)
+    probabilities = rng.dirichlet(np.full(classes, 10.0**sharpness) + 1e-3, len(images)).astype(np.float32)
     probabilities += np.float32(1e-9)
     if quantised:
         probabilities = np.exp(np.round(np.log(probabilities)))
     if ties:
         probabilities[:, 1] = probabilities[:, 0]
     probabilities = (probabilities / probabilities.sum(axis=1, keepdims=True)).astype(np.float32)
-    frame = make_predictions(probabilities, pool["label"].to_numpy(), list(pool["domain"]), task.forget)
-    check_predictions(frame.assign(image=pool.index.to_numpy()), task, pool, True, "run")
+    frame = make_predictions(probabilities, images["label"].to_numpy(), list(images["domain"]), task.forget)
+    check_predictions(frame.assign(image=images.index.to_numpy()), task, images, True, "run")
 
 
 @QUICK
@@ -128,11 +128,11 @@ def test_the_answers_of_every_classifier_are_possible(task, seed, sharpness, qua
     value=st.floats(width=32),
 )
 def test_any_number_in_a_prediction_is_possible_or_refused(task, row, column, value):
-    pool = pool_of(task)
+    images = images_of(task)
     frame = possible_predictions(task, 3)
     frame.loc[row % len(frame), column] = np.float32(value)
     try:
-        check_predictions(frame, task, pool, True, "run")
+        check_predictions(frame, task, images, True, "run")
     except Refused as error:
         one_short_line(error.what)
         return
@@ -144,13 +144,13 @@ def test_any_number_in_a_prediction_is_possible_or_refused(task, row, column, va
 
 @QUICK
 @given(st.text() | st.binary() | JSON)
-def test_what_is_quoted_from_a_stranger_is_short_and_printable(value):
+def test_quoted_text_is_short_and_printable(value):
     text = shown(value)
     assert text.isascii()
     assert text.isprintable()
     assert len(text) <= 70
 
 
-def test_a_shuffled_table_is_as_good(task):
+def test_the_order_of_predictions_does_not_matter(task):
     frame = possible_predictions(task, 1)
-    check_predictions(frame.sample(frac=1, random_state=0).reset_index(drop=True), task, pool_of(task), True, "run")
+    check_predictions(frame.sample(frac=1, random_state=0).reset_index(drop=True), task, images_of(task), True, "run")

@@ -49,7 +49,7 @@ def test_the_emoji_suite_has_all_proper_subsets():
     ],
 )
 def test_the_shipped_suites_keep_their_tasks(name, images, tasks):
-    """Committed rows and everybody's finished runs are named by these; whoever changes them on purpose says so here."""
+    """Committed rows and finished runs are named by these digests; an intended change is made here as well."""
     suite = load_suite(name)
     assert {task.data_hash for task in suite.tasks()} == {images}
     assert digest([asdict(task) for task in suite.tasks()]) == tasks
@@ -83,13 +83,13 @@ def test_class_sets(write, tmp_path):
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (("shots: 2", "shots: two"), r"line 6: 'shots' is wrong. 'two' is not a int"),
+        (("shots: 2", "shots: two"), r"line 6: 'shots' is wrong. 'two' is not an integer"),
         (("shots: 2", "shots: 0"), r"0 is below 1"),
-        (("shots: 2", "shots: yes"), r"True is not a int"),
-        (("sizes: [1]", "sizes: [4]"), r"line 5.*must forget at least one domain and keep at least one"),
+        (("shots: 2", "shots: yes"), r"True is not an integer"),
+        (("sizes: [1]", "sizes: [4]"), r"line 5.*must forget at least one domain and retain at least one"),
         (("sizes: [1]", "sizes: [0]"), r"must forget at least one domain"),
         (("{sizes: [1]}", "[[filled, bronze]]"), r"'bronze' is not a domain"),
-        (("{sizes: [1]}", "[]"), r"names no task"),
+        (("{sizes: [1]}", "[]"), r"has no forget set"),
         (("[circle, star]", "[circle, starr]"), r"'starr' is not a class of the data set. Did you mean star"),
         (("[circle, star]", "[circle, circle]"), r"two different names"),
         (("seeds: [1]", "seed: [1]"), r"no 'seeds'"),
@@ -99,17 +99,24 @@ def test_class_sets(write, tmp_path):
             r"line 11: 'shoots' is wrong. There is no such entry. Did you mean shots",
         ),
         (("dataset: toy", "dataset: tory"), r"no data set called 'tory'"),
-        (('"a {}."', '"a picture"'), r"one {} for the class name"),
+        (('"a {}."', '"a picture"'), r"exactly one {} for the class name"),
         (("precision: fp32", "precision: fp8"), r"line 9: 'training' is wrong"),
         (("{batch: 8", "{batch: [8"), r"malformed, line"),
+        (("dataset: toy", "dataset: 2001-99-99"), r"is malformed"),
+        (("dataset: toy", f"dataset: {'[' * 3000}"), r"is malformed"),
+        (("sizes: [1]", "sizes: [-1]"), r"must forget at least one domain"),
+        (("methods: [paper]", "methods: [paper]\nblocks: {ablation: 3}"), r"line 11: 'blocks' is wrong"),
+        (("methods: [paper]", "methods: [paper]\nstudies: {shots: 3}"), r"line 11: 'studies' is wrong"),
+        (("[circle, star]", "{file: mine.yaml.gz}"), r"line 4: 'classes' is wrong"),
     ],
 )
-def test_malformed_suites_are_refused_with_the_line(write, change, complaint):
+def test_malformed_suites_are_refused_with_the_line(write, tmp_path, change, complaint):
+    (tmp_path / "mine.yaml.gz").write_bytes(b"\x1f\x8b\xff")
     with pytest.raises(UserError, match=complaint):
         load_suite(write(GOOD.replace(*change)))
 
 
-def test_a_file_that_is_no_text_is_refused(tmp_path):
+def test_a_file_that_is_not_text_is_refused(tmp_path):
     (tmp_path / "mine.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match="not text"):
         load_suite(str(tmp_path / "mine.yaml"))

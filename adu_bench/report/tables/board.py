@@ -75,6 +75,7 @@ def board_table(board: Board, priority: int = 3, counts: bool = False) -> Table:
     parts = tuple(tuple(cells(row) for row in rows) for _, rows in groupby(board.rows, key=lambda row: row.kind))
     notes = [f"{letter} {reason}" for reason, letter in letters.items()]
     notes += [f"{row.method} is not ranked: {row.reason}" for row in board.rows if row.reason]
+    notes += [board.warning.rstrip(".")] * bool(board.warning)
     return Table(
         columns=("", "method", *(metric.title for metric in metrics), *["tasks", "runs"] * counts, *["state"] * states),
         parts=parts,

@@ -103,8 +103,18 @@ def web_page(boards: Sequence[Board], cards: Cards, files: bool = False) -> str:
         columns=list(dict.fromkeys(column for panel in panels for column in panel["columns"] if column.title)),
         panels=panels,
         states=any(has_states(board) for board in boards),
+        warnings=_warnings(boards),
         runs=len({run.key for board in boards for run in board.runs}),
     )
+
+
+def _warnings(boards: Sequence[Board]) -> list[str]:
+    """Return each board's warning, with the suites that it is about."""
+    found: dict[str, list[str]] = {}
+    for board in boards:
+        if board.warning:
+            found.setdefault(board.warning, []).append(board.suite)
+    return [f"{', '.join(suites)}: {warning}" for warning, suites in found.items()]
 
 
 def _panels(board: Board, cards: Cards, files: bool) -> Iterator[dict[str, Any]]:

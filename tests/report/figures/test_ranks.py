@@ -60,12 +60,12 @@ def test_the_caption_says_what_rank_tests_are_worth():
     board, found = made_up([[0.9, 0.8, 0.9], [0.5, 0.6, 0.5], [0.1, 0.2, 0.1]])
     assert found.critical_difference == pytest.approx(1.913, abs=0.001)  # Demsar 2006: 2.343 x sqrt(3 x 4 / (6 x 3))
     text = caption(board, found)
-    assert "Nemenyi's (critical difference 1.91, 1 of 3 pairs apart) do not hold" in text
+    assert "Nemenyi's test (critical difference 1.91, 1 of 3 pairs differ) are not valid" in text
     assert f"on {100 * wrong('Friedman, shuffled', 1):.0f} % and {100 * wrong('Nemenyi', 1):.0f} % of simulated" in text
 
 
 def test_doubts_are_spoken_of():
     board, found = made_up([[0.9] * 4, [0.5] * 4, [0.1] * 4])
-    assert "Over the 4 tasks that share no forget domain, Friedman" in caption(board, found)
+    assert "Over the 4 tasks without a common forget domain, Friedman" in caption(board, found)
     board.caveat = "Beware."
     assert "Beware. Over the 4 tasks" in caption(board, found)

@@ -1,4 +1,4 @@
-"""The procedures hold on boards that have the dependence of real ones: false positives and coverage, measured."""
+"""False positives and coverage of the statistical procedures on boards with the dependence of real ones."""
 
 from __future__ import annotations
 
@@ -9,27 +9,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from adu_bench.maintenance.boards import SCENARIOS, Effects, board, components, draw, subsets
+from adu_bench.maintenance.simulation import BOARDS, main, markdown, measure, report
 from adu_bench.metrics.frame import score
 from adu_bench.stats.measured import ALL, ALONE, APART, MEASURED, USUAL, view_name, wrong
 from adu_bench.stats.paired import WILCOXON
 from adu_bench.stats.scores import forget_sets, scores
-from adu_bench.stats.simulation import (
-    BOARDS,
-    SCENARIOS,
-    Effects,
-    board,
-    components,
-    draw,
-    main,
-    markdown,
-    measure,
-    report,
-    subsets,
-)
 
 ROOT = Path(__file__).parents[2]
 
-HOLDS = [
+VALID = [
     ("t over domains", view_name(size)) for size in (None, 1, 2, 3)
 ] + [
     ("letters: t over domains, Holm", ALL),
@@ -42,7 +31,7 @@ HOLDS = [
     ("difference on these tasks, new seeds", ALL),
     ("bootstrap over data sets, studentised", "6 data sets"),
 ]  # fmt: skip
-"""What the commands go by, and what was measured of it."""
+"""The procedures that the commands use, and the views on which they are valid."""
 NAIVE = [
     (WILCOXON, ALL),
     ("t over tasks", ALL),
@@ -55,7 +44,7 @@ NAIVE = [
 INTERVALS = [("t over domains", view_name(size)) for size in (None, 1, 2, 3)] + [
     (what, view) for what in ("mean of a method", "interquartile mean of a method") for view in (ALL, ALONE)
 ]
-"""Those that cover 93 to 97 %; others may be as careful as they like."""
+"""Those with a coverage of 93 to 97 %; others may be conservative."""
 LIKELY = [name for name in SCENARIOS if name not in ("no domain effects", "effects add up")]
 
 
@@ -63,7 +52,7 @@ def test_boards_have_the_variances_they_are_asked_for():
     rng = np.random.default_rng(0)
     effects = Effects(1.0, 0.5, 0.3, 0.6, 0.2)
     gaps = np.array([np.subtract(*board(rng, effects).values) for _ in range(4_000)])
-    # A task that forgets one domain: its effect, the mean of three retained ones, its own, a third of the seeds'.
+    # A task that forgets one domain: its effect, the mean of three retained ones, the task's, a third of the seeds'.
     expected = 1.0 + 0.25 / 3 + 0.09 + (0.36 + 0.04) / 3
     assert gaps.mean(axis=2)[:, 0].var() == pytest.approx(expected, rel=0.08)
     # Two tasks share a domain of the pair, two domains that they retain, and the seeds.
@@ -106,7 +95,7 @@ def test_the_first_scenarios_are_what_the_committed_board_shows():
 
 
 def test_false_positives_on_a_few_boards():
-    """250 boards: 6 % and three standard errors for what holds; what takes tasks for independent is far off."""
+    """250 boards: valid procedures stay below 6 % plus three standard errors; naive ones are above 15 %."""
     table = measure(250, 1, {USUAL: SCENARIOS[USUAL]}, ["two methods"]).set_index(["procedure", "view"])["wrong"]
     for size in (None, 1, 2, 3):
         assert table["t over domains", view_name(size)] <= 0.06 + 3 * np.sqrt(0.06 * 0.94 / 250)
@@ -118,19 +107,19 @@ def test_coverage_on_a_few_boards():
     table = measure(250, 2, {USUAL: SCENARIOS[USUAL]}, ["intervals", "data sets"])
     missed = table.set_index(["procedure", "view"])["wrong"]
     for key in missed.index:
-        if key in HOLDS:
+        if key in VALID:
             assert missed[key] <= 0.07 + 3 * np.sqrt(0.07 * 0.93 / 250), key
     assert missed["bootstrap over data sets, percentile", "6 data sets"] > 0.07
 
 
-def test_the_measured_table_says_what_the_commands_go_by():
-    """At most 6 % false positives wherever effects are means, 93 to 97 % coverage with the effects of a real board."""
+def test_the_committed_error_rates_support_the_procedures_of_the_commands():
+    """At most 6 % false positives if effects are means, 93 to 97 % coverage with the effects of a real board."""
     table = pd.read_csv(MEASURED)
     assert set(table["boards"]) == {BOARDS}
     assert set(table["scenario"]) == set(SCENARIOS)
     for scenario in LIKELY:
         own = table[table["scenario"] == scenario].set_index(["procedure", "view"])["wrong"]
-        assert all(own[key] <= 0.06 for key in HOLDS if key in own), scenario
+        assert all(own[key] <= 0.06 for key in VALID if key in own), scenario
     usual = table[table["scenario"] == USUAL].set_index(["procedure", "view"])["wrong"]
     for key in INTERVALS:
         assert 0.03 <= usual[key] <= 0.07, (key, usual[key])
@@ -143,7 +132,7 @@ def test_measured_shares_are_looked_up():
     assert wrong("reading tea leaves", None) is None
 
 
-def test_the_command_writes_a_table_for_programs_and_one_for_people(tmp_path):
+def test_the_command_writes_the_csv_table_and_the_report(tmp_path):
     csv, text = tmp_path / "made" / "table.csv", tmp_path / "table.md"
     assert main(["--boards", "2", "--out", str(csv), "--report", str(text)]) == 0
     table = pd.read_csv(csv)
@@ -153,7 +142,7 @@ def test_the_command_writes_a_table_for_programs_and_one_for_people(tmp_path):
     assert {"two methods", "6 methods", "intervals", "data sets"} == set(table["question"])
 
 
-def test_the_committed_table_for_people_is_that_for_programs():
+def test_the_committed_report_agrees_with_the_csv_table():
     assert (ROOT / "reports" / "statistics.md").read_text(encoding="utf-8") == report(pd.read_csv(MEASURED))
 
 
@@ -165,7 +154,7 @@ def test_subsets_are_the_tasks_of_a_suite():
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_the_measured_table_is_what_the_simulation_gives():
-    """4,000 boards a scenario, fixed seed: the committed table comes out again, number by number."""
+    """4,000 boards per scenario, fixed seed: the simulation reproduces the committed table exactly."""
     text = StringIO()
     measure().to_csv(text, index=False, lineterminator="\n")
     assert text.getvalue() == MEASURED.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""JSON of strangers: small, flat, finite, without doubled keys, and of the expected shape."""
+"""Untrusted JSON files: limited in size and depth, finite, without duplicate keys, and checked against a schema."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from adu_bench.submission.refusal import Refused, shown
 
 MOST_BYTES = 4 * 2**20
 _DEEPEST = 12
-# No control characters, and none that are invisible or turn the writing direction around.
+# No control characters, no invisible characters, and none that change the writing direction.
 _PRINTABLE = r"\A[^\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]*\Z"
 LABEL = r"\A[a-z0-9][a-z0-9.-]{0,39}(\[[A-Za-z0-9_.,=()' +-]{1,200}\])?\Z"
 SUITE = r"\A[a-z0-9][a-z0-9-]{0,39}\Z"
@@ -30,16 +30,16 @@ def _object(required: dict[str, Any], optional: dict[str, Any] | None = None) ->
     }
 
 
-def _numbers(*names: str) -> dict[str, Any]:
+def _shares(*names: str) -> dict[str, Any]:
     share = {"type": "number", "minimum": 0, "maximum": 1}
     return _object(dict.fromkeys(names, share))
 
 
 _KEY = _text(20, r"\A[0-9a-f]{20}\Z")
 _SHA256 = _text(64, r"\A[0-9a-f]{64}\Z")
-_SHARE_OR_NOTHING = {"type": ["number", "null"], "minimum": 0, "maximum": 1}
+_SHARE_OR_NULL = {"type": ["number", "null"], "minimum": 0, "maximum": 1}
 _AMOUNT = {"type": "number", "minimum": 0, "maximum": 1e15}
-_WORDS = {"type": "object", "maxProperties": 20, "additionalProperties": _text(200), "propertyNames": _text(40)}
+_TEXTS = {"type": "object", "maxProperties": 20, "additionalProperties": _text(200), "propertyNames": _text(40)}
 _MEASURED = {
     "seconds": _AMOUNT,
     "trainable_parameters": _AMOUNT,
@@ -60,17 +60,17 @@ MANIFEST = _object(
         "suite": _text(40, SUITE),
         "label": _text(260, LABEL),
         "card": CARD,
-        "claimed": _numbers("mem", "for", "h_mean", "h_of_means"),
+        "claimed": _shares("mem", "for", "h_mean", "h_of_means"),
         "runs": {
             "type": "array",
             "minItems": 1,
             "maxItems": 2000,
-            "items": _object({"key": _KEY, "claimed": _numbers("mem", "for", "h"), "domain_probe": _SHARE_OR_NOTHING}),
+            "items": _object({"key": _KEY, "claimed": _shares("mem", "for", "h"), "domain_probe": _SHARE_OR_NULL}),
         },
         "files": {"type": "object", "maxProperties": 4001, "additionalProperties": _SHA256},
     }
 )
-"""The shape of submission.json."""
+"""Schema of submission.json."""
 
 RUN = _object(
     {
@@ -79,15 +79,15 @@ RUN = _object(
         "label": _text(260, LABEL),
         "spec": {"type": "object"},
         "finished": _text(32, r"\A\d{4}-\d\d-\d\dT[0-9:.+Z-]+\Z"),
-        "environment": _WORDS,
+        "environment": _TEXTS,
         "timings": {"type": "object", "maxProperties": 20, "additionalProperties": _AMOUNT},
         "measured": _object(_MEASURED),
         "checksums": {"type": "object", "maxProperties": 20, "additionalProperties": _SHA256},
     }
 )
-"""The shape of a run's run.json; its spec is compared with the plan's."""
+"""Schema of a run's run.json; its spec is compared with the plan's."""
 
-_STANDING = _numbers("mem", "for", "h_mean", "h_of_means")
+_SCORES = _shares("mem", "for", "h_mean", "h_of_means")
 ROW = _object(
     {
         "format": {"const": 1},
@@ -105,16 +105,16 @@ ROW = _object(
                     "forget": FORGET,
                     "seed": SEED,
                     "finished": RUN["properties"]["finished"],
-                    "measured": _object(_MEASURED, {"domain_probe": _SHARE_OR_NOTHING}),
+                    "measured": _object(_MEASURED, {"domain_probe": _SHARE_OR_NULL}),
                 }
             ),
         },
-        "environments": {"type": "array", "maxItems": 2000, "items": _WORDS},
+        "environments": {"type": "array", "maxItems": 2000, "items": _TEXTS},
     },
     {
-        "claimed": {"anyOf": [{"type": "null"}, _STANDING]},
+        "claimed": {"anyOf": [{"type": "null"}, _SCORES]},
         "verified": {
-            "anyOf": [{"type": "null"}, {**_STANDING, "properties": {**_STANDING["properties"], "by": _text(40)}}]
+            "anyOf": [{"type": "null"}, {**_SCORES, "properties": {**_SCORES["properties"], "by": _text(40)}}]
         },
         "reproduced": {
             "anyOf": [
@@ -133,25 +133,25 @@ ROW = _object(
         },
     },
 )
-"""The shape of a committed row."""
+"""Schema of a committed row."""
 
 
-def read_document(path: Path, shape: dict[str, Any], name: str) -> dict[str, Any]:
+def read_json(path: Path, schema: dict[str, Any], name: str) -> dict[str, Any]:
     """Read a JSON file.
 
     Parameters
     ----------
     path
         The file.
-    shape
+    schema
         Its JSON schema.
     name
-        What to call it in a refusal.
+        Its name in a refusal.
 
     Raises
     ------
     Refused
-        If it is too large or too deep, holds NaN, infinities or doubled keys, or has another shape.
+        If it is too large or nested too deeply, contains NaN, infinities or duplicate keys, or does not fit the schema.
     """
     if path.stat().st_size > MOST_BYTES:
         raise Refused(f"{name} has more than {MOST_BYTES} bytes")
@@ -165,30 +165,30 @@ def read_document(path: Path, shape: dict[str, Any], name: str) -> dict[str, Any
     except RecursionError as error:
         raise Refused(f"{name} is nested too deeply") from error
     except ValueError as error:
-        raise Refused(f"{name} is no proper JSON: {shown(error, 100)}") from error
+        raise Refused(f"{name} is not valid JSON: {shown(error, 100)}") from error
     _check_depth(value, name)
-    check_shape(value, shape, name)
+    check_schema(value, schema, name)
     return value
 
 
-def check_shape(value: Any, shape: dict[str, Any], name: str) -> None:
-    """Compare a value with a JSON schema.
+def check_schema(value: Any, schema: dict[str, Any], name: str) -> None:
+    """Check a value against a JSON schema.
 
     Raises
     ------
     Refused
-        If it does not fit; names the place.
+        If it does not fit; the message names the place.
     """
     from jsonschema import Draft202012Validator
 
-    error = next(Draft202012Validator(shape).iter_errors(value), None)
+    error = next(Draft202012Validator(schema).iter_errors(value), None)
     if error is not None:
-        place = ".".join(map(str, error.absolute_path)) or "its outermost level"
+        place = ".".join(map(str, error.absolute_path)) or "the top level"
         raise Refused(f"{name} is malformed at {shown(place, 80)}: {error.validator} is not fulfilled")
 
 
 def _no_constant(text: str) -> float:
-    raise ValueError(f"{text} is no JSON number")
+    raise ValueError(f"{text} is not a JSON number")
 
 
 def _finite(text: str) -> float:

@@ -1,4 +1,4 @@
-"""A YAML mapping whose entries know their lines, so that an error in a suite can be pointed at."""
+"""The YAML file of a suite: its entries are read with their line numbers, so that an error can point at the line."""
 
 from __future__ import annotations
 
@@ -10,18 +10,31 @@ import yaml
 from adu_bench.core.errors import UserError, unknown
 
 _MISSING = object()
+_EXAMPLE = "See an example: adu-bench show emoji-mini"
+_KINDS = {int: "an integer", str: "text", list: "a list", dict: "a mapping"}
+"""Types of entries as messages name them."""
 
 
-class Document:
-    """Entries of a YAML mapping, taken one by one; what is left at the end is unknown."""
+class SuiteFile:
+    """The entries of a suite's file, which are taken one by one; those that remain at the end are unknown.
+
+    Parameters
+    ----------
+    path
+        The file.
+    values
+        Its entries by name.
+    lines
+        The line of each entry, counted from 1.
+    """
 
     def __init__(self, path: Path, values: dict[str, Any], lines: dict[str, int]) -> None:
         self.path, self.values, self.lines = path, values, lines
         self.taken: set[str] = set()
 
     @staticmethod
-    def read(path: Path, below: Document | None = None) -> Document:
-        """Read a file; entries of ``below`` replace those of the file (a suite that extends another).
+    def read(path: Path, below: SuiteFile | None = None) -> SuiteFile:
+        """Read a file; entries of ``below``, a suite that extends it, replace those of the file.
 
         Raises
         ------
@@ -32,72 +45,70 @@ class Document:
             text = path.read_text(encoding="utf-8")
             node, values = yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
         except UnicodeDecodeError as error:
-            raise UserError(
-                f"'{path}' is not a valid suite file.", "It is not text in UTF-8.", "See `adu-bench show emoji-mini`."
-            ) from error
+            raise UserError(f"'{path}' is not a valid suite file.", "It is not text in UTF-8.", _EXAMPLE) from error
         except OSError as error:
             raise UserError(f"'{path}' cannot be read.", f"{error.strerror}.", "Check the path.") from error
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            # PyYAML lets ValueError through from dates such as 2001-99-99, and RecursionError from deep nesting.
             mark = getattr(error, "problem_mark", None)
             where = f"line {mark.line + 1}" if mark else "unknown line"
             raise UserError(
-                f"'{path}' is malformed, {where}.", f"{getattr(error, 'problem', error)}.", "Mend the YAML there."
+                f"'{path}' is malformed, {where}.", f"{getattr(error, 'problem', error)}.", "Correct the YAML there."
             ) from error
         if not isinstance(values, dict) or not isinstance(node, yaml.MappingNode):
-            raise UserError(
-                f"'{path}' is not a valid suite file.", "It is not a mapping.", "See `adu-bench show emoji-mini`."
-            )
+            raise UserError(f"'{path}' is not a valid suite file.", "It is not a YAML mapping.", _EXAMPLE)
         lines = {str(key.value): key.start_mark.line + 1 for key, _ in node.value}
-        document = Document(path, values, lines)
+        file = SuiteFile(path, values, lines)
         if below is not None:
-            document.values |= {key: value for key, value in below.values.items() if key != "extends"}
-            document.lines |= below.lines
-            document.path = below.path
-        return document
+            file.values |= {key: value for key, value in below.values.items() if key != "extends"}
+            file.lines |= below.lines
+            file.path = below.path
+        return file
 
     def take(self, key: str, kind: type | tuple[type, ...], default: Any = _MISSING) -> Any:
-        """Return an entry of a kind, or the default where there is none.
+        """Return an entry, or the default if there is none.
 
         Raises
         ------
         UserError
-            If it is missing without a default, or of another kind.
+            If the entry is missing and has no default, or is not of the kind.
         """
         self.taken.add(key)
         if key not in self.values:
             if default is _MISSING:
-                raise UserError(
-                    f"'{self.path}' has no '{key}'.", "A suite needs it.", "See `adu-bench show emoji-mini`."
-                )
+                raise UserError(f"'{self.path}' has no '{key}'.", "Every suite needs it.", _EXAMPLE)
             return default
         value = self.values[key]
         kinds = kind if isinstance(kind, tuple) else (kind,)
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            wanted = " or ".join(one.__name__ for one in kinds)
-            raise self.problem(key, f"{value!r} is not a {wanted}", f"Give a {wanted}.")
+            wanted = " or ".join(_KINDS[one] for one in kinds)
+            raise self.problem(key, f"{value!r} is not {wanted}", f"Give {wanted}.")
         return value
 
     def take_list(self, key: str, kind: type, default: list | None = None) -> list:
         """Return a non-empty list whose items are of one kind; errors as in `take`."""
         values = self.take(key, list, _MISSING if default is None else default)
-        # Python counts true and false among the whole numbers; a suite does not.
+        # In Python true and false are integers; in a suite they are not.
         if not values or not all(isinstance(value, kind) and not isinstance(value, bool) for value in values):
-            raise self.problem(key, f"it must be a list of {kind.__name__}", f"For example {key}: [1, 2, 3].")
+            example = "[1, 2, 3]" if kind is int else "[one, two]"
+            raise self.problem(
+                key, f"it must be a list, and each item {_KINDS[kind]}", f"For example {key}: {example}."
+            )
         return values
 
     def problem(self, key: str, why: str, remedy: str) -> UserError:
-        """Build the error for an entry: file and line, why it is refused, and the remedy."""
+        """Return the error for an entry: file and line, why it is refused, and the remedy."""
         return UserError(
             f"'{self.path}', line {self.lines.get(key, 1)}: '{key}' is wrong.", f"{why[0].upper()}{why[1:]}.", remedy
         )
 
     def finish(self) -> None:
-        """Refuse entries that nobody asked for.
+        """Refuse entries that were not taken.
 
         Raises
         ------
         UserError
-            If there is one; names the nearest known entries.
+            If there is one; the message suggests similar names.
         """
         for key in self.values:
             if key not in self.taken:

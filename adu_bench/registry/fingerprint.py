@@ -1,0 +1,225 @@
+"""The digests in a run's key: of the method's own code, and of the code of the project that makes its numbers.
+
+Both cover what the code does, see `adu_bench.core.syntax`: results survive a corrected comment or error message and
+become stale where a statement changes that can change a number.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+from adu_bench.core.hashing import digest
+from adu_bench.core.syntax import canonical_code, names_read
+from adu_bench.registry.local import PROJECT, Module
+
+ALWAYS = (
+    "adu_bench.core.seeds",
+    "adu_bench.data.decode",
+    "adu_bench.data.preprocessing",
+    "adu_bench.data.sampler",
+    "adu_bench.runner.batches",
+    "adu_bench.runner.evaluate",
+    "adu_bench.runner.task_data",
+    "adu_bench.runner.unlearn",
+    "adu_bench.training.problem",
+)
+"""What makes the numbers of every run: from an image file's bytes to the training sample, the frozen features, the
+problem that a method gets, and the predictions.  The modules that these import count too, except those in `OUTSIDE`."""
+
+OUTSIDE = {
+    "adu_bench.clip.loading": "loads weights, whose hash is in the key",
+    "adu_bench.clip.texts": "refuses texts that a model cannot tell apart, and changes none",
+    "adu_bench.core.errors": "exceptions and their texts",
+    "adu_bench.core.hashing": "names files in the cache, and makes the key itself",
+    "adu_bench.core.specs": "the specification, whose values are in the key",
+    "adu_bench.data.index": "selects a task's rows, whose hash is in the key",
+    "adu_bench.data.parallel": "the order of work, not its results",
+    "adu_bench.data.rows": "keeps arrays in files",
+    "adu_bench.data.sources": "finds image files, whose hashes are in the key",
+    "adu_bench.registry": "finds and loads the method, whose digest is in the key",
+    "adu_bench.runner.decoding": "decodes ahead of time; the test images of a row are checked when it is verified",
+    "adu_bench.training.method": "what a method says about itself; its fields are in the key",
+}
+"""Modules of the project that the numeric core may import and that do not count, with the reason."""
+
+_DECLARATIONS = {"card", "presets", "ranges"}
+"""What a method says about itself; a literal may be corrected without making results stale."""
+_CALLS = {"Card", "Preset"}
+
+
+def method_digest(modules: Iterable[Module]) -> str:
+    """Digest a method's file and the local modules that it imports.
+
+    Comments, layout, docstrings and messages do not count, nor do a method's ``card``, ``presets`` and ``ranges`` as
+    far as they are literals and no code of the method reads them.
+
+    Parameters
+    ----------
+    modules
+        See `adu_bench.registry.local.Follower.modules`.
+
+    Returns
+    -------
+    str
+        20 hexadecimal digits.
+    """
+    modules = list(modules)
+    read = set().union(*(names_read(module.tree) for module in modules))
+    silent = _DECLARATIONS - read
+    return digest([[module.name, _code(module.tree, read, _declarations(module.tree, silent))] for module in modules])
+
+
+def core_digest(names: Iterable[str], root: Path | None = None) -> str:
+    """Digest the numeric core as far as a method uses it.
+
+    Parameters
+    ----------
+    names
+        What the method imports, see `adu_bench.registry.local.imported_names`.
+    root
+        The folder of the package ``adu_bench``; None for the installed one.
+
+    Returns
+    -------
+    str
+        20 hexadecimal digits.
+    """
+    core = _installed() if root is None else Core(root)
+    return core.digest(tuple(sorted(names)))
+
+
+class Core:
+    """The modules of the project that make numbers, read as text: importing them would import torch.
+
+    Parameters
+    ----------
+    root
+        The folder of the package ``adu_bench``.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def digest(self, names: Collection[str]) -> str:
+        """Digest the core as far as names of ``adu_bench.api`` and modules use it; see `core_digest`."""
+        return digest([[module, _read(self._text(module)).code] for module in self.modules(names)])
+
+    def modules(self, names: Iterable[str] = ()) -> tuple[str, ...]:
+        """Return the modules that count, sorted; names as in `core_digest`."""
+        found: set[str] = set()
+        waiting = [*ALWAYS, *(home for name in names for home in self._homes(name))]
+        while waiting:
+            module = waiting.pop()
+            if module not in found and module not in OUTSIDE and self.path(module).is_file():
+                found.add(module)
+                waiting += _read(self._text(module)).imports
+        return tuple(sorted(found))
+
+    def path(self, module: str) -> Path:
+        """Return where the text of a module is, whether or not it exists."""
+        place = self.root.joinpath(*module.split(".")[1:])
+        return place / "__init__.py" if place.is_dir() else place.with_name(f"{place.name}.py")
+
+    def _homes(self, name: str) -> tuple[str, ...]:
+        """Return the modules behind an imported name; all of the API where it was imported as a whole."""
+        homes = _exported(self._text(f"{PROJECT}.api"))
+        if name in (PROJECT, f"{PROJECT}.api", f"{PROJECT}.api.*"):
+            return tuple(homes.values())
+        return (homes.get(name.removeprefix(f"{PROJECT}.api:"), name),)
+
+    def _text(self, module: str) -> str:
+        return self.path(module).read_text(encoding="utf-8")
+
+
+class _Read(NamedTuple):
+    imports: tuple[str, ...]
+    code: str
+
+
+@cache
+def _exported(text: str) -> dict[str, str]:
+    """Return the module behind each name that a module imports from others."""
+    return {
+        alias.asname or alias.name: str(node.module)
+        for node in ast.parse(text).body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+
+
+@cache
+def _read(text: str) -> _Read:
+    tree = ast.parse(text)
+    return _Read(tuple(imports(tree)), _code(tree, names_read(tree)))
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Yield the modules of the project that code imports when it runs (those for type checkers are left out).
+
+    A name taken from a package is yielded as if it were a module.
+    """
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test).rpartition(".")[2] == "TYPE_CHECKING":
+            waiting += node.orelse
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.startswith(f"{PROJECT}."))
+        elif isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith(f"{PROJECT}."):
+            yield str(node.module)
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        waiting += ast.iter_child_nodes(node)
+
+
+@cache
+def _installed() -> Core:
+    return Core(Path(str(find_spec(PROJECT).submodule_search_locations[0])))  # type: ignore[union-attr, index]
+
+
+def _code(tree: ast.Module, read: Collection[str], silent: Iterable[ast.AST] = ()) -> str:
+    return canonical_code(tree, silent, docstrings=not {"__doc__", "getdoc"}.isdisjoint(read))
+
+
+def _declarations(tree: ast.Module, names: Collection[str]) -> Iterator[ast.AST]:
+    """Yield the assignments in classes that only declare: literals, and `Card` and `Preset` of literals."""
+    calls = {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == f"{PROJECT}.api"
+        for alias in node.names
+        if alias.name in _CALLS and alias.asname is None
+    }
+    for owner in ast.walk(tree):
+        for statement in owner.body if isinstance(owner, ast.ClassDef) else ():
+            targets: Sequence[ast.expr] = ()
+            if isinstance(statement, ast.Assign):
+                targets = statement.targets
+            elif isinstance(statement, ast.AnnAssign) and _is_inert(statement.annotation):
+                targets = [statement.target]
+            named = targets and all(isinstance(target, ast.Name) and target.id in names for target in targets)
+            if named and _is_literal(statement.value, calls):  # type: ignore[attr-defined]
+                yield statement
+
+
+def _is_literal(node: ast.expr | None, calls: Collection[str]) -> bool:
+    if isinstance(node, ast.Tuple | ast.List):
+        return all(_is_literal(item, calls) for item in node.elts)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in calls:
+        values = [*node.args, *(keyword.value for keyword in node.keywords)]
+        return all(keyword.arg for keyword in node.keywords) and all(_is_literal(value, ()) for value in values)
+    try:
+        ast.literal_eval(node)  # type: ignore[arg-type]
+    except (ValueError, TypeError, SyntaxError, RecursionError):
+        return False
+    return True
+
+
+def _is_inert(annotation: ast.expr) -> bool:
+    allowed = ast.Name | ast.Attribute | ast.Subscript | ast.Tuple | ast.Constant | ast.expr_context
+    return all(isinstance(node, allowed) for node in ast.walk(annotation))

@@ -1,0 +1,135 @@
+"""Neither a training step nor a test batch waits for the device, as tensors that pretend to be on a GPU show."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from adu_bench.clip.classifier import Classifier
+from adu_bench.clip.prompts import VisualPrompts
+from adu_bench.core.specs import TrainingSpec
+from adu_bench.registry import Catalogue, load_class
+from adu_bench.runner.evaluate import Images, predict
+from adu_bench.training.problem import Problem
+from tests.pretend_gpu import CUDA, OnGpu, pretend_gpu
+
+LOOPS = (
+    "baseline",
+    "prompt-tuning",
+    "clipfit",
+    "adu",
+    "adu-released",
+    "adu-plain-instapg",
+    "adu-fixed-bandwidth",
+    "adu-balanced",
+)
+
+
+def moved(problem: Problem, batch: int) -> Problem:
+    """Return the problem on the pretended GPU, with another batch size."""
+    backbone = problem.backbone
+    there = replace(
+        backbone,
+        model=copy.deepcopy(backbone.model).to(CUDA),
+        mean=backbone.mean.to(CUDA),
+        std=backbone.std.to(CUDA),
+        device=CUDA,
+    )
+    columns = ("labels", "domains", "forget", "frozen")
+
+    def batch_there(own):
+        return replace(own, source=own.images.to(CUDA), **{name: getattr(own, name).to(CUDA) for name in columns})
+
+    return replace(
+        problem,
+        backbone=there,
+        train=batch_there(problem.train),
+        validation=batch_there(problem.validation),
+        training=TrainingSpec(batch, "fp32"),
+        rng=torch.Generator().manual_seed(0),
+    )
+
+
+def trained(problem: Problem, name: str) -> Classifier:
+    choice = Catalogue().select([name])[0]
+    spec = choice.resolve({"epochs": 2, "prompt_length": 2, "text_prompts": 2}, {})
+    torch.manual_seed(0)
+    return load_class(choice.entry.path, choice.entry.class_name, spec.source_hash)(**dict(spec.fields)).unlearn(
+        problem
+    )
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_a_training_step_does_not_wait(name, tiny_problem):
+    counts, answers = {}, {}
+    for batch in (36, 12):
+        with pretend_gpu() as waits:
+            problem = moved(tiny_problem, batch)
+            waits.clear()
+            classifier = trained(problem, name)
+            counts[batch] = dict(waits)
+            with torch.no_grad():
+                answers[batch] = classifier.logits(problem.validation.images)
+        assert isinstance(answers[batch], OnGpu)
+        assert classifier.backbone.device == CUDA
+    # With one and with three steps per epoch.
+    assert counts[36] == counts[12]
+    fetched = [where for where in counts[12] if "loop.py" in where]
+    assert len(fetched) == 1
+    assert counts[12][fetched[0]] == 2, "the means of each epoch"
+
+
+def test_what_is_computed_there_is_what_the_cpu_computes(tiny_problem):
+    here = replace(tiny_problem, training=TrainingSpec(12, "fp32"), rng=torch.Generator().manual_seed(0))
+    expected = trained(here, "adu").logits(here.validation.images).detach()
+    with pretend_gpu():
+        there = moved(tiny_problem, 12)
+        found = trained(there, "adu").logits(there.validation.images).detach().cpu()
+    assert torch.allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["prompts", "zero-shot"])
+def test_a_test_batch_does_not_wait(name, tiny_problem):
+    counts = {}
+    rng = np.random.default_rng(0)
+    for batch in (24, 8):
+        with pretend_gpu() as waits:
+            problem = moved(tiny_problem, 12)
+            classifier = problem.classifier()
+            if name == "prompts":
+                classifier.add("prompts", VisualPrompts(2, 2, classifier.image_width))
+            images = Images(
+                pixels=rng.integers(0, 256, (24, 16, 16, 3), dtype=np.uint8),
+                rows=np.arange(24),
+                names=np.array([str(i) for i in range(24)], object),
+                domains=np.array(["a", "b", "c"] * 8, object),
+                labels=np.arange(24) % 3,
+                forget=np.array([False, True, False] * 8),
+                frozen=rng.normal(size=(24, 24)).astype(np.float32),
+            )
+            classifier.eval().text_features()
+            waits.clear()
+            predict(classifier, images, batch)
+            counts[batch] = dict(waits)
+    assert counts[24] == counts[8]
+    assert {what.partition(",")[0] for what in counts[8]} == {"copy to the CPU"}
+
+
+def test_the_pretence_notices_what_waits_and_what_is_mixed():
+    with pretend_gpu() as waits:
+        there, here = torch.ones(3).to(CUDA), torch.ones(3)
+        assert there.device == CUDA
+        assert (there * 2).device == CUDA
+        waits.clear()
+        there[there > 0].sum().item()
+        bool((there > 0).any())
+        torch.ones(3).to(CUDA)
+        torch.ones(3).to(CUDA, non_blocking=True)
+        there.cpu()
+        assert sum(waits.values()) == 5
+        with pytest.raises(RuntimeError, match="mixes"):
+            there + here
