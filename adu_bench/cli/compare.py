@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from adu_bench.cli.common import flag, plan_options, results_of, results_options, selection_of
 
 if TYPE_CHECKING:
-    from adu_bench.report.board import Board
+    from adu_bench.leaderboard.board import Board
 
 
 def options(parser: Any) -> None:
@@ -32,7 +32,13 @@ def run(options: Any) -> int:
     """Print the comparison on one suite, or on each of several and over all of them."""
     from rich.console import Console
 
-    from adu_bench.report.comparison import WIDTH, across_record, comparison_record, print_across, print_comparison
+    from adu_bench.report.terminal.comparison import (
+        WIDTH,
+        across_record,
+        comparison_record,
+        print_across,
+        print_comparison,
+    )
     from adu_bench.workflows.compare import compare_methods, compare_over_suites
 
     pair, console = (options.a, options.b), Console(width=WIDTH)

@@ -36,7 +36,7 @@ def options(parser: Any) -> None:
 
 def run(options: Any) -> int:
     """Print the board, or write or check the committed files."""
-    from adu_bench.report.formats import FORMATS, render
+    from adu_bench.report.tables.board import FORMATS
 
     if options.format and options.format not in (*FORMATS, "html"):
         raise unknown("format", options.format, (*FORMATS, "html"))
@@ -52,19 +52,19 @@ def run(options: Any) -> int:
     if options.paper:
         _print_paper(board, options.format)
     elif options.format:
-        sys.stdout.write(render(board, options.format))
+        sys.stdout.write(FORMATS[options.format](board))
     else:
         from rich.console import Console
 
-        from adu_bench.report.terminal import print_board
+        from adu_bench.report.terminal.boards import print_board
 
         print_board(board, Console())
     return 0
 
 
 def _print_paper(board: Any, kind: str) -> None:
-    from adu_bench.report.claims import claimed_suites
-    from adu_bench.report.paper import PAPER_FORMATS, has_paper
+    from adu_bench.leaderboard.published import claimed_suites, has_paper
+    from adu_bench.report.tables.paper import PAPER_FORMATS
 
     if not has_paper(board):
         raise UserError(
@@ -79,7 +79,7 @@ def _print_paper(board: Any, kind: str) -> None:
     else:
         from rich.console import Console
 
-        from adu_bench.report.terminal import print_paper
+        from adu_bench.report.terminal.boards import print_paper
 
         print_paper(board, Console())
 
@@ -87,7 +87,7 @@ def _print_paper(board: Any, kind: str) -> None:
 def _page(options: Any) -> int:
     """Print one page of several suites."""
     from adu_bench.report.pages import cards
-    from adu_bench.report.webpage import web_page
+    from adu_bench.report.web.page import web_page
     from adu_bench.workflows.board import board_of, suites_with_results
 
     selection, results = selection_of(options), results_of(options)

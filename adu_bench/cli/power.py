@@ -27,7 +27,7 @@ def run(options: Any) -> int:
             "H is between 0 and 100 per cent.",
             "Give percentage points, for example 2.",
         )
-    from adu_bench.report.comparison import WIDTH, power_record, print_power
+    from adu_bench.report.terminal.comparison import WIDTH, power_record, print_power
     from adu_bench.workflows.compare import power
 
     wanted = options.difference / 100

@@ -38,7 +38,7 @@ def run(options: Any) -> int:
     """Write the report, and say what was left out and why."""
     if options.study:
         raise UserError("A report takes no --study.", "It shows every study that has runs.", "Leave --study out.")
-    from adu_bench.report.printing import write_report
+    from adu_bench.report.write import write_report
     from adu_bench.workflows.report import report_of
 
     shown = tuple(name.strip() for name in options.show.split(",") if name.strip())

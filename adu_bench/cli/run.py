@@ -120,9 +120,9 @@ def _execute(todo: Any, store: Any, options: Any) -> tuple[list[Any], int]:
 def _print_board(plan: Any, store: Any) -> None:
     from rich.console import Console
 
-    from adu_bench.report.board import make_board
-    from adu_bench.report.curves import curves
-    from adu_bench.report.terminal import print_board, print_curves
+    from adu_bench.leaderboard.board import make_board
+    from adu_bench.leaderboard.curves import curves
+    from adu_bench.report.terminal.boards import print_board, print_curves
 
     runs = store.runs([run.spec.key for run in plan.runs])
     if runs and plan.points:

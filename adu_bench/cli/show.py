@@ -54,7 +54,7 @@ def _suite(name: str, figure: str) -> None:
 
     suite = load_suite(name)
     if figure:
-        from adu_bench.report.datafig import data_figure
+        from adu_bench.report.figures.data import data_figure
 
         data_figure(suite).savefig(figure, dpi=150)
         print(f"wrote {figure}")

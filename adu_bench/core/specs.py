@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -59,8 +61,24 @@ class Task:
 
     @property
     def name(self) -> str:
-        """Short name, unique within a suite: the forget domains joined by ``+``."""
-        return "+".join(self.forget)
+        """The name of the forget set, see `forget_name`; tasks of one suite never share it."""
+        return forget_name(self.forget)
+
+
+def forget_name(domains: Iterable[str], joiner: str = "+") -> str:
+    """Return the name of a forget set; different sets have different names.
+
+    Parameters
+    ----------
+    domains
+        The forget domains.  One that contains ``+`` or a quotation mark is put in double quotes, as in JSON: the
+        domains ``b`` and ``w`` give ``b+w``, the single domain ``b+w`` gives ``"b+w"``.
+    joiner
+        What stands between two domains: ``+``, with spaces around it where lines may break.
+    """
+    return joiner.join(
+        json.dumps(domain, ensure_ascii=False) if "+" in domain or '"' in domain else domain for domain in domains
+    )
 
 
 @dataclass(frozen=True)

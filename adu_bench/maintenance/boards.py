@@ -14,6 +14,7 @@ from itertools import combinations
 
 import numpy as np
 
+from adu_bench.core.specs import forget_name
 from adu_bench.stats.estimates import membership, pseudo_inverse, roles, within_sizes
 from adu_bench.stats.measured import USUAL
 from adu_bench.stats.scores import Scores
@@ -115,7 +116,7 @@ def as_scores(values: np.ndarray) -> Scores:
     """Return the values of one board (methods, tasks, seeds) with made-up names."""
     forget, (methods, _, seeds) = subsets(), values.shape
     names = tuple(f"m{number}" for number in range(methods))
-    return Scores("h", names, tuple(map("+".join, forget)), tuple(range(1, seeds + 1)), forget, values)
+    return Scores("h", names, tuple(map(forget_name, forget)), tuple(range(1, seeds + 1)), forget, values)
 
 
 def components(block: Scores) -> Effects:

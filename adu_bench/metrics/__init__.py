@@ -1,1 +1,1 @@
-"""From predictions to numbers: pure numpy and pandas, recomputable anywhere in seconds."""
+"""From predictions to metrics, with numpy and pandas alone."""

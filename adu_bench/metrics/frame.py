@@ -1,11 +1,10 @@
-"""All measures of many runs as one long table."""
+"""All metrics of many runs as one long table."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-import numpy as np
 import pandas as pd
 
 from adu_bench.core.specs import RunSpec
@@ -14,11 +13,11 @@ from adu_bench.metrics.probe import domain_probe_accuracy
 
 COLUMNS = ("key", "suite", "task", "forget", "method", "seed", "protocol", "metric", "value", "n")
 ZERO_SHOT = "zero-shot"
-"""The method whose predictions say what there was to forget."""
+"""The method whose predictions show what there was to forget."""
 
 
 class Scorable(Protocol):
-    """What can be scored: a run directory, or a row of a committed leaderboard."""
+    """A finished run whose metrics can be computed: a run directory, or a run of a committed row."""
 
     @property
     def key(self) -> str:
@@ -26,11 +25,11 @@ class Scorable(Protocol):
 
     @property
     def spec(self) -> RunSpec:
-        """What was run."""
+        """The spec of the run."""
 
     @property
     def label(self) -> str:
-        """The method's name for people."""
+        """The method's label."""
 
     @property
     def measured(self) -> dict[str, Any]:
@@ -41,24 +40,24 @@ class Scorable(Protocol):
         """When it finished, ISO 8601."""
 
     def predictions(self) -> pd.DataFrame:
-        """One row a test image."""
+        """Return one row per test image."""
 
 
 def score(runs: Iterable[Scorable], suite: str) -> pd.DataFrame:
-    """Measure runs.
+    """Compute all metrics of runs.
 
     Parameters
     ----------
     runs
-        Finished runs of one suite.  Zero-shot runs among them, of the same task, backbone and protocol, give the
-        measures that compare with before; without one these measures are absent.
+        Finished runs of one suite.  Zero-shot runs among them, of the same classes, backbone and protocol, are needed
+        for the metrics that compare with before; without one these metrics are absent.
     suite
         The suite's name, for the column.
 
     Returns
     -------
     DataFrame
-        One row a run and metric: key, suite, task, forget (number of domains), method, seed, protocol, metric, value,
+        One row per run and metric: key, suite, task, forget (number of domains), method, seed, protocol, metric, value,
         n (images); fractions are 0..1.
     """
     runs = list(runs)
@@ -70,26 +69,23 @@ def score(runs: Iterable[Scorable], suite: str) -> pd.DataFrame:
         reference = _reference_key(spec)
         if reference in before and reference not in loaded:
             loaded[reference] = before[reference].predictions()
-        found = measure(run.predictions(), len(spec.task.classes), loaded.get(reference))
-        found |= _stored(run)
+        found = measure(run.predictions(), len(spec.task.classes), loaded.get(reference), with_probe(run))
         head = (run.key, suite, spec.task.name, len(spec.task.forget), run.label, spec.seed, spec.protocol)
         rows += [(*head, metric, value, n) for metric, (value, n) in found.items()]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def domain_probe(run: Any) -> float:
-    """Return a run's domain-probe accuracy from its stored features; NaN where it has none."""
+def with_probe(run: Any) -> dict[str, Any]:
+    """Return what was measured during a run, and its domain probe, which is computed from stored features.
+
+    The probe is an accuracy, 0..1, rounded to six decimals; None where the run has no features of two domains.
+    """
+    if "domain_probe" in run.measured:
+        return run.measured
     features, rows = run.features()
     domains = run.predictions()["domain"].to_numpy().astype(str)[rows]
-    return domain_probe_accuracy(features, domains) if len(set(domains)) > 1 else float("nan")
-
-
-def _stored(run: Scorable) -> dict[str, tuple[float, int]]:
-    """Measures that were taken while running, and the probe, which needs features rather than predictions."""
-    values = {name: run.measured.get(name) for name in ("trainable_parameters", "seconds", "peak_memory_mb")}
-    values["domain_probe"] = run.measured["domain_probe"] if "domain_probe" in run.measured else domain_probe(run)
-    numbers = {name: value for name, value in values.items() if isinstance(value, int | float | np.floating)}
-    return {name: (float(value), 1) for name, value in numbers.items() if np.isfinite(value)}
+    probe = round(domain_probe_accuracy(features, domains), 6) if len(set(domains)) > 1 else None
+    return run.measured | {"domain_probe": probe}
 
 
 def _reference_key(spec: RunSpec) -> tuple:

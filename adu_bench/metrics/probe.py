@@ -1,4 +1,4 @@
-"""How well a linear probe tells domains apart by the features that a method leaves behind."""
+"""How well a linear probe separates domains by the features of a classifier."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 FOLDS = 5
 RIDGE = 1e-2
-"""Penalty, relative to the mean squared feature; fixed so that methods stay comparable."""
+"""Penalty, relative to the mean squared feature; fixed so that methods can be compared."""
 
 
 def domain_probe_accuracy(features: np.ndarray, domains: np.ndarray) -> float:

@@ -1,1 +1,1 @@
-"""What people look at: boards from runs or committed rows, and the files generated from them."""
+"""What people look at: tables in every format, figures, the terminal, the web page, reports and committed pages."""

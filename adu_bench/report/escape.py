@@ -1,10 +1,8 @@
-"""Texts of strangers inside Markdown, LaTeX and spreadsheets: shown as they are, never obeyed."""
+"""Escape untrusted texts for Markdown, LaTeX and spreadsheets."""
 
 from __future__ import annotations
 
 from typing import Any
-
-import pandas as pd
 
 _FORMULA = tuple("=+-@")
 _TEX = str.maketrans(
@@ -20,7 +18,7 @@ def markdown_text(text: str) -> str:
 
 
 def markdown_code(text: str) -> str:
-    """Return a name as Markdown code that ends where it should, also inside a table."""
+    """Return a name as Markdown code that the name cannot end, also inside a table."""
     return "`" + _line(text).replace("`", "'").replace("|", "\\|") + "`"
 
 
@@ -30,13 +28,8 @@ def tex_text(text: str) -> str:
 
 
 def spreadsheet_text(value: Any) -> Any:
-    """Keep a spreadsheet from taking a text for a formula: one that begins like a formula gets an apostrophe."""
+    """Put an apostrophe before a text that a spreadsheet would take for a formula."""
     return f"'{value}" if isinstance(value, str) and value.lstrip()[:1] in _FORMULA else value
-
-
-def spreadsheet_safe(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a frame whose texts no spreadsheet takes for formulas."""
-    return frame.map(spreadsheet_text)
 
 
 def _line(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The one look of every figure and page: a fixed colour and marker for each method, fonts, widths, and how to save."""
+"""The style of all figures and pages: a fixed colour and marker for each method, fonts, widths, and saving."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ONE_COLUMN, TWO_COLUMNS = 3.4, 6.9
-"""Print widths in inches: a column, and the text of a page with two of them."""
+"""Print widths in inches: one column, and the text of a page with two columns."""
 DPI = 300
-"""Of pictures in pixels; what is drawn in lines is stored as lines."""
+"""Resolution of raster images; lines are stored as vectors."""
 INK, QUIET, FAINT = "#1a1a1a", "#6b6b6b", "#d9d9d9"
-"""Text and axes; what stands back; grids and guides."""
+"""Colours of text and axes, of secondary elements, and of grids and guides."""
 SEQUENTIAL = "YlGnBu"
-"""Colour map for amounts: light to dark, so that it keeps its order for colour-blind eyes and in grey."""
+"""Colour map for amounts: light to dark, so that the order also shows in grey and to colour-blind readers."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Look:
         }
 
 
-# Okabe and Ito's colours, which colour-blind eyes tell apart, for the methods of the paper; greys for references.
+# For the paper's methods Okabe and Ito's colours, which colour-blind readers can distinguish; greys for references.
 _SHIPPED = {
     "adu": Look("#d55e00", "o"),
     "adu-released": Look("#e69f00", "s"),
@@ -80,22 +80,22 @@ DOMAIN_LOOKS = tuple(
         strict=True,
     )
 )
-"""Domains in a suite's order; no shipped method has one of these colours."""
+"""Looks of domains, in a suite's order; no shipped method has one of these colours."""
 
 
 def look(label: str, group: str = "") -> Look:
     """Return the look of a method, which depends on its label and group alone.
 
-    Shipped methods have colours of their own.  A variant (``adu[gamma=3.0]``, or an ablation such as ``adu-no-ddl``)
-    has its method's colour and a hollow marker of its own; other references are grey; any other method has a colour
-    and marker drawn by its name.
+    Each shipped method has its own colour.  A variant (``adu[gamma=3.0]``, or an ablation such as ``adu-no-ddl``)
+    has its method's colour and its own hollow marker; other references are grey; the colour and marker of any other
+    method follow from its name.
 
     Parameters
     ----------
     label
         The method's label, with overrides if it has any.
     group
-        The method's group, where it is known.
+        The method's group, if it is known.
     """
     if label in _SHIPPED:
         return _SHIPPED[label]
@@ -118,7 +118,7 @@ def _owner(name: str, group: str) -> str:
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Make matplotlib draw in the shared style inside a ``with`` block, whatever the user's own settings are."""
+    """Make matplotlib draw in the shared style inside a ``with`` block; the user's settings have no effect there."""
     import matplotlib
 
     with matplotlib.rc_context():
@@ -129,12 +129,12 @@ def style() -> Iterator[None]:
 
 
 def save(figure: Figure, stem: Path, formats: Sequence[str] = ("pdf", "png")) -> list[Path]:
-    """Write a figure, byte for byte the same from the same data: no date, no random identifiers.
+    """Write a figure without date or random identifiers: the same data give the same bytes.
 
     Parameters
     ----------
     figure
-        What to write; it must have been drawn within `style`, and be saved there.
+        The figure; it must be drawn and saved within `style`.
     stem
         Path without ending.
     formats
@@ -143,7 +143,7 @@ def save(figure: Figure, stem: Path, formats: Sequence[str] = ("pdf", "png")) ->
     Returns
     -------
     list of Path
-        What was written.
+        The written files.
     """
     nothing: dict[str, dict[str, Any]] = {
         "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
@@ -160,10 +160,10 @@ def save(figure: Figure, stem: Path, formats: Sequence[str] = ("pdf", "png")) ->
 
 def _settings() -> dict[str, Any]:
     return {
-        # The font comes with matplotlib, so it is the same everywhere.
+        # This font comes with matplotlib, so it is the same on every machine.
         "font.family": "DejaVu Sans",
         "font.size": 7.5,
-        # Names are shown as they are, whatever dollar signs a stranger puts in.
+        # Dollar signs in names are shown, not taken for formulas.
         "text.parse_math": False,
         "axes.titlesize": 8,
         "axes.titleweight": "bold",

@@ -1,4 +1,4 @@
-"""Page templates: escaped by default, and strict about names that nobody defined."""
+"""Page templates: everything is escaped by default, and undefined names are errors."""
 
 from __future__ import annotations
 

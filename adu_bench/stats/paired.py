@@ -9,8 +9,8 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
+from adu_bench.metrics.evidence import credit
 from adu_bench.metrics.frame import Scorable
-from adu_bench.metrics.measures import credit
 from adu_bench.stats.estimates import LEVEL, Estimate, ForgetSets, over_domains, over_seeds
 from adu_bench.stats.measured import caveat
 from adu_bench.stats.scores import Scores, forget_sets, scores, views_of

@@ -15,10 +15,10 @@ import pandas as pd
 
 from adu_bench.core.errors import UserError
 from adu_bench.core.hashing import canonical_json, digest, file_sha256
-from adu_bench.core.specs import RunSpec
+from adu_bench.core.specs import RunSpec, forget_name
+from adu_bench.leaderboard.board import differences
+from adu_bench.leaderboard.rows import read_row
 from adu_bench.registry import Catalogue, Choice
-from adu_bench.report.board import differences
-from adu_bench.report.rows import read_row
 from adu_bench.runner.plan import Plan, PlannedRun, plan
 from adu_bench.submission import schemas
 from adu_bench.submission.bundle import MANIFEST, METHOD, PREDICTIONS, RUN, unpack
@@ -230,7 +230,7 @@ def _planned_run(key: str, spec: RunSpec, planned: Plan) -> PlannedRun:
     for run in planned.runs:
         if run.spec.seed == spec.seed and run.spec.task.forget == spec.task.forget:
             differing = ", ".join(differences(spec, run.spec)) or "another data set"
-            raise Refused(f"the run {key} (forget {shown('+'.join(map(str, spec.task.forget)))}) has {differing}")
+            raise Refused(f"the run {key} (forget {shown(forget_name(map(str, spec.task.forget)))}) has {differing}")
     raise Refused(f"the run {key} is not in the suite '{planned.suite.name}': it has another forget set or seed")
 
 

@@ -11,9 +11,9 @@ from typing import Any
 from adu_bench import __version__
 from adu_bench.core.errors import UserError
 from adu_bench.core.hashing import canonical_json, file_sha256
+from adu_bench.leaderboard.board import Board, make_board
+from adu_bench.metrics.frame import with_probe
 from adu_bench.registry import Choice
-from adu_bench.report.board import Board, make_board
-from adu_bench.report.rows import with_probe
 from adu_bench.runner.plan import Plan, plan
 from adu_bench.store import Store
 from adu_bench.submission.bundle import MANIFEST, METHOD, PREDICTIONS, RUN, may_hold, pack
@@ -64,8 +64,7 @@ class Submission:
     def scored(self) -> dict[str, float]:
         """Return mem, for, h_mean and h_of_means computed from the predictions, rounded to six decimals."""
         (row,) = self.board.rows
-        values = {"mem": row.mem, "for": row.for_, "h_mean": row.h_mean, "h_of_means": row.h_of_means}
-        return {name: round(float(value or 0.0), 6) for name, value in values.items()}
+        return {name: round(float(row[name] or 0.0), 6) for name in SUMMARY}
 
     def scored_runs(self) -> dict[str, dict[str, float]]:
         """Return mem, for and h by key, computed from the predictions, rounded to six decimals."""

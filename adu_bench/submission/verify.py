@@ -12,8 +12,8 @@ import pandas as pd
 from adu_bench import __version__
 from adu_bench.core.errors import UserError
 from adu_bench.core.specs import Task
+from adu_bench.leaderboard.rows import VerificationStatus, write_row
 from adu_bench.metrics.measures import measure
-from adu_bench.report.rows import Standing, write_row
 from adu_bench.runner.plan import PlannedRun
 from adu_bench.store import Store
 from adu_bench.submission.bundle import PREDICTIONS
@@ -140,7 +140,7 @@ def _scores(frame: pd.DataFrame, task: Task) -> dict[str, float]:
 
 def verification_status(
     submission: Submission, reruns: Sequence[Rerun] = (), seed: int = 0, tolerance: float = 0.0
-) -> Standing:
+) -> VerificationStatus:
     """Return the status of a submission that passed `check`, and whose reruns, if any, are all near enough.
 
     Parameters
@@ -167,10 +167,10 @@ def verification_status(
         if reruns
         else {}
     )
-    return Standing(dict(submission.claimed), {**submission.scored(), "by": by}, reproduced)
+    return VerificationStatus(dict(submission.claimed), {**submission.scored(), "by": by}, reproduced)
 
 
-def write(submission: Submission, folder: Path, status: Standing) -> Path:
+def write(submission: Submission, folder: Path, status: VerificationStatus) -> Path:
     """Write a verified submission as a committed row and return the path of its JSON file."""
     card = submission.choice.entry.card
     return write_row(folder, submission.suite.name, submission.plan.runs, submission.runs, card, status)

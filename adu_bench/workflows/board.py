@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from adu_bench.core.errors import UserError
+from adu_bench.leaderboard.board import Board, make_board
+from adu_bench.leaderboard.committed import committed_board, committed_stale_rows, committed_suites
+from adu_bench.leaderboard.rows import rows_dir
 from adu_bench.registry import Catalogue
-from adu_bench.report.board import Board, make_board
-from adu_bench.report.pages import committed_board, committed_stale_rows, committed_suites, stale_pages
-from adu_bench.report.rows import rows_dir
+from adu_bench.report.pages import stale_pages
 from adu_bench.store import Store
 from adu_bench.suites import load_suite, suite_names
 from adu_bench.workflows.selection import Selection

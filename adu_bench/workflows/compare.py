@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from adu_bench.core.errors import UserError
-from adu_bench.report.board import Board
+from adu_bench.leaderboard.board import Board
 from adu_bench.stats.across import Across, compare_across
 from adu_bench.stats.paired import Comparison, compare
 from adu_bench.stats.power import Power, power_of
-from adu_bench.stats.scores import Scores, forget_sets, scores
+from adu_bench.stats.scores import Scores, scores
 from adu_bench.workflows.board import ANY, Results, board_of
 from adu_bench.workflows.selection import Selection
 
@@ -81,7 +81,7 @@ def power(board: Board, a: str, b: str, difference: float, size: int = 0) -> lis
 
 
 def _pair(board: Board, a: str, b: str) -> Scores:
-    return scores(board.frame, forget_sets(board.runs), "h", (a, b))
+    return scores(board.frame, board.forget, "h", (a, b))
 
 
 def _size(size: int) -> int | None:

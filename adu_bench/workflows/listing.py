@@ -6,6 +6,7 @@ from typing import Any
 
 from adu_bench.clip.identity import SHIPPED, SHIPPED_WEIGHTS
 from adu_bench.core.errors import UserError
+from adu_bench.core.specs import forget_name
 from adu_bench.data.sources import outline
 from adu_bench.metrics.measures import METRICS
 from adu_bench.registry import Catalogue
@@ -49,7 +50,7 @@ def list_tasks(suite: Suite) -> list[dict[str, Any]]:
     """Describe the tasks of a suite."""
     return [
         {
-            "name": "+".join(forget),
+            "name": forget_name(forget),
             "state": "ok",
             "forget": forget,
             "retain": suite.retain(forget),
@@ -77,11 +78,11 @@ def list_metrics() -> list[dict[str, Any]]:
     """Describe all metrics."""
     return [
         {
-            "name": metric.name,
+            "name": metric.key,
             "state": "ok",
             "direction": metric.direction,
             "family": metric.family,
-            "summary": f"{metric.title} ({metric.family}, better: {metric.direction})",
+            "summary": f"{metric.explanation} ({metric.family}, better: {metric.direction})",
         }
         for metric in METRICS.values()
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from adu_bench.report.document import Material, Report, make_report
+from adu_bench.report.sections import Material, Report, make_report
 from adu_bench.store import Store
 from adu_bench.workflows.board import ANY, Results, board_of
 from adu_bench.workflows.selection import Selection

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from adu_bench.core.errors import UserError
 from adu_bench.core.progress import Progress, silent
+from adu_bench.leaderboard.rows import stamp_row, verification_statuses
 from adu_bench.registry import Catalogue
-from adu_bench.report.rows import stamp_row, standings
 from adu_bench.runner.executors.interface import Executor, Result
 from adu_bench.runner.executors.local import LocalProcesses
 from adu_bench.runner.job import RunJob
@@ -94,6 +94,6 @@ def write_verified(
     status = verification_status(submission, again, seed, tolerance)
     if not is_committed(path):
         return write(submission, target, status)
-    before = standings(path.resolve().parents[1], path.resolve().parent.name)[path.stem]
+    before = verification_statuses(path.resolve().parents[1], path.resolve().parent.name)[path.stem]
     stamp_row(path, status if again else replace(status, reproduced=before.reproduced))
     return path

@@ -4,8 +4,10 @@ import json
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from adu_bench.core.specs import BackboneSpec, MethodSpec, RunSpec, TrainingSpec
+from adu_bench.core.specs import BackboneSpec, MethodSpec, RunSpec, TrainingSpec, forget_name
 from tests.conftest import make_spec, make_task
 
 
@@ -40,3 +42,17 @@ def test_forget_and_retain_split_the_domains():
     task = make_task(("a", "c"))
     assert task.retain == ("b",)
     assert task.name == "a+c"
+
+
+def test_a_domain_that_contains_the_joiner_is_quoted():
+    assert forget_name(("b", "w")) == "b+w"
+    assert forget_name(("b+w",)) == '"b+w"'
+    assert forget_name(("b+w", "w"), " + ") == '"b+w" + w'
+
+
+SETS = st.lists(st.text('ab+" \\', min_size=1, max_size=4), min_size=1, max_size=3).map(tuple)
+
+
+@given(SETS, SETS)
+def test_different_forget_sets_have_different_names(one, other):
+    assert (forget_name(one) == forget_name(other)) == (one == other)

@@ -80,7 +80,7 @@ def test_components_are_found_again():
 
 
 def test_the_first_scenarios_are_what_the_committed_board_shows():
-    from adu_bench.report.rows import read_rows
+    from adu_bench.leaderboard.rows import read_rows
 
     paper = ["adu", "adu-released", "baseline", "bbf", "clipfit", "lp-plus-plus"]
     runs = [run for run in read_rows(ROOT / "leaderboards", "emoji") if run.label in paper]

@@ -3,11 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adu_bench.metrics.evidence import credit, harmonic
 from adu_bench.metrics.frame import score
-from adu_bench.metrics.measures import METRICS, credit, harmonic, measure
+from adu_bench.metrics.measures import METRICS, measure
 from adu_bench.metrics.probe import domain_probe_accuracy
 from adu_bench.store import Store
 from tests.conftest import make_predictions, make_spec, random_predictions, write_run
@@ -29,6 +30,7 @@ def test_harmonic_of_nothing_is_nothing():
     assert harmonic(0.5, 0.5) == 0.5
 
 
+@settings(deadline=None)
 @given(st.integers(0, 100), st.integers(2, 6))
 def test_measures_stay_in_their_declared_ranges(seed, classes):
     frame = random_predictions(seed, classes=classes)
@@ -40,6 +42,7 @@ def test_measures_stay_in_their_declared_ranges(seed, classes):
     assert found["h"][0] == pytest.approx(harmonic(found["mem"][0], found["for"][0]))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 100))
 def test_order_does_not_matter(seed):
     frame = random_predictions(seed)

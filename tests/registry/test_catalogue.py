@@ -210,7 +210,7 @@ def test_a_broken_plugin_stops_nothing(install, module, text, reason):
 def test_planning_never_imports_torch():
     code = """
 import sys
-import adu_bench.metrics.frame, adu_bench.report.pages, adu_bench.report.terminal, adu_bench.workflows.run
+import adu_bench.metrics.frame, adu_bench.report.pages, adu_bench.report.terminal.boards, adu_bench.workflows.run
 import adu_bench.workflows.tune, adu_bench.workflows.verify, adu_bench.workflows.artefacts
 from adu_bench.registry import Catalogue
 from adu_bench.runner.plan import plan

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from adu_bench.report.board import Board, make_board
+from adu_bench.leaderboard.board import Board, make_board
 from adu_bench.runner.plan import Plan, PlannedRun
 from adu_bench.store import Store
 from adu_bench.suites import load_suite
 from tests.conftest import random_predictions, write_run
-from tests.report.test_board import made_up_plan, planned
+from tests.leaderboard.test_board import made_up_plan, planned
 
 
 def with_pairs(method: str, group: str) -> list[PlannedRun]:

@@ -8,7 +8,7 @@ import pytest
 from adu_bench.report.figures.common import percent, ranked
 from adu_bench.report.figures.profile import profile
 from adu_bench.report.style import style
-from adu_bench.report.summaries import improvement_table, summaries, summary_caption, summary_table
+from adu_bench.report.tables.summaries import improvement_table, summaries, summary_caption, summary_table
 
 
 def texts(table, part: int) -> list[list[str]]:

@@ -1,12 +1,23 @@
 from __future__ import annotations
 
+import io
+
+from rich.console import Console
+
 from adu_bench.report.style import TWO_COLUMNS, style
-from adu_bench.report.tables import Cell, Table, comma_separated, drawn, latex
+from adu_bench.report.tables.drawing import draw
+from adu_bench.report.tables.table import Cell, Table, comma_separated, latex, markdown
+from adu_bench.report.terminal.boards import print_table
 
 TABLE = Table(
-    groups=(("", 1), ("one & two", 2)),
     columns=("method", "H", "change"),
-    parts=(((Cell("=a_b"), Cell("61.0", True), Cell("\N{MINUS SIGN}1.5")),), ((Cell("c"), Cell(""), Cell("+2.0")),)),
+    parts=(
+        ((Cell("=a_b", name=True), Cell("61.0", True), Cell("\N{MINUS SIGN}1.5")),),
+        ((Cell("c"), Cell(""), Cell("+2.0")),),
+    ),
+    align="lrr",
+    groups=(("", 1), ("one & two", 2)),
+    notes=("c has no H",),
 )
 
 
@@ -23,9 +34,30 @@ def test_csv_has_plain_numbers_and_no_formulas():
 
 
 def test_a_drawn_table_is_never_wider_than_a_page():
-    wide = Table((("", 2),), ("method", "words"), (((Cell("x"), Cell("long words " * 20)),),), words=2)
+    wide = Table(("method", "words"), (((Cell("x"), Cell("long words " * 20)),),), "ll")
     with style():
-        assert drawn(wide).get_size_inches()[0] <= TWO_COLUMNS + 1e-9
-        figure = drawn(TABLE)
+        assert draw(wide).get_size_inches()[0] <= TWO_COLUMNS + 1e-9
+        figure = draw(TABLE)
     assert figure.get_size_inches()[0] < TWO_COLUMNS / 2
     assert {text.get_text() for text in figure.axes[0].texts} >= {"=a_b", "61.0", "one & two", "change"}
+
+
+def test_markdown_has_names_as_code_and_notes_below():
+    assert markdown(TABLE) == (
+        "| method | one & two: H | one & two: change |\n|---|---:|---:|\n"
+        "| `=a_b` | **61.0** | \N{MINUS SIGN}1.5 |\n| c |  | +2.0 |\n\n- c has no H.\n"
+    )
+
+
+def test_the_terminal_shows_every_cell_and_no_markup_of_strangers():
+    hostile = Table(("method",), (((Cell("[red]x[/red]"),),),), "l")
+    for table, texts in ((TABLE, ("=a_b", "61.0", "one & two: H")), (hostile, ("[red]x[/red]",))):
+        console = Console(width=80, file=io.StringIO())
+        print_table(console, table, "a title")
+        assert all(text in console.file.getvalue() for text in (*texts, "a title"))
+
+
+def test_some_columns_alone_keep_the_heading_of_their_group():
+    found = TABLE.only([0, 2])
+    assert (found.columns, found.align) == (("method", "one & two: change"), "lr")
+    assert [cell.text for cell in found.rows[1]] == ["c", "+2.0"]

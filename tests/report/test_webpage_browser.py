@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from adu_bench.report.webpage import web_page
+from adu_bench.report.web.page import web_page
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install adu-bench[test]")
 
@@ -84,7 +84,7 @@ def test_sorting_by_keyboard_keeps_the_groups_apart(visit, boards):
     assert head.get_attribute("aria-sort") == "descending"
     assert table.locator("th[aria-sort]").count() == 1
     rows = boards[0].rows
-    ranked = sorted((row for row in rows if row.rank), key=lambda row: -row.mem)
+    ranked = sorted((row for row in rows if row.rank), key=lambda row: -row["mem"])
     rest = [row.method for row in rows if not row.rank]
     assert methods(table) == [row.method for row in ranked] + rest
     page.keyboard.press("Space")

@@ -282,7 +282,7 @@ def _spec(change):
     ("change", "reason"),
     [
         (lambda spec: spec.update(protocol=0), "another protocol version"),
-        (lambda spec: spec["task"].update(data_hash="f" * 20), "other pictures"),
+        (lambda spec: spec["task"].update(data_hash="f" * 20), "other images"),
         (lambda spec: spec["task"].update(shots=99), "other shots"),
         (lambda spec: spec["task"]["classes"].reverse(), "another class set"),
         (lambda spec: spec["backbone"].update(weights_hash="f" * 20), "other weights"),
@@ -320,7 +320,7 @@ def test_a_run_of_another_method_is_refused(bundle, tmp_path, read):
     ("change", "reason"),
     [
         (lambda m: m.update(suite="../../etc/passwd"), "malformed at 'suite'"),
-        (lambda m: m.update(suite="emoji-mini"), "other pictures|another forget set"),
+        (lambda m: m.update(suite="emoji-mini"), "other images|another forget set"),
         (lambda m: m.update(suite="no-such"), "There is no suite called 'no-such'"),
         (lambda m: m.update(label="blur[lr=0.2]"), "a run of 'blur'"),
         (lambda m: m.update(label="all"), "not the plain name of one method"),

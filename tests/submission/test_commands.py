@@ -114,7 +114,7 @@ def test_a_verified_bundle_becomes_a_row_that_verifies_and_ranks(row, capsys):
     assert main(["leaderboard", "--rows", "rows", "--suite", "toy", "--from", "mine", "--format", "csv"]) == 0
     (line,) = csv.DictReader(capsys.readouterr().out.splitlines())
     assert (line["method"], line["rank"], line["state"]) == ("blur", "1", "verified")
-    assert float(line["claimed_h"]) == pytest.approx(float(line["h_mean"]), abs=2e-6)
+    assert float(line["claimed_h_mean"]) == pytest.approx(float(line["h_mean"]), abs=2e-6)
     assert main(["leaderboard", "--write", "rows", "--from", "mine"]) == 0
     assert main(["leaderboard", "--check", "--rows", "rows", "--from", "mine"]) == 0
     page = (row.parent / "README.md").read_text()
@@ -206,9 +206,9 @@ def test_absent_measures_leave_empty_cells_that_say_why(row, capsys):
             (line,) = csv.DictReader(out.splitlines())
             assert line["domain_probe"] == ""
             assert "probe: no features were stored" in line["empty"]
-            assert "forgot: no zero-shot run beside it" in line["empty"]
+            assert "forgot: no zero-shot run to compare with" in line["empty"]
         if kind in ("md", "tex"):
-            assert "(a) no zero-shot run beside it" in out
+            assert "(a) no zero-shot run to compare with" in out
             assert "(b) no features were stored" in out
 
 

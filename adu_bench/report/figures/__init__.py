@@ -1,1 +1,1 @@
-"""The figures of a report, a module a concept; each is a function of plain results that returns a ``Figure``."""
+"""The figures of a report, one module per figure; each is a function from results to a ``Figure``."""

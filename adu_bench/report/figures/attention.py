@@ -1,4 +1,4 @@
-"""Where the class token looks, before and after: fixed test pictures, and a row each for zero-shot CLIP and methods."""
+"""Attention of the class token before and after: fixed test images, one row for zero-shot CLIP and one per method."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CEILING = 3.0
-"""Attention, as a multiple of an even share, at which the colours end."""
+"""The end of the colour scale: attention as a multiple of an even share."""
 RIGHT, WRONG = "\N{CHECK MARK}", "\N{MULTIPLICATION SIGN}"
 
 
 def attention(maps: Mapping[str, Artefact], forget: tuple[str, ...]) -> Figure:
-    """Draw pictures (columns) and attention over them (rows), with the answer below each map.
+    """Draw images (columns) and the attention over them (rows), with the answer below each map.
 
     Parameters
     ----------
     maps
-        Attention artefacts of one task by method; all of the same pictures.
+        Attention artefacts of one task by method; all of the same images.
     forget
         The forgotten domains.
     """
@@ -36,7 +36,7 @@ def attention(maps: Mapping[str, Artefact], forget: tuple[str, ...]) -> Figure:
 
     first = next(iter(maps.values()))
     info, count = first.info, len(first.info["images"])
-    rows = [("picture", None, info["labels"]), ("zero-shot", first.tensors["before"], info["answers_before"])]
+    rows = [("image", None, info["labels"]), ("zero-shot", first.tensors["before"], info["answers_before"])]
     rows += [(method, own.tensors["after"], own.info["answers_after"]) for method, own in maps.items()]
     label, bar, head, foot, line, gap = 0.85, 0.45, 0.42, 0.2, 0.13, 0.05
     side = (TWO_COLUMNS - label - bar) / count
@@ -58,11 +58,11 @@ def attention(maps: Mapping[str, Artefact], forget: tuple[str, ...]) -> Figure:
     for row, (name, values, answers) in enumerate(rows):
         for column in range(count):
             axes = place(row, column)
-            picture = first.tensors["pictures"][column]
+            image = first.tensors["pictures"][column]
             if values is None:
-                axes.imshow(picture, interpolation="lanczos")
+                axes.imshow(image, interpolation="lanczos")
             else:
-                _overlay(axes, picture, values[column], shades)
+                _overlay(axes, image, values[column], shades)
             forgotten = info["domains"][column] in forget
             _bare(axes, INK if forgotten else QUIET, 1.6 if forgotten else 0.4)
             text = _answer(answers[column], info["labels"][column], values is not None)
@@ -82,29 +82,29 @@ def attention(maps: Mapping[str, Artefact], forget: tuple[str, ...]) -> Figure:
     scale.set_title("share", fontsize=6, loc="center", fontweight="normal")
     scale.tick_params(labelsize=6)
     if info["attribution"]:
-        figure.text(0.5, 0.04 / height, f"Pictures: {info['attribution']}", ha="center", va="bottom", fontsize=5.5)
+        figure.text(0.5, 0.04 / height, f"Images: {info['attribution']}", ha="center", va="bottom", fontsize=5.5)
     return figure
 
 
 def caption(maps: Mapping[str, Artefact], forget: tuple[str, ...], seed: int) -> str:
-    """Say what the figure shows."""
+    """Return the caption."""
     first = next(iter(maps.values()))
     shares = {"zero-shot": first.tensors["before"], **{name: own.tensors["after"] for name, own in maps.items()}}
     kept = [f"{name} {percent(float(values.sum(axis=(1, 2)).mean()))}" for name, values in shares.items()]
     return (
         f"Attention of the class token to the patches in the last block, averaged over heads, for "
-        f"{counted(len(first.info['images']), 'test picture')} drawn by a fixed seed, before and after forgetting "
+        f"{counted(len(first.info['images']), 'test image')} drawn by a fixed seed, before and after forgetting "
         f"{listed(forget)} (thick frames), seed {seed}. Share: 1 is even over patches; below each map the answer. All "
         f"of the class token's attention that goes to patches, per cent: {', '.join(kept)}; the rest goes to itself "
-        "and to prompts. Examples, no test."
+        "and to prompts. These are examples; nothing is tested."
     )
 
 
-def _overlay(axes: Axes, picture: np.ndarray, values: np.ndarray, shades: Any) -> None:
-    """Lay attention over a grey picture, as multiples of an even share of what goes to patches."""
-    grey = picture @ np.array([0.299, 0.587, 0.114])
+def _overlay(axes: Axes, image: np.ndarray, values: np.ndarray, shades: Any) -> None:
+    """Draw attention over a grey image, as multiples of an even share of the attention to patches."""
+    grey = image @ np.array([0.299, 0.587, 0.114])
     share = values * values.size / max(float(values.sum()), 1e-12)
-    side = len(picture)
+    side = len(image)
     axes.imshow(grey, cmap="gray", vmin=0, vmax=255, extent=(0, side, side, 0), interpolation="lanczos")
     axes.imshow(share, cmap=SEQUENTIAL, norm=shades, alpha=0.75, extent=(0, side, side, 0), interpolation="bicubic")
 

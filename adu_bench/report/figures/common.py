@@ -1,24 +1,23 @@
-"""What several figures share: which rows are shown, what a caption says about their number, text for numbers."""
+"""Shared by several figures and tables: the rows to show, sentences for captions, text for numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from adu_bench.report.board import Board, Row
+from adu_bench.leaderboard.board import Board, Row
 from adu_bench.report.style import look
-from adu_bench.stats.scores import Scores, forget_sets, scores
+from adu_bench.report.tables.table import MINUS
+from adu_bench.stats.scores import Scores, scores
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
 
-MINUS = "\N{MINUS SIGN}"
-
 
 def complete(board: Board) -> list[Row]:
     """Return the rows whose block is complete, as on the board: ranked ones, then references."""
-    return [row for row in board.rows if not row.reason and row.h_mean is not None]
+    return [row for row in board.rows if not row.reason and row["h_mean"] is not None]
 
 
 def ranked(board: Board) -> list[Row]:
@@ -28,23 +27,23 @@ def ranked(board: Board) -> list[Row]:
 
 def scores_of(board: Board, rows: Sequence[Row]) -> Scores:
     """Return H of some rows of a board."""
-    return scores(board.frame, forget_sets(board.runs), "h", [row.method for row in rows])
+    return scores(board.frame, board.forget, "h", [row.method for row in rows])
 
 
 def block(board: Board) -> str:
-    """Say what the means are over: tasks, seeds, and test pictures."""
+    """Return a sentence on what the means are over: tasks, seeds, and test images."""
     core = board.frame[board.frame["metric"] == "h"]
-    pictures = sorted({int(count) for count in core["n"]})
-    spread = f"{pictures[0]:,}" if len(pictures) == 1 else f"{pictures[0]:,} to {pictures[-1]:,}"
+    images = sorted({int(count) for count in core["n"]})
+    spread = f"{images[0]:,}" if len(images) == 1 else f"{images[0]:,} to {images[-1]:,}"
     seeds = ", ".join(str(seed) for seed in board.seeds)
     return (
         f"n = {counted(len(board.tasks), 'task')} x {counted(len(board.seeds), 'seed')} ({seeds}), seeds averaged "
-        f"first; {spread} test pictures a run."
+        f"first; {spread} test images per run."
     )
 
 
 def counted(number: int, noun: str) -> str:
-    """Return a number with its noun, which takes an s for any number but one."""
+    """Return a number with its noun, in the plural unless the number is one."""
     return f"{number} {noun}{'s' * (number != 1)}"
 
 

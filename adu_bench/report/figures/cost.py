@@ -1,11 +1,11 @@
-"""What quality costs: mean of H over training time and over trained parameters."""
+"""Cost against quality: mean of H over training time and over the number of trained parameters."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from adu_bench.report.board import Board, Row
+from adu_bench.leaderboard.board import Board, Row
 from adu_bench.report.figures.common import block, complete, legend_panel
 from adu_bench.report.style import FAINT, TWO_COLUMNS, look
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LEAST = {"seconds": 0.05, "parameters": 0.5}
-"""Below this a cost counts as none: the clock's noise, and no parameter at all."""
-TITLES = {"seconds": "training time, s", "parameters": "trained parameters"}
+LEAST = {"seconds": 0.05, "trainable_parameters": 0.5}
+"""A cost below this counts as none: noise of the clock, and not a single parameter."""
+TITLES = {"seconds": "training time, s", "trainable_parameters": "trained parameters"}
 
 
 def cost(board: Board) -> Figure:
-    """Draw two panels with logarithmic costs; methods that cost nothing stand apart at the left."""
+    """Draw two panels with logarithmic costs; methods without cost are in a band on the left."""
     from matplotlib.figure import Figure
 
     rows = complete(board)
@@ -27,7 +27,7 @@ def cost(board: Board) -> Figure:
     left, right, beside = figure.subplots(1, 3, width_ratios=(3, 3, 1.5))
     right.sharey(left)
     right.tick_params(labelleft=False)
-    for axes, field in ((left, "seconds"), (right, "parameters")):
+    for axes, field in ((left, "seconds"), (right, "trainable_parameters")):
         _panel(axes, rows, field)
     left.set_ylabel("mean of H, %")
     legend_panel(beside, rows)
@@ -35,7 +35,7 @@ def cost(board: Board) -> Figure:
 
 
 def caption(board: Board) -> str:
-    """Say what the figure shows and what it rests on."""
+    """Return the caption."""
     return (
         "Left: wall-clock time of training, on the machine named in the runs; right: parameters that training changes. "
         f"The hatched band holds methods that train nothing. {block(board)}"
@@ -43,7 +43,7 @@ def caption(board: Board) -> str:
 
 
 def _panel(axes: Axes, rows: Sequence[Row], field: str) -> None:
-    costs = [float(getattr(row, field) or 0) for row in rows]
+    costs = [float(row[field] or 0) for row in rows]
     spent = [value for value in costs if value > LEAST[field]] or [1.0]
     low, high = min(spent) / 2, max(spent) * 2
     none = low / 2 if len(spent) < len(costs) else low
@@ -55,4 +55,4 @@ def _panel(axes: Axes, rows: Sequence[Row], field: str) -> None:
         axes.text(none, 1.01, "none", transform=axes.get_xaxis_transform(), ha="center", va="bottom", fontsize=6)
     for row, value in zip(rows, costs, strict=True):
         place = value if value > LEAST[field] else none
-        axes.plot(place, 100 * (row.h_mean or 0), zorder=3, **look(row.method, row.group).points())
+        axes.plot(place, 100 * (row["h_mean"] or 0), zorder=3, **look(row.method, row.group).points())

@@ -1,4 +1,4 @@
-"""Accuracy by domain before and after: what each forget set leaves of every domain, a panel a method."""
+"""Accuracy by domain before and after: what each forget set leaves of every domain, one panel per method."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from adu_bench.report.board import Board
+from adu_bench.core.specs import forget_name
+from adu_bench.leaderboard.board import Board
 from adu_bench.report.figures.common import block, ranked
 from adu_bench.report.style import INK, SEQUENTIAL, TWO_COLUMNS
 
@@ -17,28 +18,28 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ACROSS = 3
-"""Panels in a row."""
+"""Panels per row."""
 BEFORE = "before"
 
 
 def accuracies(board: Board, metric: str = "accuracy") -> pd.DataFrame:
-    """Return accuracy by domain: a row a method and task, a column a domain; seeds averaged, fractions."""
+    """Return accuracy by domain: one row per method and task, one column per domain; fractions, averaged over seeds."""
     own = board.frame[board.frame["metric"].str.startswith(f"{metric}:")]
     domain = own["metric"].str.removeprefix(f"{metric}:")
     return own.assign(domain=domain).pivot_table(index=["method", "task"], columns="domain", values="value")
 
 
 def before_and_after(board: Board, domains: Sequence[str], limit: int = 6) -> Figure:
-    """Draw accuracy in per cent: zero-shot CLIP in the first row, then a row a forget set; columns are domains.
+    """Draw accuracy in per cent: zero-shot CLIP in the first row, then one row per forget set; columns are domains.
 
     Parameters
     ----------
     board
-        With zero-shot runs, so that there is a before.
+        The board; it must have zero-shot runs.
     domains
         In the suite's order.
     limit
-        Most ranked methods to show.
+        Largest number of ranked methods to show.
     """
     from matplotlib.figure import Figure
 
@@ -53,27 +54,27 @@ def before_and_after(board: Board, domains: Sequence[str], limit: int = 6) -> Fi
         # Zero-shot answers do not depend on what is to be forgotten.
         first = before.loc[method].mean()[list(domains)].to_numpy()
         rest = after.loc[method].reindex(index=list(board.tasks), columns=list(domains)).to_numpy()
-        _panel(axes, method, 100 * np.vstack([first, rest]), board.tasks, domains)
+        _panel(axes, method, 100 * np.vstack([first, rest]), [board.forget[task] for task in board.tasks], domains)
     for axes in grid[len(methods) :]:
         axes.set_visible(False)
     return figure
 
 
 def caption(board: Board) -> str:
-    """Say what the figure shows and what it rests on."""
+    """Return the caption."""
     return (
         "Accuracy by domain (columns), per cent. First row: zero-shot CLIP, before; other rows: after forgetting the "
-        "domains at the left, which are framed. A fall is wanted inside the frames and is damage outside. "
+        "domains on the left, which are framed. A drop is wanted inside the frames and is damage outside. "
         + block(board)
     )
 
 
-def _panel(axes: Axes, title: str, values: np.ndarray, tasks: Sequence[str], domains: Sequence[str]) -> None:
+def _panel(axes: Axes, title: str, values: np.ndarray, forget: Sequence[Sequence[str]], domains: Sequence[str]) -> None:
     from matplotlib import colormaps
     from matplotlib.patches import Rectangle
 
     # A gap between before and after.
-    rows = [0.0, *(1.3 + place for place in range(len(tasks)))]
+    rows = [0.0, *(1.3 + place for place in range(len(forget)))]
     for place, own in zip(rows, values, strict=True):
         axes.pcolormesh(
             np.arange(len(domains) + 1) - 0.5,
@@ -90,15 +91,15 @@ def _panel(axes: Axes, title: str, values: np.ndarray, tasks: Sequence[str], dom
                 red, green, blue, _ = colormaps[SEQUENTIAL](value / 100)
                 ink = INK if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"
                 axes.text(column, place, f"{value:.0f}", ha="center", va="center", fontsize=6.5, color=ink)
-    for place, task in zip(rows[1:], tasks, strict=True):
+    for place, gone in zip(rows[1:], forget, strict=True):
         for column, domain in enumerate(domains):
-            if domain in task.split("+"):
+            if domain in gone:
                 axes.add_patch(
                     Rectangle((column - 0.45, place - 0.42), 0.9, 0.84, fill=False, edgecolor=INK, linewidth=0.9)
                 )
     axes.set_title(title)
     axes.set_xticks(range(len(domains)), domains)
-    axes.set_yticks(rows, [BEFORE, *(task.replace("+", " + ") for task in tasks)])
+    axes.set_yticks(rows, [BEFORE, *(forget_name(gone, " + ") for gone in forget)])
     axes.set(xlim=(-0.5, len(domains) - 0.5), ylim=(rows[-1] + 0.5, -0.5))
     axes.tick_params(length=0, labelsize=6.5)
     for side in axes.spines.values():

@@ -1,4 +1,4 @@
-"""What is left of the domains in feature space: one t-SNE of zero-shot CLIP's features and those of some methods."""
+"""Domains in feature space: one t-SNE of the features of zero-shot CLIP and some methods."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NEIGHBOURS = 10
-"""Nearest neighbours that purity looks at."""
+"""Number of nearest neighbours for the purity."""
 PERPLEXITY = 30
 
 
 @dataclass(frozen=True)
 class Features:
-    """Features of the same test pictures by zero-shot CLIP and by methods that unlearned.
+    """Features of the same test images from zero-shot CLIP and from unlearned classifiers.
 
     Parameters
     ----------
     task, seed
-        Which runs they come from.
+        The runs that they come from.
     domains
         All domains in the suite's order.
     forget
-        Those that were forgotten.
+        The forgotten domains.
     of
-        Domain of each picture, (N,).
+        Domain of each image, (N,).
     sets
         Unit features (N, D) by method, zero-shot CLIP first.
     """
@@ -73,7 +73,7 @@ def joint(sets: Sequence[np.ndarray], seed: int = 0) -> list[np.ndarray]:
 
 
 def purity(features: np.ndarray, domains: np.ndarray, neighbours: int = NEIGHBOURS) -> float:
-    """Return the mean share of a picture's nearest neighbours (cosine) that have its domain, 0..1."""
+    """Return the mean share of an image's nearest neighbours (cosine) that have its domain, 0..1."""
     unit = features.astype(np.float64)
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
     similarity = unit @ unit.T
@@ -83,7 +83,7 @@ def purity(features: np.ndarray, domains: np.ndarray, neighbours: int = NEIGHBOU
 
 
 def embedding(features: Features) -> Figure:
-    """Draw a panel a feature set in one joint embedding: shapes and colours are domains, forgotten ones are filled."""
+    """Draw one panel per feature set in a joint embedding: shapes and colours are domains, filled if forgotten."""
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
@@ -91,7 +91,7 @@ def embedding(features: Features) -> Figure:
     everything = np.concatenate(places)
     low, high = everything.min(axis=0), everything.max(axis=0)
     margin = 0.04 * (high - low)
-    # Placed by hand: automatic layouts cut what stands around axes of a fixed aspect.
+    # Positions are fixed: automatic layouts cut off labels around axes with a fixed aspect ratio.
     side, gap, head, foot = TWO_COLUMNS / 3 - 0.1, 0.1, 0.22, 0.3
     width, height = len(places) * (side + gap), head + side + foot
     figure = Figure(figsize=(width, height))
@@ -125,14 +125,14 @@ def embedding(features: Features) -> Figure:
 
 
 def caption(features: Features, neighbours: int = NEIGHBOURS) -> str:
-    """Say what the figure shows, with what a probe and neighbours find in the features themselves."""
+    """Return the caption, with what a probe and nearest neighbours find in the features."""
     chance = max(float((features.of == domain).mean()) for domain in features.domains)
     found = [
         f"{name} {percent(domain_probe_accuracy(own, features.of))} and {percent(purity(own, features.of, neighbours))}"
         for name, own in features.sets.items()
     ]
     return (
-        f"One joint t-SNE (perplexity {PERPLEXITY}) of the features of {counted(len(features.of), 'test picture')} "
+        f"One joint t-SNE (perplexity {PERPLEXITY}) of the features of {counted(len(features.of), 'test image')} "
         f"before (zero-shot) and after forgetting {listed(features.forget)}, seed {features.seed}. Filled: forgotten. "
         f"Accuracy of a linear domain probe (5-fold) and share of the {neighbours} nearest neighbours with the same "
         f"domain, in feature space, per cent: {'; '.join(found)}; the largest domain's share is {percent(chance)}."

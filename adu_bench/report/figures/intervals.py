@@ -1,10 +1,10 @@
-"""Every method's mean of H with its interval, and the tasks behind it."""
+"""Every method's mean of H with its interval, and its single tasks."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from adu_bench.report.board import Board
+from adu_bench.leaderboard.board import Board
 from adu_bench.report.figures.common import block, complete
 from adu_bench.report.style import FAINT, QUIET, TWO_COLUMNS, look
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def intervals(board: Board) -> Figure:
-    """Draw a line a method, best first: a dot a task, the mean and its 95 % interval, in per cent."""
+    """Draw one line per method, best first: a tick per task, the mean and its 95 % interval, in per cent."""
     from matplotlib.figure import Figure
 
     rows = complete(board)
@@ -24,9 +24,9 @@ def intervals(board: Board) -> Figure:
         own = look(row.method, row.group)
         tasks = 100 * by_task[row.method].to_numpy()
         axes.plot(tasks, [place] * len(tasks), "|", color=own.colour, alpha=0.45, markersize=5, markeredgewidth=0.8)
-        if row.h_low is not None and row.h_high is not None:
-            axes.plot([100 * row.h_low, 100 * row.h_high], [place, place], color=own.colour, linewidth=1.6)
-        axes.plot(100 * row.h_mean, place, zorder=3, **own.points())  # type: ignore[operator]
+        if row["h_interval"] is not None:
+            axes.plot([100 * end for end in row["h_interval"]], [place, place], color=own.colour, linewidth=1.6)
+        axes.plot(100 * row["h_mean"], place, zorder=3, **own.points())
     references = sum(not row.reference for row in rows)
     if 0 < references < len(rows):
         axes.axhline(references - 0.5, color=QUIET, linewidth=0.5)
@@ -39,10 +39,10 @@ def intervals(board: Board) -> Figure:
 
 
 def caption(board: Board) -> str:
-    """Say what the figure shows and what it rests on."""
-    few = all(row.h_low is None for row in board.rows)
+    """Return the caption."""
+    few = all(row["h_interval"] is None for row in board.rows)
     bars = (
-        "No intervals: they take three domains that can be told apart."
+        "No intervals: they need three domains that can be told apart."
         if few
         else "Bars: 95 % interval of the mean on other domains than these (Student's t over domains)."
     )

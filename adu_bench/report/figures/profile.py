@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from adu_bench.report.board import Board
+from adu_bench.leaderboard.board import Board
 from adu_bench.report.figures.common import block, legend_panel, ranked, scores_of
 from adu_bench.report.style import FAINT, TWO_COLUMNS, look
 from adu_bench.stats.ranks import profile as shares_of
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def profile(board: Board) -> Figure:
-    """Draw the share of runs over H, both in per cent, a line a ranked method."""
+    """Draw the share of runs over H, both in per cent, one line per ranked method."""
     from matplotlib.figure import Figure
 
     rows = ranked(board)
@@ -26,11 +26,11 @@ def profile(board: Board) -> Figure:
     axes, beside = figure.subplots(1, 2, width_ratios=(3, 1))
     for place, row in enumerate(rows):
         own, line = look(row.method, row.group), shares[row.method]
-        # A line starts at its worst run, and falls to the bottom at its best.
+        # A line starts at the worst run, and falls to zero at the best run.
         worst, best = line[line == 1].index[-1], line[line > 0].index[-1]
         x, y = [*line[worst:best].index, best], [*line[worst:best], 0]
         axes.step(100 * np.array(x), 100 * np.array(y), where="pre", color=own.colour)
-        # Markers stand at different heights, so that none hides another.
+        # Markers are at different heights, so that none hides another.
         height = 1 - (place + 0.5) / len(rows)
         axes.plot(100 * line[line >= height].index[-1], 100 * height, zorder=3, **own.points())
     low, high = 100 * found.values.min(), 100 * found.values.max()
@@ -42,8 +42,8 @@ def profile(board: Board) -> Figure:
 
 
 def caption(board: Board) -> str:
-    """Say what the figure shows and what it rests on."""
+    """Return the caption."""
     return (
         "Share of a ranked method's runs, over all tasks and seeds, that reach an H: the farther right, the better. "
-        f"Markers tell the lines apart. No test between lines. {block(board)}"
+        f"Markers identify the lines. Lines are not tested against each other. {block(board)}"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from adu_bench.report.board import Board
+from adu_bench.leaderboard.board import Board
 from adu_bench.report.figures.common import block, ranked, scores_of
 from adu_bench.report.style import INK, QUIET, TWO_COLUMNS, look
 from adu_bench.stats.estimates import LEVEL
@@ -34,14 +34,14 @@ def ranks(board: Board, found: Ranking) -> Figure:
         ax=axes,
         label_fmt_left="{label}",
         label_fmt_right="{label}",
-        # Methods may share a rank, so they are told apart where the elbows end: lines are grey, markers drawn below.
+        # Methods may share a rank, so markers are drawn below, where the elbows end; lines are grey.
         marker_props={"alpha": 0},
         elbow_props={"color": QUIET, "linewidth": 0.7},
         crossbar_props={"color": INK, "linewidth": 2.2, "solid_capstyle": "butt", "solid_joinstyle": "bevel"},
         text_h_margin=0.03 * len(found.methods),
     )
     for (bar,) in drawn["crossbars"]:
-        # Drawn through its methods in the order of a set, which differs from process to process.
+        # The bar's points come in the order of a set, which differs between processes.
         x = bar.get_xdata()
         bar.set_data([min(x), max(x)], bar.get_ydata()[:2])
     groups = {row.method: row.group for row in board.rows}
@@ -64,7 +64,7 @@ LINE = 0.165
 
 
 def caption(board: Board, found: Ranking) -> str:
-    """Say what was tested, on what, and what the rank tests say and are worth."""
+    """Return the caption: what was tested, and what the rank tests find and how reliable they are."""
     methods = len(found.methods)
     apart = int((found.pairs.to_numpy() < LEVEL).sum()) // 2
     return (

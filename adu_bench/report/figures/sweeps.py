@@ -1,4 +1,4 @@
-"""Curves over a variable: shots, a loss weight, a depth; H, Mem and For side by side, a line a method."""
+"""Curves over a variable: shots, a loss weight, a depth; H, Mem and For side by side, one line per method."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from adu_bench.report.board import Board
+from adu_bench.leaderboard.board import Board
 from adu_bench.report.figures.common import counted, listed
 from adu_bench.report.style import FAINT, TWO_COLUMNS, look
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 PANELS = {"h_mean": "mean of H", "mem": "Mem", "for": "For"}
 NAMES = {
-    "shots": "training pictures a class and domain",
+    "shots": "training images per class and domain",
     "gamma": "gamma, weight of the domain classifier",
     "lam": "lambda, weight of the MMD",
     "prompt_depth": "prompted blocks",
     "instapg_block": "block whose prompts InstaPG makes",
 }
-"""What variables are called on an axis; others keep their field's name."""
+"""Names of variables on an axis; other variables have their field's name."""
 
 
 def usable(points: pd.DataFrame, variable: str) -> pd.DataFrame:
@@ -30,7 +30,7 @@ def usable(points: pd.DataFrame, variable: str) -> pd.DataFrame:
     Parameters
     ----------
     points
-        See `adu_bench.report.curves.curves`.
+        See `adu_bench.leaderboard.curves.curves`.
     variable
         One of its variables.
     """
@@ -39,7 +39,7 @@ def usable(points: pd.DataFrame, variable: str) -> pd.DataFrame:
 
 
 def sweep(points: pd.DataFrame, variable: str) -> Figure:
-    """Draw H, Mem and For, per cent, over the values of a variable, which stand at equal distances.
+    """Draw H, Mem and For, per cent, over the values of a variable, which are drawn at equal distances.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def sweep(points: pd.DataFrame, variable: str) -> Figure:
 
 
 def caption(points: pd.DataFrame, variable: str, board: Board) -> str:
-    """Say what the figure shows and what each point rests on."""
+    """Return the caption."""
     own = points[points["variable"] == variable]
     counts = sorted(set(usable(points, variable)["tasks"]))
     spread = " or ".join(str(count) for count in counts)
@@ -80,7 +80,7 @@ def caption(points: pd.DataFrame, variable: str, board: Board) -> str:
     seeds = counted(len(board.seeds), "seed")
     text = (
         f"Each point: {spread} task{'s' * (counts != [1])} x {seeds}, seeds averaged first; all else as on the board; "
-        "no test between points."
+        "points are not tested against each other."
     )
     return text + (f" Not finished and left out: {listed(missing)}." if missing else "")
 

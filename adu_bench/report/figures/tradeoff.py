@@ -1,4 +1,4 @@
-"""Forgetting against retaining: every method as a point, curves of equal H, and the front of the ranked methods."""
+"""Forgetting against retaining: every method as a point, curves of equal H, and the Pareto front of ranked methods."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from adu_bench.report.board import Board
+from adu_bench.leaderboard.board import Board
 from adu_bench.report.figures.common import block, complete, legend_panel, ranked
 from adu_bench.report.style import INK, QUIET, TWO_COLUMNS, look
 
@@ -24,7 +24,7 @@ def tradeoff(board: Board) -> Figure:
     from matplotlib.figure import Figure
 
     rows = complete(board)
-    # Placed by hand: automatic layouts cut what stands around axes of a fixed aspect.
+    # Positions are fixed: automatic layouts cut off labels around axes with a fixed aspect ratio.
     width, height, side = 0.7 * TWO_COLUMNS, 3.35, 2.75
     figure = Figure(figsize=(width, height))
     axes = figure.add_axes((0.5 / width, 0.4 / height, side / width, side / height))
@@ -32,21 +32,21 @@ def tradeoff(board: Board) -> Figure:
     axes.set(xlim=(0, 100), ylim=(0, 100), xlabel="For: error rate on forget domains, %")
     axes.set_ylabel("Mem: accuracy on retain domains, %")
     _equal_h(axes)
-    front = pareto([(row.for_, row.mem) for row in ranked(board)])  # type: ignore[misc]
+    front = pareto([(row["for"], row["mem"]) for row in ranked(board)])
     if len(front) > 1:
         x, y = (100 * np.array(values) for values in zip(*front, strict=True))
         axes.step(x, y, where="pre", color=INK, linewidth=0.8, linestyle=(0, (4, 2)), zorder=2)
     for row in reversed(rows):
-        axes.plot(100 * row.for_, 100 * row.mem, zorder=3, **look(row.method, row.group).points())  # type: ignore[operator]
+        axes.plot(100 * row["for"], 100 * row["mem"], zorder=3, **look(row.method, row.group).points())
     legend_panel(beside, rows)
     return figure
 
 
 def caption(board: Board) -> str:
-    """Say what the figure shows and what it rests on."""
+    """Return the caption."""
     rows = ranked(board)
-    best = pareto([(row.for_, row.mem) for row in rows])  # type: ignore[misc]
-    front = [row.method for row in rows if (row.for_, row.mem) in best]
+    best = pareto([(row["for"], row["mem"]) for row in rows])
+    front = [row.method for row in rows if (row["for"], row["mem"]) in best]
     text = "The upper right corner is ideal. Grey curves: equal H of the two means (per cent). "
     if len(front) > 1:
         text += f"Dashed: Pareto front of the ranked methods ({', '.join(front)}). "
@@ -56,7 +56,7 @@ def caption(board: Board) -> str:
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return the points that no other beats in one number without losing in the other, by rising first number.
+    """Return the Pareto front of some points, by increasing first number.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def _equal_h(axes: Axes) -> None:
-    """Draw curves of equal H; each is labelled where it leaves the picture at the top."""
+    """Draw curves of equal H; each is labelled where it leaves the axes at the top."""
     for value in CURVES:
         # For a given H, Mem = 1 where For = H / (2 - H).
         forgotten = np.linspace(value / (2 - value), 1, 100)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from adu_bench.report.curves import COLUMNS
+from adu_bench.leaderboard.curves import COLUMNS
 from adu_bench.report.figures.sweeps import sweep, usable
 from adu_bench.report.style import style
 

@@ -1,4 +1,4 @@
-"""A comparison of two methods, or what it can detect, on the terminal and as JSON."""
+"""Comparisons of two methods, and what a comparison can detect, on the terminal and as JSON."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from rich import box
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from adu_bench.metrics.measures import METRICS
+from adu_bench.report.tables.table import Cell, Table
+from adu_bench.report.terminal.boards import print_table, say
 from adu_bench.stats.across import Across
 from adu_bench.stats.estimates import LEVEL, Estimate
 from adu_bench.stats.measured import wrong
@@ -19,21 +19,20 @@ from adu_bench.stats.paired import WILCOXON, Comparison, Difference, Test
 from adu_bench.stats.power import POWER, Power
 
 WIDTH = 112
-"""Columns that the tables need; a narrower terminal wraps their lines rather than losing numbers."""
+"""Columns that the tables need; a narrower terminal wraps their lines and no number is lost."""
 
 MANY = 10_000
-"""Numbers of tasks above this say no more than that there is no point."""
-TITLES = {"h": "H", "mem": "Mem", "for": "For"}
+"""Numbers of tasks above this are not written out: nobody will run them."""
 _FOUND = f"{POWER:.0%}".replace("%", " %")
 
 
 def print_comparison(found: Comparison, console: Console) -> None:
-    """Print differences with intervals, the tests of H, and what the images say task by task."""
+    """Print differences with intervals, the tests of H, and for each task the images on which one method is better."""
     seeds = f"{len(found.seeds)} seed{'s' * (len(found.seeds) != 1)}"
     tasks = f"{len(found.tasks)} task{'s' * (len(found.tasks) != 1)}"
-    _say(console, f"{found.suite}: {found.a} minus {found.b}, {tasks} x {seeds}, percentage points", style="bold")
+    say(console, f"{found.suite}: {found.a} minus {found.b}, {tasks} x {seeds}, percentage points", style="bold")
     if found.left_out:
-        _say(console, f"Left out, not finished by both with every seed: {', '.join(found.left_out)}.")
+        say(console, f"Left out, not finished by both with every seed: {', '.join(found.left_out)}.")
     domains = found.differences[0].domains
     _print_differences(
         f"On other domains like these {domains.units} (Student's t over domains, {domains.df} degrees of freedom)",
@@ -48,25 +47,22 @@ def print_comparison(found: Comparison, console: Console) -> None:
     whole = next(one for one in reversed(found.differences) if one.metric == "h")
     _print_tests(whole, found.caveat, console)
     _print_tasks(found, console)
-    _say(console, verdict(found, whole))
+    say(console, verdict(found, whole))
 
 
 def print_across(a: str, b: str, found: Across, console: Console) -> None:
-    """Print the difference of H on each suite, and over data sets where there are enough."""
-    _say(console, f"{a} minus {b}, mean of H, percentage points", style="bold")
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("suite", no_wrap=True)
-    for name in ("tasks", "other domains, 95 %", "these tasks, 95 %"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for suite, one in found.suites.items():
-        cells = [f"{_points(own.value)} {_span(own)}" for own in (one.domains, one.seeds)]
-        table.add_row(escape(suite), str(one.domains.tasks), *map(escape, cells))
-    console.print(table)
+    """Print the difference of H on each suite, and over data sets if there are enough."""
+    say(console, f"{a} minus {b}, mean of H, percentage points", style="bold")
+    rows = [
+        (suite, str(one.domains.tasks), *(f"{_points(own.value)} {_span(own)}" for own in (one.domains, one.seeds)))
+        for suite, one in found.suites.items()
+    ]
+    _print_table(console, ("suite", "tasks", "other domains, 95 %", "these tasks, 95 %"), rows)
     if found.together is None:
-        _say(console, found.reason)
+        say(console, found.reason)
         return
     together = found.together
-    _say(
+    say(
         console,
         f"Over {together.units} data sets, which weigh the same: {_points(together.value)} {_span(together)}, "
         f"p = {_p(together.p or 0)} (studentised bootstrap of whole data sets).",
@@ -79,116 +75,112 @@ def across_record(found: Across) -> dict[str, Any]:
 
 
 def verdict(found: Comparison, one: Difference) -> str:
-    """Return what a difference of H shows, in a sentence."""
+    """Return a sentence on what a difference of H shows."""
     ahead, behind = (found.a, found.b) if one.domains.value >= 0 else (found.b, found.a)
     where = "all tasks" if one.size is None else f"tasks that forget {one.size}"
     head = f"H, {where}: {ahead} is {100 * abs(one.domains.value):.1f} points ahead of {behind}; "
-    here = _sure(one.seeds, "on these tasks this holds with other seeds", "other seeds could turn it round")
-    beyond = _sure(one.domains, "it holds for other domains", "other domains could turn it round")
+    here = _sure(one.seeds, "on these tasks this holds with other seeds", "other seeds could reverse it")
+    beyond = _sure(one.domains, "it holds for other domains", "other domains could reverse it")
     if found.caveat and one.domains.p is not None and one.domains.p < LEVEL:
-        beyond = "whether it holds for other domains these tasks do not tell"
+        beyond = "these tasks cannot show whether it holds for other domains"
     return f"{head}{here}, {beyond}."
 
 
 def _sure(estimate: Estimate, yes: str, no: str) -> str:
     if estimate.p is None:
-        return "too few seeds to say more" if "seeds" in estimate.reason else "too few domains to say more"
+        return (
+            "there are too few seeds to test it"
+            if "seeds" in estimate.reason
+            else "there are too few domains to test it"
+        )
     return f"{yes if estimate.p < LEVEL else no} (p = {_p(estimate.p)})"
 
 
+def _print_table(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
+    """Print a table; its first column holds words, all other columns hold numbers."""
+    parts = (tuple(tuple(map(Cell, row)) for row in rows),)
+    print_table(console, Table(tuple(columns), parts, "l" + "r" * (len(columns) - 1)), title)
+
+
 def _print_differences(title: str, shown: Sequence[tuple[Difference, Estimate]], console: Console) -> None:
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", padding=0, collapse_padding=True)
-    table.add_column("forgets  ", no_wrap=True)
-    table.add_column("tasks", justify="right", no_wrap=True)
-    for name in TITLES.values():
-        table.add_column(f"{name}, 95 %", justify="right", no_wrap=True, min_width=21)
-    sizes = list(dict.fromkeys(one.size for one, _ in shown))
-    for size in sizes:
+    metrics = list(dict.fromkeys(one.metric for one, _ in shown))
+    rows = []
+    for size in dict.fromkeys(one.size for one, _ in shown):
         row = {one.metric: estimate for one, estimate in shown if one.size == size}
-        cells = [f"{_points(row[metric].value)} {_span(row[metric])}" for metric in TITLES]
-        table.add_row("any" if size is None else str(size), str(row["h"].tasks), *map(escape, cells))
-    console.print(table)
+        cells = [f"{_points(row[metric].value)} {_span(row[metric])}" for metric in metrics]
+        rows.append(("any" if size is None else str(size), str(row["h"].tasks), *cells))
+    _print_table(console, ("forgets", "tasks", *(f"{METRICS[key].title}, 95 %" for key in metrics)), rows, title)
     reasons = dict.fromkeys(estimate.reason for _, estimate in shown if estimate.reason)
     for reason in reasons:
-        _say(console, reason)
+        say(console, reason)
 
 
 def _print_tests(one: Difference, caveat: str, console: Console) -> None:
-    """Print the tests of H that readers ask for, and say of each whether it holds."""
+    """Print the tests of H that readers expect, each with whether it is valid."""
     where = "all tasks" if one.size is None else f"tasks that forget {one.size}"
-    _say(console, f"Tests of H, {where}", style="bold")
+    say(console, f"Tests of H, {where}", style="bold")
     if one.domains.p is not None:
         effect = "" if one.effect is None else f", Hedges' g {one.effect:.2f}"
-        _say(console, f"  t over {one.domains.units} domains: p = {_p(one.domains.p)}{effect}")
+        say(console, f"  t over {one.domains.units} domains: p = {_p(one.domains.p)}{effect}")
         if caveat:
-            _say(console, f"  {caveat}")
-    _say(console, f"  {_test(one.apart)}")
+            say(console, f"  {caveat}")
+    say(console, f"  {_test(one.apart)}")
     if one.together.n != one.apart.n:
         note = "" if one.together.p is None else _warning(one.size)
-        _say(console, f"  {_test(one.together)}{note}")
-    _say(console, f"  rank-biserial correlation over tasks: {one.rank_biserial:+.2f}")
+        say(console, f"  {_test(one.together)}{note}")
+    say(console, f"  rank-biserial correlation over tasks: {one.rank_biserial:+.2f}")
     console.print()
 
 
 def _warning(size: int | None) -> str:
-    """Say that tasks are not independent, and how often the test was wrong on simulated boards for that reason."""
+    """Return that tasks are not independent, and how often the test was wrong on simulated boards for that reason."""
     share = wrong(WILCOXON, size)
     measured = "" if share is None else f" ({100 * share:.0f} % of simulated boards without a difference show one)"
-    return f" This does not hold, because tasks share domains{measured}: go by the t over domains."
+    return f" This test is not valid, because tasks share domains{measured}: use the t over domains."
 
 
 def _print_tasks(found: Comparison, console: Console) -> None:
-    table = Table(
-        title="Task by task: H, and images that one does better (exact McNemar, Holm)",
-        box=box.SIMPLE_HEAD,
-        title_justify="left",
-    )
-    table.add_column("forgets", no_wrap=True)
-    for name in ("H A", "H B", "A - B", "Mem A : B", "p", "For A : B", "p"):
-        table.add_column(name, justify="right", no_wrap=True)
     images = {(own["task"], own["part"]): own for own in found.images.to_dict("records")}
+    rows = []
     for row in found.by_task.to_dict("records"):
         cells = [f"{100 * row['h_a']:.1f}", f"{100 * row['h_b']:.1f}", _points(row["h_difference"])]
         for part in ("mem", "for"):
             own = images[(row["task"], part)]
             cells += [f"{own['a_better']} : {own['b_better']}", _p(own["p_holm"])]
-        table.add_row(escape(row["task"]), *cells)
-    console.print(table)
+        rows.append((row["task"], *cells))
+    columns = ("forgets", "H A", "H B", "A - B", "Mem A : B", "p", "For A : B", "p")
+    title = "Each task: H, and the numbers of images on which A or B is better (exact McNemar, Holm)"
+    _print_table(console, columns, rows, title)
 
 
 def print_power(suite: str, a: str, b: str, found: Sequence[Power], wanted: float, console: Console) -> None:
-    """Print what the comparison of two methods can detect, and what it would take."""
+    """Print what the comparison of two methods can detect, and how many domains or seeds a difference needs."""
     points = f"{100 * wanted:g} points"
-    _say(console, f"{suite}: what a comparison of {a} and {b} can show of H", style="bold")
-    table = Table(
-        title=f"Smallest difference found {_FOUND} of the time, percentage points",
-        box=box.SIMPLE_HEAD,
-        title_justify="left",
-    )
-    for name in ("forgets", "domains", "tasks", "seeds", "other domains", "95 %", "these tasks"):
-        table.add_column(name, justify="right")
+    say(console, f"{suite}: what a comparison of {a} and {b} can show of H", style="bold")
+    rows = []
     for one in found:
         span = "" if one.detectable_low is None else f"{100 * one.detectable_low:.1f} to {_large(one.detectable_high)}"
-        table.add_row(*_head(one), str(one.seeds), _large(one.detectable), span, _large(one.detectable_here))
-    console.print(table)
-    table = Table(title=f"What it takes to find {points}", box=box.SIMPLE_HEAD, title_justify="left")
-    for name in ("forgets", "domains", "tasks", "domains needed", "their tasks", "or seeds", "seeds, these tasks"):
-        table.add_column(name, justify="right")
+        rows.append((*_head(one), str(one.seeds), _large(one.detectable), span, _large(one.detectable_here)))
+    columns: Sequence[str] = ("forgets", "domains", "tasks", "seeds", "other domains", "95 %", "these tasks")
+    _print_table(console, columns, rows, f"Smallest difference found {_FOUND} of the time, percentage points")
+    rows = []
     for one in found:
         many = one.detectable is None
-        seeds = _needed(one.seeds_needed, "?" if many or one.seeds < 2 else "none")
-        table.add_row(
-            *_head(one),
-            _needed(one.domains_needed, "?" if many else "> 1000"),
-            _needed(one.tasks_needed, "") if (one.tasks_needed or 0) <= MANY else f"> {MANY:,}",
-            seeds,
-            _needed(one.seeds_needed_here, "?" if one.detectable_here is None else "> 1000"),
+        rows.append(
+            (
+                *_head(one),
+                _needed(one.domains_needed, "?" if many else "> 1000"),
+                _needed(one.tasks_needed, "") if (one.tasks_needed or 0) <= MANY else f"> {MANY:,}",
+                _needed(one.seeds_needed, "?" if many or one.seeds < 2 else "none"),
+                _needed(one.seeds_needed_here, "?" if one.detectable_here is None else "> 1000"),
+            )
         )
-    console.print(table)
-    _say(
+    columns = ("forgets", "domains", "tasks", "domains needed", "their tasks", "or seeds", "seeds, these tasks")
+    _print_table(console, columns, rows, f"What is needed to find {points}")
+    say(
         console,
-        "Other domains: how far domains differ is known from these few only, hence the interval. 'or seeds': with the "
-        "domains there are; none where domains differ too much for any number of seeds. '?': too few to say.",
+        "Other domains: how far domains differ is estimated from these few, hence the interval. 'or seeds': with the "
+        "present domains; none where domains differ too much for any number of seeds. '?': too few to estimate.",
     )
 
 
@@ -210,7 +202,7 @@ def power_record(found: Sequence[Power]) -> list[dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    """Turn NumPy's numbers into Python's, rounded to what is meant, and what is not finite into None."""
+    """Convert NumPy's numbers to Python's with six digits; what is not finite becomes None."""
     if isinstance(value, dict):
         return {name: _plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
@@ -251,7 +243,3 @@ def _large(value: float | None) -> str:
 
 def _needed(count: int | None, otherwise: str) -> str:
     return otherwise if count is None else f"{count:,}"
-
-
-def _say(console: Console, text: str, style: str | None = None) -> None:
-    console.print(text, style=style, highlight=False, markup=False)

@@ -1,4 +1,4 @@
-"""Committed rows: one JSON file and one compact Parquet file a method, from which every number can be scored again."""
+"""Committed rows: one JSON file and one compact Parquet file per method, from which every metric can be computed."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 
 from adu_bench.core.errors import UserError
 from adu_bench.core.specs import RunSpec
-from adu_bench.metrics.frame import Scorable, domain_probe
-from adu_bench.metrics.measures import credit
+from adu_bench.metrics.evidence import credit
+from adu_bench.metrics.frame import Scorable, with_probe
 from adu_bench.runner.plan import PlannedRun
 
 FORMAT = 1
@@ -28,14 +28,14 @@ _STEPS = 65535
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A run of a committed row; it is scored like a run directory.
+    """A run of a committed row; its metrics are computed as for a run directory.
 
     Parameters
     ----------
     spec, label, measured
         As in `adu_bench.store.Run`.
     number
-        Which run of the row it is.
+        The position of the run in the row.
     table
         The Parquet file with the predictions of all runs of the row.
     finished
@@ -55,7 +55,7 @@ class StoredRun:
         return self.spec.key
 
     def predictions(self) -> pd.DataFrame:
-        """Return one row a test image; probabilities are exact to 1/65535, what is right or wrong is exact.
+        """Return one row per test image; probabilities are exact to 1/65535, and which answers are right is exact.
 
         Raises
         ------
@@ -76,18 +76,17 @@ class StoredRun:
 
 
 @dataclass(frozen=True)
-class Standing:
+class VerificationStatus:
     """How far a committed row was checked.
 
     Parameters
     ----------
     claimed
-        What its submitter says: mem, for, h_mean and h_of_means as fractions; empty where nothing is said.
+        What its submitter claims: mem, for, h_mean and h_of_means as fractions; empty if nothing.
     verified
-        The same numbers scored from the row's predictions by somebody else's `adu-bench verify`, and its version;
-        empty before that.
+        The same numbers computed from the row's predictions by `adu-bench verify`, and its version; empty before that.
     reproduced
-        Which runs were also run again, drawn by which seed, and how near they came; empty before that.
+        Which runs were also run again, the seed that drew them, and how close the results were; empty before that.
     """
 
     claimed: Mapping[str, Any]
@@ -101,7 +100,7 @@ class Standing:
 
 
 class Finished(Scorable, Protocol):
-    """A run that can become part of a row."""
+    """A finished run that can become part of a row."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -121,7 +120,7 @@ def write_row(
     planned: Sequence[PlannedRun],
     runs: Sequence[Finished],
     card: Mapping[str, Any],
-    standing: Standing | None = None,
+    status: VerificationStatus | None = None,
 ) -> Path:
     """Write the row of one method: ``<folder>/<suite>/<label>.json`` and ``.parquet``.
 
@@ -137,8 +136,8 @@ def write_row(
         The same runs, finished.
     card
         The method's card.
-    standing
-        What is claimed, and how far it was checked.
+    status
+        What is claimed, and how far the row was checked.
 
     Returns
     -------
@@ -155,7 +154,7 @@ def write_row(
         "label": planned[0].label,
         "group": planned[0].group,
         "card": dict(card),
-        **(_sayings(standing) if standing is not None else {}),
+        **(_status_record(status) if status is not None else {}),
         "common": common,
         "runs": [
             {
@@ -176,31 +175,26 @@ def write_row(
     return path
 
 
-def stamp_row(path: Path, standing: Standing) -> None:
-    """Write into a row how far it was checked; its predictions stay as they are."""
+def stamp_row(path: Path, status: VerificationStatus) -> None:
+    """Write into a row how far it was checked; its predictions do not change."""
     record = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(_json(record | _sayings(standing)), encoding="utf-8")
+    path.write_text(_json(record | _status_record(status)), encoding="utf-8")
 
 
-def with_probe(run: Scorable) -> dict[str, Any]:
-    """Return what was measured during a run, with its domain probe (None without features), which needs them."""
-    probe = run.measured["domain_probe"] if "domain_probe" in run.measured else domain_probe(run)
-    finite = probe is not None and np.isfinite(probe)
-    return run.measured | {"domain_probe": round(float(probe), 6) if finite else None}
-
-
-def standings(folder: Path, suite: str) -> dict[str, Standing]:
+def verification_statuses(folder: Path, suite: str) -> dict[str, VerificationStatus]:
     """Return how far each committed row of a suite was checked, by label."""
     found = {}
     for path in sorted((folder / suite).glob("*.json")):
         record = _record(path)
         claimed, *checks = (record.get(name) for name in ("claimed", "verified", "reproduced"))
-        found[path.stem] = Standing(_numbers(claimed), *(check if isinstance(check, dict) else {} for check in checks))
+        found[path.stem] = VerificationStatus(
+            _numbers(claimed), *(check if isinstance(check, dict) else {} for check in checks)
+        )
     return found
 
 
 def _numbers(value: Any) -> dict[str, float]:
-    """Keep the finite numbers of a mapping; whatever else a row claims is no claim."""
+    """Keep the finite numbers of a mapping; other claims are ignored."""
     items = value.items() if isinstance(value, dict) else ()
     return {name: float(number) for name, number in items if isinstance(number, int | float) and np.isfinite(number)}
 
@@ -239,7 +233,7 @@ def _record(path: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(record, dict):
-            raise ValueError("it is no JSON object")
+            raise ValueError("it is not a JSON object")
     except (OSError, ValueError, RecursionError) as error:
         raise _damaged(path, error) from error
     return record
@@ -253,8 +247,8 @@ def _damaged(path: Path, error: Exception) -> UserError:
     )
 
 
-def _sayings(standing: Standing) -> dict[str, Any]:
-    return {name: dict(value) or None for name, value in vars(standing).items()}
+def _status_record(status: VerificationStatus) -> dict[str, Any]:
+    return {name: dict(value) or None for name, value in vars(status).items()}
 
 
 def _json(record: dict[str, Any]) -> str:

@@ -13,16 +13,18 @@ from scipy import stats
 
 from adu_bench.core.errors import UserError
 from adu_bench.core.seeds import derive
+from adu_bench.leaderboard.board import by_size, make_board
+from adu_bench.leaderboard.curves import curves
+from adu_bench.leaderboard.rows import read_rows, write_row
+from adu_bench.metrics.evidence import harmonic
 from adu_bench.metrics.frame import score
-from adu_bench.metrics.measures import harmonic
 from adu_bench.registry import Catalogue
-from adu_bench.report.board import by_size, make_board
-from adu_bench.report.curves import curves
-from adu_bench.report.formats import FORMATS, render
 from adu_bench.report.pages import stale_pages, write_pages
-from adu_bench.report.rows import read_rows, write_row
-from adu_bench.report.terminal import print_board
+from adu_bench.report.tables.board import FORMATS
+from adu_bench.report.terminal.boards import print_board
+from adu_bench.report.web.page import web_page
 from adu_bench.runner.plan import Plan, PlannedRun, Point, plan
+from adu_bench.stats.paired import compare
 from adu_bench.store import Store
 from adu_bench.suites import load_suite
 from tests.conftest import make_predictions, make_spec, random_predictions, write_run
@@ -63,10 +65,11 @@ def test_seeds_are_averaged_before_tasks_and_both_h_are_what_they_say(board, tmp
     frame = score([run for run in Store(tmp_path).runs() if run.label == "one"], "toy")
     wide = frame.pivot_table(index=["task", "seed"], columns="metric", values="value")
     by_task = wide.groupby("task").mean()
-    assert row.mem == pytest.approx(by_task["mem"].mean())
-    assert row.h_mean == pytest.approx(by_task["h"].mean())
-    assert row.h_of_means == pytest.approx(harmonic(by_task["mem"].mean(), by_task["for"].mean()))
-    assert row.h_low < row.h_mean < row.h_high
+    assert row["mem"] == pytest.approx(by_task["mem"].mean())
+    assert row["h_mean"] == pytest.approx(by_task["h"].mean())
+    assert row["h_of_means"] == pytest.approx(harmonic(by_task["mem"].mean(), by_task["for"].mean()))
+    low, high = row["h_interval"]
+    assert low < row["h_mean"] < high
     assert (row.tasks, row.runs) == (3, 6)
 
 
@@ -86,7 +89,7 @@ def test_only_complete_blocks_are_ranked(board):
         ({"protocol": 0}, "another protocol version"),
         ({"training": replace(make_spec().training, batch=9)}, "other training batches"),
         ({"backbone": replace(make_spec().backbone, weights_hash="v" * 20)}, "other weights"),
-        ({"task": replace(make_spec().task, data_hash="e" * 20)}, "other pictures"),
+        ({"task": replace(make_spec().task, data_hash="e" * 20)}, "other images"),
         ({"method": replace(make_spec("one").method, source_hash="old")}, "an earlier version of the method's file"),
     ],
 )
@@ -98,13 +101,13 @@ def test_other_versions_never_mix_and_say_why(tmp_path, change, reason):
         write_run(tmp_path, spec, "one", random_predictions(forget=spec.task.forget))
     board = make_board(made_up_plan(block), Store(tmp_path).runs())
     assert board.rows[0].rank is None
-    assert board.rows[0].mem is None
+    assert board.rows[0]["mem"] is None
     assert reason in board.rows[0].reason
 
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_every_format_names_every_method_safely(board, kind):
-    text = render(board, kind)
+    text = FORMATS[kind](board)
     assert "one" in text
     assert text.endswith("\n")
     if kind == "tex":
@@ -112,10 +115,10 @@ def test_every_format_names_every_method_safely(board, kind):
 
 
 def test_json_rows_are_fractions_with_the_documented_names(board):
-    rows = json.loads(render(board, "json"))
+    rows = json.loads(FORMATS["json"](board))
     assert {"method", "reference", "mem", "for", "h_mean", "h_of_means", "tasks", "runs"} <= set(rows[0])
     assert all(row["mem"] is None or 0 <= row["mem"] <= 1 for row in rows)
-    table = list(csv.DictReader(io.StringIO(render(board, "csv"))))
+    table = list(csv.DictReader(io.StringIO(FORMATS["csv"](board))))
     assert [row["method"] for row in table] == [row["method"] for row in rows]
 
 
@@ -133,11 +136,11 @@ def test_the_interval_is_that_of_domains_and_letters_join_what_cannot_be_told_ap
         own = board.frame.query("metric == 'h' and method == @row.method").groupby("task")["value"].mean()
         interval = stats.ttest_1samp(own, 0).confidence_interval()
         if len(own) < 3:  # the block that is not complete
-            assert (row.h_low, row.h_high) == (None, None)
+            assert row["h_interval"] is None
             continue
-        assert (row.h_low, row.h_high) == pytest.approx((max(0, interval.low), min(1, interval.high)))
-    assert {row.letters for row in board.rows if row.rank} == {"a"}
-    assert {row.letters for row in board.rows if not row.rank} == {""}
+        assert row["h_interval"] == pytest.approx((max(0, interval.low), min(1, interval.high)))
+    assert {row["letters"] for row in board.rows if row.rank} == {"a"}
+    assert {row["letters"] for row in board.rows if not row.rank} == {None}
 
 
 def test_methods_that_differ_for_sure_share_no_letter(tmp_path):
@@ -152,8 +155,8 @@ def test_methods_that_differ_for_sure_share_no_letter(tmp_path):
             chosen = np.where(hit, labels, (labels + 1) % 3)
             write_run(tmp_path, run.spec, run.label, make_predictions(np.eye(3)[chosen], labels, domains, forget))
     board = make_board(made_up_plan(*blocks), Store(tmp_path).runs())
-    assert [(row.method, row.letters) for row in board.rows] == [("strong", "a"), ("weak", "b")]
-    assert "| a |" in render(board, "md")
+    assert [(row.method, row["letters"]) for row in board.rows] == [("strong", "a"), ("weak", "b")]
+    assert "| a |" in FORMATS["md"](board)
 
 
 def test_committed_rows_score_as_the_runs_do(tmp_path):
@@ -220,7 +223,7 @@ def test_methods_with_a_smaller_block_stand_apart_with_what_they_are_compared_wi
     assert (len(part.tasks), {row.runs for row in part.rows}) == (2, {4})
     own = part.frame.query("metric == 'h' and method == 'some'")
     row = next(row for row in part.rows if row.method == "some")
-    assert row.h_mean == pytest.approx(own.groupby("task")["value"].mean().mean())
+    assert row["h_mean"] == pytest.approx(own.groupby("task")["value"].mean().mean())
 
 
 def test_numbers_of_forget_domains_are_averaged_apart(tmp_path):
@@ -247,3 +250,46 @@ def test_a_study_averages_its_points_and_says_what_is_missing(tmp_path):
     frame = score([run for run in Store(tmp_path).runs() if run.key in points[0].keys], "toy")
     by_task = frame[frame["metric"] == "h"].groupby("task")["value"].mean()
     assert table["h_mean"][0] == pytest.approx(by_task.mean())
+
+
+def test_domains_whose_names_contain_the_joiner_make_tasks_of_their_own(tmp_path):
+    """The domains b and w together, and the domain b+w alone, are two tasks on boards and in comparisons."""
+    domains = ("b", "w", "b+w")
+    forgets = [(one,) for one in domains] + [("b", "w"), ("b", "b+w"), ("w", "b+w")]
+    blocks = []
+    for method in ("one", "two"):
+        task = replace(make_spec(method).task, domains=domains)
+        specs = [replace(make_spec(method, seed), task=replace(task, forget=own)) for own in forgets for seed in (1, 2)]
+        blocks.append([PlannedRun(spec, method, "other", Path("m.py"), "M", "tiny") for spec in specs])
+    rng = np.random.default_rng(0)
+    for run in (run for block in blocks for run in block):
+        own = [domains[place % 3] for place in range(60)]
+        frame = make_predictions(rng.dirichlet(np.ones(3), 60), rng.integers(3, size=60), own, run.spec.task.forget)
+        write_run(tmp_path, run.spec, run.label, frame)
+    runs = Store(tmp_path).runs()
+    board = make_board(made_up_plan(*blocks), runs)
+    assert len(board.tasks) == 6
+    assert {board.forget[task] for task in board.tasks} == set(forgets)
+    by_set = {
+        own: np.mean([harmonic_of(run) for run in runs if run.label == "one" and run.spec.task.forget == own])
+        for own in forgets
+    }
+    row = next(row for row in board.rows if row.method == "one")
+    assert (row.tasks, row.runs) == (6, 12)
+    assert row["h_mean"] == pytest.approx(np.mean(list(by_set.values())))
+    assert by_size(board).query("method == 'one'")["tasks"].to_list() == [3, 3]
+    labels = {run.key: run.label for run in runs}
+    found = compare(board.frame, runs, labels, "one", "two")
+    assert len(found.tasks) == len(set(found.tasks)) == 6
+    assert set(found.images["task"]) == set(found.tasks)
+    assert found.differences[-1].domains.tasks == 6
+    # The page's heat maps have a line for each domain set, and break lines between domains alone.
+    page = web_page([board], {})
+    assert page.count('<th scope="row">&#34;b+w&#34;</th>') == page.count('<th scope="row">b+<wbr>w</th>') > 0
+
+
+def harmonic_of(run) -> float:
+    """H of a run, straight from its predictions."""
+    frame = run.predictions()
+    right = (frame["predicted"] == frame["label"]).groupby(frame["forget"]).mean()
+    return harmonic(right[False], 1 - right[True])

@@ -17,15 +17,16 @@ from scipy.stats import ttest_rel
 
 from adu_bench.core.errors import UserError
 from adu_bench.core.seeds import derive
+from adu_bench.leaderboard.board import make_board
 from adu_bench.registry import Catalogue
-from adu_bench.report.board import make_board
-from adu_bench.report.document import Material, apart, make_report
 from adu_bench.report.figures.common import percent, ranked
-from adu_bench.report.printing import write_report
+from adu_bench.report.sections import Material, apart, make_report
 from adu_bench.report.style import style
-from adu_bench.report.tables import ablation_changes, comma_separated, latex, main_table
+from adu_bench.report.tables.ablation import ablation_changes
+from adu_bench.report.tables.main import main_table
+from adu_bench.report.tables.table import comma_separated, latex
+from adu_bench.report.write import write_report
 from adu_bench.runner.plan import plan, plan_study
-from adu_bench.stats.scores import forget_sets
 from adu_bench.store import Store
 from adu_bench.store.artefacts import Artefact, write_artefact
 from adu_bench.suites import load_suite
@@ -170,7 +171,7 @@ def test_the_main_table_has_what_the_board_has(report, root):
     means = own.groupby(["metric", "task"])["value"].mean().groupby("metric").mean()
     assert rows[1][1:4] == [f"{100 * means[name]:.1f}" for name in ("h", "mem", "for")]
     bold = {cell.text for part in table.parts for row in part for cell in row if cell.bold}
-    assert percent(max(row.h_mean for row in ranked(board))) in bold
+    assert percent(max(row["h_mean"] for row in ranked(board))) in bold
     references = {row.method for row in board.rows if row.reference}
     assert not any(cell.bold for part in table.parts for row in part for cell in row if row[0].text in references)
     assert latex(table).count("\\\\") == 2 + sum(len(part) for part in table.parts)
@@ -182,8 +183,8 @@ def test_ablations_stand_apart_with_their_change(root):
     assert not {row.method for row in main.rows} & {"adu-no-ddl", "adu-no-instapg"}
     assert [row.rank for row in ranked(main)] == list(range(1, len(ranked(main)) + 1))
     assert {"adu", "baseline", "adu-no-ddl", "adu-no-instapg"} <= {row.method for row in part.rows}
-    change = ablation_changes(part, forget_sets(board.runs), "adu", ["adu-no-ddl"])["adu-no-ddl"]
-    values = {row.method: row.h_mean for row in part.rows}
+    change = ablation_changes(part, "adu", ["adu-no-ddl"])["adu-no-ddl"]
+    values = {row.method: row["h_mean"] for row in part.rows}
     assert change.value == pytest.approx(values["adu-no-ddl"] - values["adu"])
     # These tasks share no forget domain, so the interval for other domains is the ordinary one of paired tasks.
     wide = board.frame[board.frame["metric"] == "h"].pivot_table(index="task", columns="method", values="value")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from adu_bench.leaderboard.board import differences
+from adu_bench.leaderboard.rows import StoredRun
 from adu_bench.registry import Choice
-from adu_bench.report.board import differences
-from adu_bench.report.rows import StoredRun
 from adu_bench.runner.plan import Plan, PlannedRun
 from adu_bench.suites import Suite
 

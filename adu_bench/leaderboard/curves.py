@@ -1,4 +1,4 @@
-"""What a study found: one line a method and value of the variable."""
+"""The results of a study: one row per method and value of the variable."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from adu_bench.metrics.evidence import harmonic
 from adu_bench.metrics.frame import Scorable, score
-from adu_bench.metrics.measures import harmonic
 from adu_bench.runner.plan import Plan
 
 COLUMNS = ("variable", "value", "method", "mem", "for", "h_mean", "h_of_means", "tasks", "runs", "planned")
@@ -21,7 +21,7 @@ def curves(plan: Plan, found: Iterable[Scorable]) -> pd.DataFrame:
     plan
         A plan with points, see `adu_bench.runner.plan.plan_study`.
     found
-        Finished runs, also unrelated ones.
+        Finished runs; runs of other plans are ignored.
 
     Returns
     -------
@@ -40,14 +40,14 @@ def curves_of(plan: Plan, frame: pd.DataFrame) -> pd.DataFrame:
     plan
         A plan with points.
     frame
-        Measures of runs, see `adu_bench.metrics.frame.score`, also of unrelated ones.
+        Measures of runs, see `adu_bench.metrics.frame.score`, also of other runs.
 
     Returns
     -------
     DataFrame
-        One row a point with at least one run, in the order of the study: variable, value, method; Mem, For, mean of H
-        and H of means (fractions; seeds first, then tasks); how many tasks, and how many of its runs are finished and
-        planned.
+        One row per point with at least one run, in the order of the study: variable, value, method; Mem, For, mean of H
+        and H of means (fractions; averaged over seeds, then over tasks); the numbers of tasks, of finished runs and of
+        planned runs.
     """
     wide = frame.pivot(index="key", columns="metric", values="value").reindex(columns=["mem", "for", "h"])
     tasks = frame.groupby("key")["task"].first()

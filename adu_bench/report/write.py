@@ -1,4 +1,4 @@
-"""A report on disk: figures as PDF and PNG, tables as LaTeX and CSV as well, and a page to be read top to bottom."""
+"""Write a report: figures as PDF and PNG, tables also as LaTeX and CSV, and one page that shows everything."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from adu_bench.core.errors import UserError
-from adu_bench.report.document import Report, Section, unranked
 from adu_bench.report.figures.common import block
+from adu_bench.report.sections import Report, Section, unranked
 from adu_bench.report.style import save, style
-from adu_bench.report.tables import comma_separated, latex
+from adu_bench.report.tables.table import comma_separated, latex
 from adu_bench.report.templates import environment
 
 PAGE = "report.html"
 SHOWN_DPI = 100
-"""Pixels an inch at which the page shows a figure, unless it is too narrow."""
+"""Pixels per inch at which the page shows a figure, unless the page is too narrow."""
 
 
 def write_report(report: Report, folder: Path, progress: Callable[[str], None] = lambda text: None) -> list[Path]:
@@ -24,16 +24,16 @@ def write_report(report: Report, folder: Path, progress: Callable[[str], None] =
     Parameters
     ----------
     report
-        What to write.
+        The report.
     folder
-        Where; other files there are left alone.
+        The folder to write to; other files in it are not touched.
     progress
         Called with the title of each figure before it is drawn.
 
     Returns
     -------
     list of Path
-        What was written.
+        The written files.
 
     Raises
     ------

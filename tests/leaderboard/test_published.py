@@ -11,14 +11,15 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from adu_bench.metrics.measures import harmonic
+from adu_bench.leaderboard.board import by_size, make_board
+from adu_bench.leaderboard.committed import _with_statuses, committed_board
+from adu_bench.leaderboard.published import H_OF_MEANS, MEAN_OF_H, beside_paper, claimed_suites, claims_of, has_paper
+from adu_bench.leaderboard.rows import VerificationStatus
+from adu_bench.metrics.evidence import harmonic
 from adu_bench.registry import Catalogue
-from adu_bench.report.board import by_size, make_board
-from adu_bench.report.claims import H_OF_MEANS, MEAN_OF_H, beside_paper, claimed_suites, claims_of
-from adu_bench.report.formats import markdown
-from adu_bench.report.pages import committed_board
-from adu_bench.report.paper import PAPER_FORMATS, has_paper
-from adu_bench.report.terminal import print_board
+from adu_bench.report.tables.board import board_markdown
+from adu_bench.report.tables.paper import PAPER_FORMATS
+from adu_bench.report.terminal.boards import print_board
 from adu_bench.runner.plan import plan
 from adu_bench.store import Store
 from adu_bench.suites import load_suite
@@ -99,7 +100,7 @@ def test_the_comparison_in_every_format(board, kind):
         assert text.count(" \\\\") == len(rows) + 2
     if kind == "md":
         assert "arXiv 2510.08132" in text
-        assert "LP++ (`lp-plus-plus`)" in text
+        assert "LP++ | `lp-plus-plus`" in text
 
 
 @pytest.mark.parametrize("width", [80, 140])
@@ -115,11 +116,11 @@ def test_claims_have_no_rank_and_other_suites_no_comparison(board):
     assert {row.method for row in board.rows} == {"lp-plus-plus", "adu", "clipfit"}
     assert has_paper(board)
     assert not has_paper(replace(board, suite="toy"))
-    assert "Ours" not in markdown(board)
+    assert "Ours" not in board_markdown(board)
 
 
 def test_committed_rows_of_unknown_methods_stand_last_with_the_reason(tmp_path):
-    from adu_bench.report.rows import write_row
+    from adu_bench.leaderboard.rows import write_row
 
     catalogue = Catalogue()
     wanted = plan(load_suite("toy"), catalogue.select(["collapse"]))
@@ -134,3 +135,20 @@ def test_committed_rows_of_unknown_methods_stand_last_with_the_reason(tmp_path):
     assert [row.method for row in board.rows] == ["collapse", "gone"]
     assert board.rows[-1].reason == "There is no method called 'gone' here"
     assert board.rows[-1].rank is None
+
+
+def test_claims_are_about_whole_blocks(tmp_path):
+    """A board of some of a method's tasks shows how far its row was checked, and not what is claimed for all tasks."""
+    (tmp_path / "some.yaml").write_text("extends: toy\ntitle: made up\nforget: {sizes: [1, 2]}\n")
+    suite, catalogue = load_suite(str(tmp_path / "some.yaml")), Catalogue()
+    store = Store(tmp_path / "runs")
+    wanted = plan(suite, catalogue.select(["collapse"]), store)
+    for run in wanted.runs:
+        write_run(store.root, run.spec, run.label, random_predictions(forget=run.spec.task.forget, classes=6))
+    runs = [store.load(run.spec.key) for run in wanted.runs]
+    status = VerificationStatus({"h_mean": 0.5}, {"by": "somebody"}, {})
+    known = {"collapse": status}
+    board = _with_statuses(make_board(wanted, runs), known)
+    assert board.rows[0].claimed == {"h_mean": 0.5}
+    assert [part.rows[0].claimed for part in board.sizes.values()] == [{}, {}]
+    assert {part.rows[0].state for part in (board, *board.sizes.values())} == {"verified"}

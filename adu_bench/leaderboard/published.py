@@ -11,25 +11,25 @@ import pandas as pd
 import yaml
 
 from adu_bench.core.paths import RESOURCES
-from adu_bench.metrics.measures import harmonic
-from adu_bench.report.board import Board, by_size
+from adu_bench.leaderboard.board import Board, by_size
+from adu_bench.metrics.evidence import harmonic
 
 MEASURES = ("mem", "for", "h")
 H_OF_MEANS, MEAN_OF_H = "H of means", "mean of H"
 _ROUNDING = 0.00025
-"""A published H this near to the harmonic mean of its row's Mem and For is one: all three have two decimals."""
+"""A published H within this of the harmonic mean of its row's Mem and For is an H of means: all have two decimals."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A published row: claimed by its authors, re-scored by nobody here.
+    """A published row: claimed by its authors, not computed again here.
 
     Parameters
     ----------
     forget
         Number of forget domains.
     title, method
-        The paper's name, and the preset that stands for it here.
+        The paper's name of the method, and the preset that corresponds to it here.
     mem, for_, h
         Fractions.
     """
@@ -43,7 +43,7 @@ class Claim:
 
     @property
     def convention(self) -> str:
-        """Which H it is, by its own arithmetic: the paper does not say, and its table mixes the two."""
+        """The kind of H, inferred from Mem and For: the paper does not say, and its table mixes the two kinds."""
         return H_OF_MEANS if abs(self.h - harmonic(self.mem, self.for_)) < _ROUNDING else MEAN_OF_H
 
 
@@ -69,19 +69,24 @@ def claimed_suites() -> tuple[str, ...]:
     return tuple(_document()["suites"])
 
 
+def has_paper(board: Board) -> bool:
+    """Return whether the paper has numbers for the board's suite."""
+    return board.suite in claimed_suites()
+
+
 def source() -> str:
-    """Return where the published rows are from, and how they were made, as one sentence each."""
+    """Return the source of the published rows and how they were made, as a sentence."""
     return f"Paper: {_document()['source']}; {_document()['setting']}."
 
 
 def beside_paper(board: Board) -> pd.DataFrame:
-    """Put a board beside the paper's rows of its suite; each H is compared with the H of the same convention.
+    """Compare a board with the paper's rows of its suite; each H is compared with the H of the same kind.
 
     Returns
     -------
     DataFrame
-        One row a published row: forget, method, title, convention; ``paper_X``, ``here_X`` and ``difference_X`` for X
-        in mem, for and h (fractions; NaN where there is nothing); note, which says why, or what the numbers lack.
+        One row per published row: forget, method, title, convention; ``paper_X``, ``here_X`` and ``difference_X`` for X
+        in mem, for and h (fractions; NaN where there is nothing); note, which says why, or which runs are missing.
     """
     own = by_size(board).set_index(["method", "forget"]) if len(board.frame) else pd.DataFrame()
     rows = []
@@ -103,15 +108,15 @@ def beside_paper(board: Board) -> pd.DataFrame:
 
 
 def conditions(board: Board) -> str:
-    """Say under which conditions the board's own numbers came about, to be held against the paper's."""
+    """Return the conditions of the board's own numbers, for comparison with the paper's."""
     spec = board.common
     seeds = len(board.seeds)
     return f"Here: {spec.backbone.name}, {spec.task.shots} shots, {seeds} seed{'s' * (seeds != 1)}."
 
 
 def _missing(board: Board, claim: Claim) -> tuple[bool, str]:
-    """Return whether a claim has nothing to be compared with, and what is to be said about it."""
-    tasks = [task for task in board.tasks if len(task.split("+")) == claim.forget]
+    """Return whether there is nothing to compare a claim with, and a note."""
+    tasks = [task for task in board.tasks if len(board.forget[task]) == claim.forget]
     whole = comb(len(board.common.task.domains), claim.forget)
     frame = board.frame
     own = frame[(frame["method"] == claim.method) & (frame["forget"] == claim.forget)]

@@ -1,4 +1,4 @@
-"""A report on a suite: which figures and tables its results allow, with captions; what is left out, and why."""
+"""The sections of a report on a suite: the figures and tables that its results allow; what is left out, and why."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ import numpy as np
 import pandas as pd
 
 from adu_bench.core.errors import UserError, unknown
+from adu_bench.leaderboard.board import BASELINE, Board, Row
+from adu_bench.leaderboard.curves import curves_of
 from adu_bench.metrics.frame import ZERO_SHOT, score
 from adu_bench.registry import Catalogue
-from adu_bench.report import summaries, tables
-from adu_bench.report.board import BASELINE, Board, Row
-from adu_bench.report.curves import curves_of
 from adu_bench.report.figures import attention, cost, domains, embedding, intervals, profile, ranks, sweeps, tradeoff
 from adu_bench.report.figures.common import complete, counted, listed, ranked
-from adu_bench.report.tables import Table
+from adu_bench.report.tables import summaries
+from adu_bench.report.tables.ablation import ablation_caption, ablation_changes, ablation_table
+from adu_bench.report.tables.drawing import draw
+from adu_bench.report.tables.main import CONVENTIONS, main_caption, main_table
+from adu_bench.report.tables.table import Table
 from adu_bench.runner.plan import plan_study
-from adu_bench.stats.scores import forget_sets
 from adu_bench.store import Run, Store
 from adu_bench.store.artefacts import Artefact, read_artefact
 from adu_bench.suites import Suite
@@ -29,9 +31,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PANELS = 2
-"""Methods beside zero-shot CLIP in an embedding or a grid of attention maps, unless they are named."""
+"""Number of methods beside zero-shot CLIP in an embedding or a grid of attention maps, unless methods are named."""
 _SAME = 1e-2
-"""Features closer than this, by their largest difference, are the same: they are stored with 16 bits."""
+"""Features whose largest difference is below this count as the same: they are stored with 16 bits."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,9 @@ class Section:
     title, caption
         For people.
     draw
-        Makes the figure, within `adu_bench.report.style.style`.
+        Draws the figure; to be called within `adu_bench.report.style.style`.
     table
-        What the figure shows, where that is a table.
+        The table that the figure shows, if it shows one.
     """
 
     name: str
@@ -59,7 +61,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Missing:
-    """What the results do not allow: its title, the reason, and the command that would make it."""
+    """A section that the results do not allow: its title, the reason, and the command that makes it possible."""
 
     title: str
     reason: str
@@ -68,7 +70,7 @@ class Missing:
 
 @dataclass(frozen=True)
 class Material:
-    """What a report is made of.
+    """The input of a report.
 
     Parameters
     ----------
@@ -77,13 +79,13 @@ class Material:
     board
         Its board; ablations may be among the rows.
     store
-        Where features, attention maps and studies' runs are; nothing is read from it where there is no such folder.
+        The store of features, attention maps and studies' runs; its folder need not exist.
     task
-        The task whose features and attention are shown; the first that has them if empty.
+        The task whose features and attention are shown; if empty, the first task that has them.
     methods
-        Methods whose features and attention are shown; the best ranked ones if empty.
+        Methods whose features and attention are shown; if empty, the best ranked ones.
     backbone, limit
-        Which runs make up the studies, as in `adu_bench.runner.plan.plan_study`: those that the board was planned with.
+        Passed to `adu_bench.runner.plan.plan_study` for the studies; the same as for the board's plan.
     """
 
     suite: Suite
@@ -103,7 +105,7 @@ class Material:
 
 @dataclass(frozen=True)
 class Report:
-    """All that is shown, in reading order, and all that is not."""
+    """All sections in reading order, and all that are missing."""
 
     board: Board
     sections: tuple[Section, ...]
@@ -111,7 +113,7 @@ class Report:
 
 
 def make_report(material: Material) -> Report:
-    """Decide what the results allow; figures are drawn later.
+    """Determine the sections that the results allow; figures are drawn later.
 
     Raises
     ------
@@ -122,7 +124,7 @@ def make_report(material: Material) -> Report:
     if not complete(board):
         raise UserError(
             f"No method has finished all its runs of '{board.suite}'.",
-            "A report shows complete blocks, so that its means are over the same tasks.",
+            "A report shows complete blocks only, so that all means are over the same tasks.",
             f"adu-bench run --suite {board.suite}",
         )
     known = {run.spec.task.name for run in board.runs}
@@ -148,7 +150,7 @@ def make_report(material: Material) -> Report:
 
 
 def apart(board: Board) -> tuple[Board, Board | None]:
-    """Return a board without ablations, and one on which they stand with their methods; None without ablations."""
+    """Return a board without ablations, and a board of ablations with their methods; None if there are none."""
     groups = {row.method: row.group for row in board.rows}
     if "ablation" not in groups.values():
         return board, board.part
@@ -172,9 +174,9 @@ def _only(board: Board, rows: Sequence[Row]) -> Board:
 
 def _main(board: Board) -> Iterator[Section | Missing]:
     for convention, name in (("h_mean", "main-table"), ("h_of_means", "main-table-h-of-means")):
-        table = tables.main_table(board, convention)
-        title = f"Main table, {tables.CONVENTIONS[convention]}"
-        yield Section(name, title, tables.main_caption(board, convention), partial(tables.drawn, table), table)
+        table = main_table(board, convention)
+        title = f"Main table, {CONVENTIONS[convention]}"
+        yield Section(name, title, main_caption(board, convention), partial(draw, table), table)
     yield Section(
         "trade-off", "Forgetting against retaining", tradeoff.caption(board), partial(tradeoff.tradeoff, board)
     )
@@ -206,12 +208,12 @@ def _summaries(board: Board) -> Iterator[Section | Missing]:
     found = summaries.summaries(board)
     table = summaries.summary_table(board, found)
     caption = summaries.summary_caption(board, found)
-    yield Section("summary-table", "Mean, interquartile mean, worst task", caption, partial(tables.drawn, table), table)
+    yield Section("summary-table", "Mean, interquartile mean, worst task", caption, partial(draw, table), table)
     yield Section("profile", "Performance profiles", profile.caption(board), partial(profile.profile, board))
     if len(complete(board)) > 1:
         table = summaries.improvement_table(board)
         caption = summaries.improvement_caption(board)
-        yield Section("improvement", "Probability of improvement", caption, partial(tables.drawn, table), table)
+        yield Section("improvement", "Probability of improvement", caption, partial(draw, table), table)
 
 
 def _ranks(board: Board) -> Section | Missing:
@@ -230,7 +232,7 @@ def _domains(board: Board) -> tuple[str, ...]:
 
 
 def _ablations(material: Material, part: Board | None) -> Iterator[Section | Missing]:
-    """Yield a table for each method of which a complete ablation is there."""
+    """Yield a table for each method that has a complete ablation."""
     rows = [row for row in part.rows if row.group == "ablation" and not row.reason] if part is not None else []
     wholes: dict[str, list[Row]] = {}
     for row in rows:
@@ -241,15 +243,13 @@ def _ablations(material: Material, part: Board | None) -> Iterator[Section | Mis
     for whole, own in wholes.items():
         assert part is not None
         if any(row.method == whole and not row.reason for row in part.rows):
-            changes = tables.ablation_changes(
-                part, forget_sets(material.board.runs), whole, [row.method for row in own]
-            )
-            table = tables.ablation_table(part, whole, changes, summaries)
+            changes = ablation_changes(part, whole, [row.method for row in own])
+            table = ablation_table(part, whole, changes, summaries)
             yield Section(
                 f"ablation-{whole}",
                 f"Ablations of {whole}",
-                tables.ablation_caption(part, whole, changes),
-                partial(tables.drawn, table),
+                ablation_caption(part, whole, changes),
+                partial(draw, table),
                 table,
             )
     if not wholes:
@@ -261,7 +261,7 @@ def _ablations(material: Material, part: Board | None) -> Iterator[Section | Mis
 
 
 def _runs(material: Material) -> dict[str, dict[str, Run]]:
-    """Return the runs behind the board that the store has, of one seed, by task and method."""
+    """Return the board's runs of one seed that the store has, by task and method."""
     found: dict[str, dict[str, Run]] = {}
     for run in material.board.runs:
         if run.spec.seed == material.seed and material.store.has(run.key):
@@ -299,7 +299,7 @@ def _embedding(material: Material) -> Iterator[Section | Missing]:
 
 
 def _feature_sets(material: Material, runs: Mapping[str, Run]) -> dict[str, np.ndarray]:
-    """Return features of the same pictures by zero-shot CLIP and methods that changed them."""
+    """Return features of the same images from zero-shot CLIP and from methods that changed them."""
     first, rows = _features(material, runs[ZERO_SHOT])
     sets = {ZERO_SHOT: first}
     for method in _shown(material):
@@ -311,7 +311,7 @@ def _feature_sets(material: Material, runs: Mapping[str, Run]) -> dict[str, np.n
 
 
 def _features(material: Material, run: Run) -> tuple[np.ndarray, np.ndarray]:
-    """Return a run's features and their rows: those computed later, where there are any, else its own."""
+    """Return a run's features and their rows: those that were computed later if there are any, else its own."""
     more = read_artefact(material.store.root, run.key, "features")
     return (more.tensors["features"], more.tensors["rows"]) if more is not None else run.features()
 
@@ -355,7 +355,7 @@ def _sweeps(material: Material) -> Iterator[Section | Missing]:
         for name, own in material.suite.studies.items()
         if any(one.variable for one in own)
     }
-    # Points of a study share runs with the board, which are scored already.
+    # Points of a study share runs with the board, whose metrics are known already.
     frame = material.board.frame
     keys = {key for plan in studies.values() for point in plan.points for key in point.keys} - set(frame["key"])
     others = material.store.runs(sorted(keys))

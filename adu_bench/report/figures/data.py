@@ -1,4 +1,4 @@
-"""A picture of a data set: some classes across, domains down."""
+"""Example images of a data set: classes are columns, domains are rows."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from adu_bench.suites import Suite
 
 
 def data_figure(suite: Suite, columns: int = 10) -> Figure:
-    """Show one picture of each class in every domain, the same thing in a column where there is one.
+    """Show one image of each class in every domain; of the same object within a column if the domains share one.
 
     Parameters
     ----------
     suite
-        Says which domains and classes.
+        Determines domains and classes.
     columns
-        Most classes to show; they are spread over the class set.
+        Largest number of classes to show; they are spread over the class set.
 
     Returns
     -------
     Figure
-        With the attribution of the pictures at its foot.
+        With the attribution of the images at the bottom.
     """
     source = open_source(suite.dataset)
     step = max(1, len(suite.classes) // columns)
@@ -42,14 +42,14 @@ def data_figure(suite: Suite, columns: int = 10) -> Figure:
             if column == 0:
                 place.set_ylabel(domain, fontsize=9)
     if source.attribution:
-        figure.supxlabel(f"Pictures: {source.attribution}", fontsize=6.5, color="0.35")
+        figure.supxlabel(f"Images: {source.attribution}", fontsize=6.5, color="0.35")
     return figure
 
 
 def _same_thing(index, domains, label: str) -> dict[str, int]:
-    """Return a picture position for each domain: of a name that all domains have, else each one's first."""
+    """Return the position of an image in each domain: of an object that all domains have, else of the first image."""
     rows = index[index["label"] == label]
-    if "name" not in rows:  # picture files have no names that domains share
+    if "name" not in rows:  # image files do not have names that domains share
         return {domain: int(rows.index[rows["domain"] == domain][0]) for domain in domains}
     names = rows.groupby("name")["domain"].nunique()
     common = names[names == len(domains)].index

@@ -9,11 +9,12 @@ import pytest
 
 from adu_bench.cli import main
 from adu_bench.core.specs import RunSpec
+from adu_bench.leaderboard.committed import committed_board, committed_stale_rows
+from adu_bench.leaderboard.rows import write_row
+from adu_bench.leaderboard.stale import NOTE
 from adu_bench.registry import Catalogue
-from adu_bench.report.formats import FORMATS, render
-from adu_bench.report.pages import committed_board, committed_stale_rows, write_pages
-from adu_bench.report.rows import write_row
-from adu_bench.report.stale import NOTE
+from adu_bench.report.pages import write_pages
+from adu_bench.report.tables.board import FORMATS
 from adu_bench.runner.plan import plan
 from adu_bench.store import Store
 from adu_bench.suites import load_suite
@@ -58,7 +59,7 @@ def test_current_rows_are_not_stale(rows):
         ("method", {"shared_hash": "0" * 20}, "an earlier version of shared training code"),
         ("method", {"fields": [["extra", 1]]}, "other hyper-parameters"),
         ("training", {"batch": 999}, "other training batches or precision"),
-        ("task", {"data_hash": "0" * 20}, "other pictures"),
+        ("task", {"data_hash": "0" * 20}, "other images"),
         ("backbone", {"weights_hash": "0" * 20}, "other weights"),
     ],
 )
@@ -107,8 +108,8 @@ def test_where_all_rows_are_stale_they_are_ranked_among_themselves_with_a_warnin
         change(rows, label, "method", shared_hash="0" * 20)
     board = committed_board(rows, "toy", Catalogue())
     assert board.warning == NOTE
-    assert [(row.method, row.rank, row.h_mean) for row in board.rows] == [
-        (row.method, row.rank, row.h_mean) for row in before.rows
+    assert [(row.method, row.rank, row["h_mean"]) for row in board.rows] == [
+        (row.method, row.rank, row["h_mean"]) for row in before.rows
     ]
     for path in write_pages(rows, Catalogue()):
         if path.name in ("index.html", "board.tex") or path == rows / "toy" / "README.md":
@@ -116,7 +117,7 @@ def test_where_all_rows_are_stale_they_are_ranked_among_themselves_with_a_warnin
     assert main(["leaderboard", "--rows", str(rows), "--suite", "toy"]) == 0
     assert NOTE in " ".join(capsys.readouterr().out.split())
     for kind in FORMATS:
-        assert "baseline" in render(board, kind)
+        assert "baseline" in FORMATS[kind](board)
 
 
 def test_a_stale_row_among_current_ones_is_shown_unranked_with_the_reason(rows):
@@ -124,7 +125,7 @@ def test_a_stale_row_among_current_ones_is_shown_unranked_with_the_reason(rows):
     board = committed_board(rows, "toy", Catalogue())
     assert board.warning == ""
     row = next(row for row in board.rows if row.method == "baseline")
-    assert (row.rank, row.h_mean) == (None, None)
+    assert (row.rank, row["h_mean"]) == (None, None)
     assert "an earlier version of the method's file" in row.reason
 
 

@@ -1,10 +1,11 @@
-"""Tables that judge single methods: mean, interquartile mean and worst task; how often the best beats each other."""
+"""Tables of single methods: mean, interquartile mean and worst task; how often the best method beats each other one."""
 
 from __future__ import annotations
 
-from adu_bench.report.board import Board
+from adu_bench.core.specs import forget_name
+from adu_bench.leaderboard.board import Board
 from adu_bench.report.figures.common import block, complete, ends, percent, ranked, scores_of
-from adu_bench.report.tables import Cell, Table
+from adu_bench.report.tables.table import Cell, Table
 from adu_bench.stats.ranks import improvement
 from adu_bench.stats.scores import views_of
 from adu_bench.stats.summary import Summary, summarise
@@ -23,7 +24,7 @@ def summaries(board: Board) -> dict[int | None, dict[str, Summary]]:
 
 
 def summary_table(board: Board, found: dict[int | None, dict[str, Summary]]) -> Table:
-    """Return mean, interquartile mean and worst task of the ranked methods, a part a number of forgotten domains.
+    """Return mean, interquartile mean and worst task of the ranked methods, one part per number of forgotten domains.
 
     Parameters
     ----------
@@ -32,7 +33,7 @@ def summary_table(board: Board, found: dict[int | None, dict[str, Summary]]) -> 
     found
         See `summaries`.
     """
-    tasks = scores_of(board, ranked(board)).tasks
+    sets = scores_of(board, ranked(board)).forget
 
     def part(size: int | None, own: dict[str, Summary]) -> tuple[tuple[Cell, ...], ...]:
         estimates = {name: (one.mean, one.middle, one.worst) for name, one in own.items()}
@@ -43,7 +44,7 @@ def summary_table(board: Board, found: dict[int | None, dict[str, Summary]]) -> 
             (
                 Cell(method),
                 Cell("any" if size is None else str(size)),
-                Cell(tasks[own[method].worst_task].replace("+", " + ")),
+                Cell(forget_name(sets[own[method].worst_task], " + ")),
                 *(
                     cell
                     for each, top in zip(row, tops, strict=True)
@@ -60,12 +61,12 @@ def summary_table(board: Board, found: dict[int | None, dict[str, Summary]]) -> 
         groups=(("", 3), ("mean", 2), ("interquartile mean", 2), ("worst task", 2)),
         columns=("method", "forgets", "worst task", *("H", "95 % interval") * 3),
         parts=tuple(part(size, own) for size, own in found.items()),
-        words=3,
+        align="lll" + "rr" * 3,
     )
 
 
 def summary_caption(board: Board, found: dict[int | None, dict[str, Summary]]) -> str:
-    """Say what the summary table shows, what its intervals speak about, and why some are not there."""
+    """Return the caption of the summary table, with the reasons for missing intervals."""
     every = [one for own in found.values() for one in own.values()]
     reasons = dict.fromkeys(each.reason for one in every for each in (one.mean, one.worst) if each.reason)
     return " ".join(
@@ -82,18 +83,18 @@ def summary_caption(board: Board, found: dict[int | None, dict[str, Summary]]) -
 
 
 def improvement_table(board: Board) -> Table:
-    """Return how often the best ranked method beats every other, a column a number of forgotten domains."""
+    """Return how often the best ranked method beats every other, one column per number of forgotten domains."""
     best, *others = complete(board)
     found = scores_of(board, [best, *others])
     sizes = views_of(found.sizes)
     kinds = [[row for row in others if row.reference is kind] for kind in (False, True)]
 
     def share(other: str, size: int | None) -> str:
-        # Whole per cent: a handful of tasks and seeds know no more.
+        # Whole per cent: a few tasks and seeds do not support more digits.
         return f"{100 * improvement(found, best.method, other, size):.0f}"
 
     return Table(
-        groups=(("", 1 + len(sizes)),),
+        align="l" + "r" * len(sizes),
         columns=(f"{best.method} against", *("any" if size is None else f"{size} forgotten" for size in sizes)),
         parts=tuple(
             tuple((Cell(row.method), *(Cell(share(row.method, size)) for size in sizes)) for row in kind)
@@ -104,10 +105,11 @@ def improvement_table(board: Board) -> Table:
 
 
 def improvement_caption(board: Board) -> str:
-    """Say what the table of improvements shows and why it has no intervals."""
+    """Return the caption of the table of improvements."""
     return (
         f"Probability, per cent, that a run of {complete(board)[0].method}, the best ranked method, has a higher H "
-        "than one of the method at the left on the same task: every seed against every seed, ties count half, mean "
-        "over tasks; 50 is no difference. Without intervals, which would be too narrow near 0 and 100. Below the rule: "
+        "than a run of the method on the left on the same task: every seed against every seed, ties count half, mean "
+        "over tasks; 50 means no difference. There are no intervals, since they "
+        "would be too narrow near 0 and 100. Below the rule: "
         f"references. {block(board)}"
     )

@@ -1,0 +1,120 @@
+"""The board of a suite from its committed rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from adu_bench.core.errors import UserError, unknown
+from adu_bench.leaderboard.board import Board, make_board, without_numbers
+from adu_bench.leaderboard.rows import StoredRun, VerificationStatus, read_rows, verification_statuses
+from adu_bench.leaderboard.stale import NOTE, as_recorded, stale_rows
+from adu_bench.registry import Catalogue, Choice
+from adu_bench.runner.plan import Plan, plan
+from adu_bench.suites import Suite, load_suite
+
+
+def committed_board(folder: Path, suite: str, catalogue: Catalogue, only: Sequence[str] = ()) -> Board:
+    """Make the board of a suite from its committed rows; rows of methods that are not known here come last.
+
+    Parameters
+    ----------
+    folder, suite, catalogue
+        The folder of the rows, the suite's name, and the known methods.
+    only
+        The methods whose rows are wanted; all if empty.
+
+    Raises
+    ------
+    UserError
+        If the suite has no row of a known method, or no row of a wanted method.
+    """
+    known = verification_statuses(folder, suite)
+    for method in only if known else ():
+        if method not in known:
+            raise unknown(f"row of '{suite}'", method, known)
+    known = {method: known[method] for method in only if known} or known
+    choices, strange = _choices(catalogue, known)
+    if not choices:
+        raise UserError(
+            f"There are no committed rows for '{suite}' in '{folder}'.",
+            next(iter(strange.values()), "A board needs results").rstrip(".") + ".",
+            f"Name a folder with runs: adu-bench leaderboard --suite {suite} --runs runs",
+        )
+    runs = read_rows(folder, suite)
+    planned = _plan(load_suite(suite), choices, runs)
+    recorded = as_recorded(planned.suite, choices, runs, stale_rows(planned, runs))
+    board = make_board(recorded or planned, runs)
+    board = replace(
+        board,
+        rows=(*board.rows, *(without_numbers(label, why) for label, why in strange.items())),
+        warning=NOTE if recorded is not None else "",
+    )
+    return _with_statuses(board, known)
+
+
+def committed_stale_rows(folder: Path, suite: str, catalogue: Catalogue) -> dict[str, str]:
+    """Return the rows of a suite that the current code does not plan, with the reason, by label.
+
+    The rows of methods that are not known are among them.
+
+    Raises
+    ------
+    UserError
+        If there is no such suite, or a row is damaged.
+    """
+    choices, strange = _choices(catalogue, verification_statuses(folder, suite))
+    runs = read_rows(folder, suite)
+    found = stale_rows(_plan(load_suite(suite), choices, runs), runs) if choices else {}
+    return found | strange
+
+
+def committed_suites(folder: Path) -> list[str]:
+    """Return the suites that have rows in a leaderboards folder."""
+    return sorted(path.name for path in folder.iterdir() if path.is_dir() and any(path.glob("*.json")))
+
+
+def _plan(suite: Suite, choices: Sequence[Choice], runs: Sequence[StoredRun]) -> Plan:
+    """Return the runs that make up the board.
+
+    Where the suite's images or weights are not installed, the hashes that most rows have are taken instead.
+    """
+    try:
+        return plan(suite, choices)
+    except UserError:
+        kinds = Counter((run.spec.task.data_hash, run.spec.backbone) for run in runs)
+        usual = kinds.most_common(1)[0][0]
+        like = next(run.spec for run in runs if (run.spec.task.data_hash, run.spec.backbone) == usual)
+        return plan(suite, choices, like=like)
+
+
+def _choices(catalogue: Catalogue, labels: Iterable[str]) -> tuple[list[Choice], dict[str, str]]:
+    """Return the choices for labels, and for each label that is not known the reason."""
+    choices, strange = [], {}
+    for label in labels:
+        try:
+            choices += catalogue.select([label])
+        except UserError as error:
+            strange[label] = f"{error.what.rstrip('.')} here"
+    return choices, strange
+
+
+def _with_statuses(
+    board: Board, known: Mapping[str, VerificationStatus], unclaimed: Container[str] = frozenset()
+) -> Board:
+    """Add to each row how far it was checked, and what its submitter claims about the method's whole block.
+
+    Claims are left out for the methods in ``unclaimed``, of which the board has a part of the block only.
+    """
+    rows = tuple(
+        replace(row, state=status.state, claimed={} if row.method in unclaimed else status.claimed)
+        if (status := known.get(row.method))
+        else row
+        for row in board.rows
+    )
+    whole = {row.method for row in board.rows}
+    part = _with_statuses(board.part, known, whole) if board.part is not None else None
+    sizes = {size: _with_statuses(each, known, whole) for size, each in board.sizes.items()}
+    return replace(board, rows=rows, part=part, sizes=sizes)

@@ -1,0 +1,1 @@
+"""Boards as one web page that loads nothing."""

@@ -1,0 +1,262 @@
+"""Boards as one web page that loads nothing; its template, style and script are in resources/web."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from markupsafe import Markup
+
+from adu_bench.core.paths import RESOURCES
+from adu_bench.leaderboard.board import Board, Row
+from adu_bench.leaderboard.published import has_paper
+from adu_bench.metrics.metric import DOWN, INTERVAL, LETTERS, Metric
+from adu_bench.report.style import look
+from adu_bench.report.tables.board import best, has_states, place, shown_metrics, why_empty
+from adu_bench.report.tables.paper import paper_legend, paper_table
+from adu_bench.report.templates import environment
+from adu_bench.report.web.details import Cards, Details
+from adu_bench.report.web.ranks import rank_diagram
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the page's tables.
+
+    Parameters
+    ----------
+    name
+        Key of a metric, or one of the labels of a row.
+    title, note
+        Heading, and what it means.
+    kind
+        Its style: ``rank``, ``method``, ``family``, ``letters``, ``headline`` (a number with a bar) or ``number``.
+    first
+        The order at the first press: ``ascending`` or ``descending``.
+    wide
+        Whether narrow screens show it in the row's details only.
+    """
+
+    name: str
+    title: str
+    note: str
+    kind: str = "number"
+    first: str = "descending"
+    wide: bool = True
+
+
+_BEFORE = (
+    Column("rank", "rank", "place by mean of H among complete methods", "rank", "ascending", False),
+    Column("method", "method", "press a name for its domains, card and runs", "method", "ascending", False),
+    Column(
+        "group",
+        "family",
+        "paper: published; ablation: a part left out; reference: bounds and controls",
+        "family",
+        "ascending",
+    ),
+)
+_AFTER = (Column("runs", "runs", "finished runs that count"),)
+_HEADLINE = ("h_mean", "h_interval", "letters")
+"""The metrics that the ranking rests on come first."""
+
+_SECTIONS = {
+    "ranked": "",
+    "reference": "References: bounds and controls, without rank",
+    "unranked": "Without rank: the block is not complete",
+}
+
+
+def web_page(boards: Sequence[Board], cards: Cards, files: bool = False) -> str:
+    """Return boards as one HTML page.
+
+    Parameters
+    ----------
+    boards
+        One per suite.
+    cards
+        Cards of the methods, by preset.
+    files
+        Whether the page will be in the folder of the rows, so that it can link to them.
+
+    Returns
+    -------
+    str
+        The same text for the same boards.  Everything but the project's own template is escaped, and a content
+        security policy allows the page's own style and script only.
+    """
+    panels = [panel for board in boards for panel in _panels(board, cards, files)]
+    style, script = (_resource(name) for name in ("page.css", "page.js"))
+    template = environment("web").get_template("page.html")
+    return template.render(
+        title="Leaderboard" if len(boards) > 1 else f"{boards[0].suite}: leaderboard",
+        policy=_policy(style, script),
+        style=Markup(style),
+        script=Markup(script),
+        suites=[board.suite for board in boards],
+        sizes=sorted({size for board in boards for size in _sizes(board)}),
+        families=list(dict.fromkeys(row["family"] for panel in panels for row in _rows(panel))),
+        columns=list(dict.fromkeys(column for panel in panels for column in panel["columns"] if column.title)),
+        panels=panels,
+        states=any(has_states(board) for board in boards),
+        warnings=_warnings(boards),
+        runs=len({run.key for board in boards for run in board.runs}),
+    )
+
+
+def _warnings(boards: Sequence[Board]) -> list[str]:
+    """Return each board's warning, with the suites that it is about."""
+    found: dict[str, list[str]] = {}
+    for board in boards:
+        if board.warning:
+            found.setdefault(board.warning, []).append(board.suite)
+    return [f"{', '.join(suites)}: {warning}" for warning, suites in found.items()]
+
+
+def _panels(board: Board, cards: Cards, files: bool) -> Iterator[dict[str, Any]]:
+    """Yield the tables of a suite: all tasks, each number of forgotten domains, methods with a smaller block."""
+    sizes = _sizes(board)
+    only = [str(size) for size in sizes] if len(sizes) == 1 else []
+    yield _panel(board, board, ["all", *only], "" if only else "all tasks", cards, files)
+    for size, part in board.sizes.items():
+        if size in sizes and not only:
+            yield _panel(board, part, [str(size)], f"{size} forgotten", cards, files)
+    if board.part is not None:
+        own = [str(size) for size in _sizes(board.part)]
+        yield _panel(board, board.part, ["all", *(own if len(own) == 1 else [])], "ablations", cards, files)
+
+
+def _panel(whole: Board, board: Board, views: list[str], heading: str, cards: Cards, files: bool) -> dict[str, Any]:
+    keys = set(board.frame["key"])
+    runs = [run for run in whole.runs if run.key in keys]
+    metrics = sorted(shown_metrics(board), key=lambda metric: metric.key not in _HEADLINE)
+    columns = [*_BEFORE, *map(_column, metrics), *_AFTER]
+    details = Details(board, runs, cards, f"{quote(whole.suite)}/" if files else "")
+    rows = [_row(row, board, columns, metrics, details) for row in board.rows]
+    sections = [
+        {"heading": title, "rows": [row for row in rows if row["kind"] == kind]} for kind, title in _SECTIONS.items()
+    ]
+    tasks, seeds = len(board.tasks), len(board.seeds)
+    for row in rows:
+        # The target of links to the row; quoted, since names may contain characters that identifiers may not.
+        row["id"] = quote("/".join(filter(None, (board.suite, "" if board is whole else heading, row["method"]))))
+    return {
+        "id": quote(f"{board.suite}/{heading}"),
+        "suite": board.suite,
+        "views": views,
+        "heading": heading,
+        "block": f"{board.title}. A complete block is {tasks} task{'s' * (tasks != 1)} x {seeds} "
+        f"seed{'s' * (seeds != 1)}.{_told_apart(board)}{' ' * bool(board.caveat)}{board.caveat}",
+        "columns": columns,
+        "domains": details.domains,
+        "sections": [section for section in sections if section["rows"]],
+        "ranks": rank_diagram(whole, board),
+        "paper": _paper(board) if board is whole else None,
+    }
+
+
+def _column(metric: Metric) -> Column:
+    kind = "headline" if metric.key == "h_mean" else "letters" if metric.unit == LETTERS else "number"
+    ascending = metric.direction == DOWN or metric.unit == LETTERS
+    first = "ascending" if ascending else "descending"
+    return Column(metric.key, metric.title, metric.explanation, kind, first, metric.priority > 1)
+
+
+def _told_apart(board: Board) -> str:
+    """Return what the letters of a board mean; empty where it has none."""
+    found = [row["letters"] for row in board.rows if row["letters"]]
+    if not found:
+        return ""
+    if set.intersection(*map(set, found)):
+        return " No two ranked methods can be told apart on other domains, so all share a letter."
+    return " Ranked methods that share a letter cannot be told apart on other domains."
+
+
+def _row(
+    row: Row, board: Board, columns: Sequence[Column], metrics: Sequence[Metric], details: Details
+) -> dict[str, Any]:
+    drawn = look(row.method, row.group)
+    return {
+        "kind": row.kind,
+        "family": row.group,
+        "method": row.method,
+        "state": row.state,
+        "reason": row.reason,
+        "cells": list(_cells(row, board, columns, metrics)),
+        "colour": drawn.colour,
+        "filled": drawn.filled,
+        **details.of(row),
+    }
+
+
+def _cells(row: Row, board: Board, columns: Sequence[Column], metrics: Sequence[Metric]) -> Iterator[dict[str, Any]]:
+    labels: dict[str, tuple[str, Any]] = {
+        "rank": (place(row), row.rank),
+        "method": (row.method, row.method),
+        "group": (row.group, row.group),
+        "runs": (str(row.runs), row.runs),
+    }
+    by_key, bold = {metric.key: metric for metric in metrics}, best(board)
+    for column in columns:
+        if column.name in labels:
+            text, value = labels[column.name]
+            why = ""
+        else:
+            metric = by_key[column.name]
+            text, value = metric.text(row[metric.key]), _sorted_by(metric, row[metric.key])
+            text = text.replace("-", "\N{EN DASH}") if metric.unit == INTERVAL else text
+            why = why_empty(row, metric)
+        yield {
+            "column": column,
+            "text": text,
+            "value": "" if value is None else value,
+            "why": why,
+            "best": (row.method, column.name) in bold,
+            "bar": _bar(row) if column.kind == "headline" else None,
+        }
+
+
+def _sorted_by(metric: Metric, value: Any) -> str | float | None:
+    """Return the value that a cell is sorted by; for an interval its lower end."""
+    own = value[0] if metric.unit == INTERVAL and value is not None else value
+    return round(own, 6) if isinstance(own, float) else own
+
+
+def _bar(row: Row) -> dict[str, float] | None:
+    """Return the mean of H and its interval as positions from 0 to 100."""
+    mean = row["h_mean"]
+    if mean is None:
+        return None
+    low, high = row["h_interval"] or (mean, mean)
+    return {"low": round(100 * low, 1), "mean": round(100 * mean, 1), "width": round(100 * (high - low), 1)}
+
+
+def _paper(board: Board) -> dict[str, Any] | None:
+    """Return the paper's numbers beside the board's; None where the paper has none."""
+    return {"legend": paper_legend(board), "table": paper_table(board)} if has_paper(board) else None
+
+
+def _sizes(board: Board) -> list[int]:
+    """Return the numbers of forgotten domains that occur among the runs."""
+    return sorted(set(board.frame["forget"]))
+
+
+def _rows(panel: dict[str, Any]) -> list[dict[str, Any]]:
+    return [row for section in panel["sections"] for row in section["rows"]]
+
+
+def _resource(name: str) -> str:
+    return (RESOURCES / "web" / name).read_text(encoding="utf-8")
+
+
+def _policy(style: str, script: str) -> str:
+    """Return a content security policy that allows this style and this script, and no request at all."""
+    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)]
+    return (
+        f"default-src 'none'; style-src 'sha256-{hashes[0]}'; script-src 'sha256-{hashes[1]}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
