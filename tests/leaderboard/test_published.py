@@ -142,7 +142,7 @@ def test_claims_are_about_whole_blocks(tmp_path):
     (tmp_path / "some.yaml").write_text("extends: toy\ntitle: made up\nforget: {sizes: [1, 2]}\n")
     suite, catalogue = load_suite(str(tmp_path / "some.yaml")), Catalogue()
     store = Store(tmp_path / "runs")
-    wanted = plan(suite, catalogue.select(["collapse"]), store)
+    wanted = plan(suite, catalogue.select(["collapse"]))
     for run in wanted.runs:
         write_run(store.root, run.spec, run.label, random_predictions(forget=run.spec.task.forget, classes=6))
     runs = [store.load(run.spec.key) for run in wanted.runs]
