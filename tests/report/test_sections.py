@@ -60,7 +60,7 @@ def root(tmp_path_factory):
     """Runs of the toy suite with features and attention maps of the first task."""
     folder = tmp_path_factory.mktemp("report")
     catalogue, store = Catalogue(), Store(folder)
-    wanted = plan(suite(), catalogue.select(METHODS), store)
+    wanted = plan(suite(), catalogue.select(METHODS))
     study = plan_study(suite(), "shots", catalogue)
     for run in {run.spec.key: run for run in (*wanted.runs, *study.runs)}.values():
         write_run(folder, run.spec, run.label, made_up(run.spec, run.label))
@@ -88,7 +88,7 @@ def root(tmp_path_factory):
 
 def material(root: Path, methods=METHODS, **choices) -> Material:
     catalogue, store = Catalogue(), Store(root)
-    board = make_board(plan(suite(), catalogue.select(list(methods)), store), store.runs())
+    board = make_board(plan(suite(), catalogue.select(list(methods))), store.runs())
     return Material(suite(), catalogue, board, store, **choices)
 
 

@@ -110,11 +110,11 @@ def test_modules_beside_the_methods_file_travel_with_it(block, tmp_path, read):
     (mine / "inner" / "deep.py").write_text("x = 1\n")
     (choice,) = Catalogue([mine]).select(["blur"])
     store, suite = Store(tmp_path / "runs"), load_suite("toy")
-    for number, run in enumerate(plan(suite, [choice], store).runs):
+    for number, run in enumerate(plan(suite, [choice]).runs):
         write_run(tmp_path / "runs", run.spec, run.label, possible_predictions(run.spec.task, number))
     write_bundle(from_runs(suite, choice, store, "runs"), tmp_path / "b.zip")
     found = read(tmp_path / "b.zip")
-    assert {run.key for run in found.runs} == {run.spec.key for run in plan(suite, [choice], store).runs}
+    assert {run.key for run in found.runs} == {run.spec.key for run in plan(suite, [choice]).runs}
     entry = found.choice.entry
     assert load_class(entry.path, entry.class_name, entry.source_hash).__name__ == "Blur"
     changed = Bundle(tmp_path / "b.zip")
@@ -128,7 +128,7 @@ def test_a_module_that_a_bundle_cannot_hold_is_named(block, tmp_path):
     (tmp_path / "Helper.py").write_text("x = 1\n")
     (choice,) = Catalogue([tmp_path]).select(["blur"])
     store, suite = Store(tmp_path / "runs"), load_suite("toy")
-    for number, run in enumerate(plan(suite, [choice], store).runs):
+    for number, run in enumerate(plan(suite, [choice]).runs):
         write_run(tmp_path / "runs", run.spec, run.label, possible_predictions(run.spec.task, number))
     with pytest.raises(UserError, match=r"Helper\.py' cannot be part of a bundle"):
         write_bundle(from_runs(suite, choice, store, "runs"), tmp_path / "b.zip")
