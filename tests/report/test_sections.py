@@ -59,7 +59,7 @@ def suite():
 def root(tmp_path_factory):
     """Runs of the toy suite with features and attention maps of the first task."""
     folder = tmp_path_factory.mktemp("report")
-    catalogue, store = Catalogue(), Store(folder)
+    catalogue = Catalogue()
     wanted = plan(suite(), catalogue.select(METHODS))
     study = plan_study(suite(), "shots", catalogue)
     for run in {run.spec.key: run for run in (*wanted.runs, *study.runs)}.values():
