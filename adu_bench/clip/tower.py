@@ -1,8 +1,8 @@
-"""The towers of a CLIP model, run without the parts of the computation whose results nothing reads.
+"""The towers of a CLIP model, without computations whose results are not used.
 
-A block whose successor receives prompts of its own drops the outputs of its prompts, so prompts enter it as keys and
-values only.  The last block of a tower that reads one token runs for that token only, and projects no other.  A causal
-text tower never reads behind the end of the longest text.  All of this is exact: results equal those of open_clip's own
+If the next block has its own prompts, the outputs of a block's prompts are not used, so these prompts are keys and
+values only.  The last block of a tower that pools one token is computed for that token only.  A causal text tower does
+not process positions after the end of the longest text.  All of this is exact: results equal those of open_clip's
 forward pass up to rounding.
 """
 
@@ -20,7 +20,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 
 class Hooks(Protocol):
-    """What the towers ask of a part; `adu_bench.clip.part.Part` says what the methods are given and return."""
+    """The hooks of parts that the towers call; `adu_bench.clip.part.Part` documents arguments and results."""
 
     def before_block(self, index: int, tokens: Tensor) -> Tensor:
         """Change the tokens before an image block."""
@@ -39,7 +39,7 @@ class Hooks(Protocol):
 
 
 class ImageTower:
-    """A vision transformer of open_clip that reads its answer from the class token.
+    """A vision transformer of open_clip that pools the class token.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class ImageTower:
         return pooled @ lowered(visual.proj) if visual.proj is not None else pooled
 
     def tokens_after(self, images: Tensor, index: int, parts: Sequence[Hooks] = ()) -> Tensor:
-        """Return all tokens that leave block ``index`` (from 0), without prompts: (N, 1 + patches, width).
+        """Return the output tokens of block ``index`` (from 0), without prompts: (N, 1 + patches, width).
 
         Raises
         ------
@@ -116,7 +116,7 @@ class ImageTower:
     def _through(
         self, index: int, tokens: Tensor, prompts: Tensor | None, replaced: bool
     ) -> tuple[Tensor, Tensor | None]:
-        """Run a block that is not the last one; prompts come out of it only where no new ones replace them."""
+        """Run a block that is not the last one; return its prompts only if the next block does not replace them."""
         block = self.blocks[index]
         if prompts is None or replaced:
             return run_block(block, tokens, prompts), None
@@ -135,14 +135,14 @@ class ImageTower:
 
 @dataclass(frozen=True)
 class Texts:
-    """Token ids of some texts, prepared for `TextTower`.
+    """Token ids of texts, prepared for `TextTower`.
 
     Parameters
     ----------
     ids
-        int64, (C, T), on the model's device, cut behind the last position that is read.
+        int64, (C, T), on the model's device, cut after the last position that is used.
     read
-        The position of each text that holds its feature, int64, (C,), on the model's device.
+        The position of the pooled token of each text, int64, (C,), on the model's device.
     """
 
     ids: Tensor
@@ -164,7 +164,7 @@ class TextTower:
 
     @staticmethod
     def runs(model: Any) -> bool:
-        """Return whether this class can run a model's text tower: standard blocks, and one token that is read."""
+        """Return whether this class can run a model's text tower: standard blocks, and one pooled token."""
         tower = getattr(model, "text", model)
         return (
             type(tower) in (open_clip.transformer.TextTransformer, open_clip.CLIP)
@@ -175,14 +175,14 @@ class TextTower:
         )
 
     def prepare(self, tokens: Tensor, device: torch.device) -> Texts:
-        """Find what is read of some texts.
+        """Find the pooled positions of texts, and copy the texts to the model's device.
 
         Parameters
         ----------
         tokens
             Token ids, int64, (C, L), on the CPU.
         device
-            Where the model is.
+            Device of the model.
         """
         kind, length = _pool(self.tower), tokens.shape[1]
         if kind == "argmax":
@@ -217,7 +217,7 @@ class TextTower:
 
 
 def run_block(block: Any, tokens: Tensor, prompts: Tensor | None = None, causal: bool = False) -> Tensor:
-    """Run a residual attention block for all tokens.
+    """Run a residual attention block for all tokens; return their outputs, (N, L, width).
 
     Parameters
     ----------
@@ -226,18 +226,13 @@ def run_block(block: Any, tokens: Tensor, prompts: Tensor | None = None, causal:
     tokens
         (N, L, width).
     prompts
-        Further keys and values, whose own outputs nothing reads: (P, width) for all images, or (N, P, width).
+        Additional keys and values, whose outputs are not used: (P, width) for all images, or (N, P, width).
     causal
-        Let each token attend to itself and earlier ones only.
-
-    Returns
-    -------
-    Tensor
-        (N, L, width).
+        Whether each token attends only to itself and earlier tokens.
     """
     attention = block.attn
     width = attention.embed_dim
-    # Read once: a low-rank update computes the weight anew at every access.
+    # Read once: with a low-rank update every access computes the weight again.
     weight, bias = lowered(attention.in_proj_weight), lowered(attention.in_proj_bias)
     queries, both = F.linear(block.ln_1(tokens), weight, bias).split([width, 2 * width], dim=-1)
     if prompts is not None:
@@ -259,7 +254,7 @@ def run_block_for_one(
 def attend_for_one(
     block: Any, token: Tensor, tokens: Tensor, prompts: Tensor | None = None, mask: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Let one token of each sequence attend to all.
+    """Compute the attention of one token of each sequence to all tokens.
 
     With a single query, key and value projections of all tokens need not be computed: the key projection is applied to
     the query instead, and the value projection to the weighted mean of the tokens.
@@ -269,11 +264,11 @@ def attend_for_one(
     block
         A block of open_clip.
     token
-        The tokens that are read, (N, width).
+        The tokens whose attention is computed, (N, width).
     tokens
-        What they attend to, (N, L, width).
+        The tokens that they attend to, (N, L, width).
     prompts
-        Further keys and values: (P, width) for all sequences, or (N, P, width).
+        Additional keys and values: (P, width) for all sequences, or (N, P, width).
     mask
         Which tokens may be attended to, bool (N, L); None for all.
 
@@ -282,7 +277,7 @@ def attend_for_one(
     weights
         (N, heads, L + P), rows that sum to one.
     attended
-        Before the output projection, (N, width).
+        The result before the output projection, (N, width).
     """
     attention = block.attn
     width, heads = attention.embed_dim, attention.num_heads
@@ -348,7 +343,7 @@ def lowered(parameter: Tensor) -> Tensor:
     dtype = torch.get_autocast_dtype(kind)
     found = _LOWERED.get(parameter)
     if found is None or found[0] != parameter._version or found[1].dtype != dtype:
-        # Made in inference mode, the copy could not take part in training later.
+        # A copy that is created in inference mode could not be used in training later.
         with torch.inference_mode(False):
             found = (parameter._version, parameter.detach().to(dtype))
         _LOWERED[parameter] = found
@@ -386,7 +381,7 @@ def _first(found: Any) -> Tensor | None:
 
 
 def _standard(transformer: Any) -> bool:
-    """Return whether all blocks are open_clip's plain ones, whose weights this module reads."""
+    """Return whether all blocks are open_clip's standard blocks, whose weights this module reads."""
     return all(
         type(block) is open_clip.transformer.ResidualAttentionBlock
         and not hasattr(block, "ln_1_kv")

@@ -1,4 +1,4 @@
-"""The images and frozen features of one task, prepared for one backbone as far as they are asked for."""
+"""The images and frozen features of one task, prepared for one backbone on demand."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ def load_shared_backbone(name: str, device: str) -> Backbone:
 
 
 class TaskData:
-    """The images of one task, prepared for one backbone as far as they are asked for.
+    """The images of one task, prepared for one backbone on demand.
 
     Parameters
     ----------
     task
         Domains, classes and data set.
     backbone
-        Says how images are preprocessed, and encodes them once for frozen features.
+        Gives the preprocessing of images, and encodes them once for frozen features.
     precision
-        Of frozen features, one of `adu_bench.core.specs.PRECISIONS`.
+        The precision of frozen features, one of `adu_bench.core.specs.PRECISIONS`.
     report
         Told of images that are decoded or encoded.
     """
@@ -65,7 +65,7 @@ class TaskData:
         self._drawn: dict[int, np.ndarray] = {}
 
     def prepare(self, seed: int) -> None:
-        """Decode and encode what a run needs and the cache lacks, so that nothing of it is left to a timed part.
+        """Decode and encode all images that a run needs and the cache lacks, so that no timed part includes this.
 
         Raises
         ------
@@ -121,7 +121,7 @@ class TaskData:
         )
 
     def _ensure(self, positions: np.ndarray) -> np.ndarray:
-        """Decode and encode images where the cache lacks them; return the keys of their features."""
+        """Decode and encode images that the cache lacks; return the keys of their features."""
         self.pictures.ensure(positions, self._progress("decoding"))
         keys = self.pictures.keys(positions)
         self.features.ensure(keys, lambda which: self._encoded(positions[which], which), self._progress("encoding"))
@@ -154,7 +154,7 @@ class TaskData:
 
 
 def frozen_features(backbone: Backbone, precision: str) -> RowCache:
-    """Return the cache of a backbone's unit features, float32, (M, D), as one kind of device computes them."""
+    """Return the cache of a backbone's unit features, float32, (M, D), for its kind of device and a precision."""
     settings = [backbone.mean.flatten().tolist(), backbone.std.flatten().tolist(), asdict(backbone.preprocessing)]
     name = re.sub(r"[^\w.-]+", "_", backbone.spec.name)
     computed = f"{backbone.device.type}-{precision}"
