@@ -1,8 +1,8 @@
-"""How fast the harness is, measured against open_clip's own blocks.
+"""Measure the speed of the harness against open_clip's own blocks.
 
 The reference runs the same model with the same batch and the same number of tokens, forward and backward through
-open_clip's own blocks, and does nothing else.  Both are timed in turns within one process, and the ratio of each round
-is taken, so that a noisy machine disturbs both alike.
+open_clip's own blocks, and does nothing else.  Both are timed alternately in one process, and ratios are computed per
+round, so that noise on the machine affects both.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ METHODS = ("baseline", "adu")
 LENGTH, DEPTH = 8, 9
 """Prompts per block and prompted blocks of `measure_tower`, as the released ADU code has them."""
 EPOCHS = 6
-"""Less than half of a run on the emoji suites, so that what is done once per run weighs no less than it does there."""
+"""Less than half of a run on the emoji suites, so that work done once per run has at least as much weight as there."""
 
 
 def measure(suite: Suite, device: str, rounds: int, report: Progress = silent) -> dict[str, float]:
@@ -82,7 +82,7 @@ def _training(name: str, suite: Suite, data: TaskData) -> tuple[Callable[[], Non
 
     def bare() -> None:
         for _ in range(steps):
-            # Text features are constant here, as they are in the method: the image tower is the bound.
+            # Text features are constant here, as in the method: the image tower takes the time.
             features = F.normalize(encode_with_blocks(data.backbone.model.visual, images, prompts), dim=-1)
             F.cross_entropy(data.backbone.logit_scale * features @ text.T, labels).backward()
 
@@ -90,7 +90,7 @@ def _training(name: str, suite: Suite, data: TaskData) -> tuple[Callable[[], Non
 
 
 def _evaluation(data: TaskData) -> tuple[Callable[[], None], Callable[[], None], int]:
-    """Return predicting the test images with prompts, the reference's forward passes, and the images in each."""
+    """Return the prediction of the test images with prompts, the reference's forward passes, and the images in each."""
     classifier = Classifier(data.backbone, data.task.classes, data.task.template)
     classifier.add("prompts", VisualPrompts(8, classifier.image_depth, classifier.image_width))
     classifier.eval()
@@ -195,7 +195,7 @@ def encode_with_blocks(visual: nn.Module, images: Tensor, prompts: list[nn.Param
     images
         See above.
     prompts
-        Prompts (P, width) of the first blocks: each block's stand behind the patches in place of the earlier ones.
+        Prompts (P, width) of the first blocks; each block's prompts come after the patches and replace earlier ones.
     """
 
     def appended(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -28,7 +28,7 @@ from adu_bench.api import (
 
 @dataclass(frozen=True, kw_only=True)
 class Adu(Method):
-    """Pull the domains apart in feature space (domain cross-entropy, maximised MMD) and adapt prompts to each image."""
+    """Separate the domains in feature space (domain cross-entropy, maximised MMD) and adapt prompts to each image."""
 
     card = Card(
         name="adu",
@@ -40,7 +40,7 @@ class Adu(Method):
         licence="MIT",
         notes=(
             "The paper's equations: L_memorize + L_forget + gamma L_CE - lambda MMD^2. The released code differs; "
-            "it is the preset adu-released. The kernel and its bandwidth are taken from the released code, since "
+            "it is the preset adu-released. The kernel and its bandwidth are those of the released code, since "
             "the paper's text on them is not public. Its entropy form of L_forget has almost no gradient on "
             "confident images (2e-8 against 0.99 at a logit gap of 25 over 65 classes)."
         ),
@@ -77,12 +77,12 @@ class Adu(Method):
         Preset(
             "adu-plain-instapg",
             group="ablation",
-            summary="InstaPG as the paper draws it: one norm, no feed-forward layer.",
+            summary="InstaPG as in the paper's figure: one norm, no feed-forward layer.",
             instapg_norms=False,
             instapg_ffn=False,
         ),
-        Preset("adu-text-prompts", group="ablation", summary="Learned text context as well.", text_prompts=8),
-        Preset("adu-balanced", group="ablation", summary="Equally many images per domain in a batch.", balanced=True),
+        Preset("adu-text-prompts", group="ablation", summary="With learned text context.", text_prompts=8),
+        Preset("adu-balanced", group="ablation", summary="Batches with equal shares of domains.", balanced=True),
     )
 
     ranges = {"lr": (3e-3, 3e-1), "gamma": (0.3, 30.0), "lam": (0.3, 30.0)}
@@ -104,11 +104,11 @@ class Adu(Method):
     pair_reduce: Literal["mean", "sum"] = "mean"
     """Mean (paper) or sum of the MMD over pairs of domains."""
     domain_outputs: Literal["domains", "domains_times_classes"] = "domains"
-    """Outputs of the domain classifier; the released code has many that no label uses."""
+    """Outputs of the domain classifier; the released code has more than there are domains."""
     prompt_length: int = 8
     """Prompt tokens per block."""
     prompt_depth: int = 9
-    """Leading blocks with prompts of their own, at most the tower's depth."""
+    """Number of leading blocks with their own prompts, at most the tower's depth."""
     instapg: bool = True
     """Generate one block's prompts from the image."""
     instapg_block: int = 9
@@ -118,7 +118,7 @@ class Adu(Method):
     instapg_ffn: bool = True
     """A feed-forward layer after InstaPG's attention (released code)."""
     text_prompts: int = 0
-    """Learned text context tokens; the paper keeps the text side fixed, the released code learns 8."""
+    """Number of learned text context tokens; the paper keeps the text side fixed, the released code learns 8."""
     balanced: bool = False
     """Give every batch the same number of images of each domain."""
     crop: float = 0.08

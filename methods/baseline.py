@@ -1,4 +1,4 @@
-"""The ADU paper's baseline: prompts tuned to keep some domains and to be uncertain in the others."""
+"""The ADU paper's baseline: prompts are tuned to keep the retain domains and to be uncertain on the forget domains."""
 
 from dataclasses import dataclass
 
@@ -40,7 +40,7 @@ class Baseline(Method):
     prompt_length: int = 8
     """Prompt tokens per block."""
     prompt_depth: int = 9
-    """Leading blocks with prompts of their own, at most the tower's depth."""
+    """Number of leading blocks with their own prompts, at most the tower's depth."""
     crop: float = 0.08
     """Smallest share of the area that random-resized-crop keeps."""
 

@@ -1,4 +1,4 @@
-"""Black-Box Forgetting (Kuwana et al. 2024): evolve text contexts with CMA-ES, without a gradient of the model."""
+"""Black-Box Forgetting (Kuwana et al. 2024): search text contexts with CMA-ES, without gradients of the model."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from adu_bench.api import Card, Classifier, Method, Problem, TextPrompts, harmon
 
 @dataclass(frozen=True, kw_only=True)
 class Bbf(Method):
-    """Search text contexts by CMA-ES over latent vectors that share a part; only the model's logits are read."""
+    """Search text contexts with CMA-ES over latent vectors that share a part, using only the model's logits."""
 
     card = Card(
         name="bbf",
@@ -23,12 +23,12 @@ class Bbf(Method):
         paper="arXiv:2411.00409",
         licence="MIT",
         notes=(
-            "Domains take the place of classes in the mask of forgotten images; the rest follows the released code: "
-            "one CMA-ES for the shared latent, one for each context's own, a random projection scaled by the spread "
-            "of the token embeddings, the mean token embedding as origin, the class name behind the contexts, the "
+            "The mask of forgotten images selects domains instead of classes; the rest follows the released code: one "
+            "CMA-ES for the shared latent and one for each context, a random projection scaled by the spread of the "
+            "token embeddings, the mean token embedding as origin, the class name after the contexts, and the "
             "candidate with the best H on the validation images. The few-shot images are not augmented. Contexts are "
-            "the same for every image, so a domain can be forgotten only as far as class texts can do it. The small "
-            "suites cut the budget (iterations, latent sizes); the run's fields say so."
+            "the same for every image, so a domain can be forgotten only through the class texts. The small suites "
+            "reduce the budget (iterations, latent sizes), as the run's fields show."
         ),
     )
 
@@ -45,7 +45,7 @@ class Bbf(Method):
     unique: int = 100
     """Latent dimensions of each context, at least 2."""
     sigma: float = 1.0
-    """Initial step size of the search; 0 returns the start."""
+    """Initial step size of the search; 0 returns the starting point."""
 
     @torch.no_grad()
     def unlearn(self, problem: Problem) -> Classifier:
@@ -65,7 +65,7 @@ class Bbf(Method):
         def judge(candidate: Tensor) -> tuple[float, float]:
             """Return the loss on the few-shot images and H on the validation images."""
             prompts.tokens[0] = candidate
-            # Only in training mode are the class texts encoded anew at every call.
+            # In training mode, and only then, every call encodes the class texts again.
             logits, held_out = model.train().logits(None, frozen=images).split([len(train), len(validation)])
             loss = memorize(logits, train.labels, train.forget) + uniform_ce(logits, train.forget)
             return float(loss), harmonic_h(held_out, validation.labels, validation.forget)
@@ -92,24 +92,24 @@ class BareContexts(TextPrompts):
     """Context tokens in front of the bare class name ("... {class}."), in place of the task's template."""
 
     def attach(self, classifier: Classifier) -> None:
-        """Remember whose class names they are."""
+        """Keep the classifier, whose class names are the texts."""
         super().attach(classifier)
-        # A plain attribute: nn.Module would take the classifier for a child of its own part.
+        # Set without nn.Module, which would register the classifier as a submodule of its own part.
         object.__setattr__(self, "_classifier", classifier)
 
     def text_tokens(self, tokens: Tensor) -> Tensor:
-        """Return the token ids (C, L) of the class names behind room for the contexts."""
+        """Return the token ids (C, L) of the class names, after placeholders for the contexts."""
         names = [f"{name}." for name in self._classifier.classes]
         return super().text_tokens(self._classifier.backbone.tokenizer(names))
 
 
 class LatentContextSearch:
-    """Latent context sharing: a CMA-ES for what contexts share and one for each context's own, told the same losses.
+    """Latent context sharing: one CMA-ES for the shared latent and one for each context, all with the same losses.
 
     Parameters
     ----------
     sizes
-        Names population, contexts, shared and unique.
+        Gives population, contexts, shared and unique.
     seed
         Seed of the whole search.
     """
@@ -125,7 +125,7 @@ class LatentContextSearch:
         ]
 
     def ask(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Return a generation of candidates: the shared latent (shared,), and the contexts' own (contexts, unique)."""
+        """Return a generation of candidates: the shared latent (shared,), and one per context (contexts, unique)."""
         drawn = [[search.ask() for search in self.searches] for _ in range(self.population)]
         return [(shared, np.stack(unique)) for shared, *unique in drawn]
 

@@ -23,7 +23,7 @@ from adu_bench.api import (
 
 @dataclass(frozen=True, kw_only=True)
 class ClipFit(Method):
-    """Tune text feed-forward biases and image LayerNorms, and hold the class texts near their zero-shot features."""
+    """Tune text feed-forward biases and image LayerNorms, and keep the class texts near their zero-shot features."""
 
     card = Card(
         name="clipfit",
@@ -53,7 +53,7 @@ class ClipFit(Method):
     """Smallest share of the area that random-resized-crop keeps."""
 
     def unlearn(self, problem: Problem) -> Classifier:
-        """Tune the named weights."""
+        """Tune the weights that `tuned_names` lists."""
         model = problem.classifier()
         original = model.text_features()
         model.unfreeze(*tuned_names(model))

@@ -1,4 +1,4 @@
-"""Untargeted forgetting: the same share of wrong answers in every domain, as the bound that a method must beat."""
+"""Untargeted forgetting: the same share of uniform answers in every domain, as a bound that methods must exceed."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from adu_bench.api import Card, Classifier, Method, Part, Problem, harmonic_h
 
 @dataclass(frozen=True, kw_only=True)
 class Coin(Method):
-    """Answer uniformly for a random share of all images, whatever their domain: forgetting without selection."""
+    """Answer uniformly for a random share of the images of every domain: forgetting without selection."""
 
     card = Card(
         name="coin",
@@ -21,19 +21,19 @@ class Coin(Method):
         paper="none",
         licence="MIT",
         notes=(
-            "Mem and For only trade places here, yet H reaches about one half wherever the backbone is right in more "
-            "than half of the images: an H near 50 is no sign that anything was forgotten selectively. The share is "
-            "the one with the best H on the validation images."
+            "The share only trades Mem for For, but H reaches about 50 if the backbone is right for more than half of "
+            "the images: an H near 50 does not show selective forgetting. The share with the best H on the validation "
+            "images is used."
         ),
     )
 
     steps: int = 20
-    """Shares tried between 0 and 1."""
+    """Number of steps between the shares 0 and 1 that are tried."""
 
     def unlearn(self, problem: Problem) -> Classifier:
         """Choose the share of uniform answers."""
         model, held_out = problem.classifier(), problem.validation
-        coin = model.add("coin", RandomSilence(model.feature_width))
+        coin = model.add("coin", RandomAbstention(model.feature_width))
         with torch.no_grad():
             logits = problem.classifier().classify(held_out.frozen)
             scores = []
@@ -45,7 +45,7 @@ class Coin(Method):
         return model
 
 
-class RandomSilence(Part):
+class RandomAbstention(Part):
     """Uniform answers for a share of images that depends on the image alone, not on its class or domain.
 
     Parameters
@@ -56,7 +56,7 @@ class RandomSilence(Part):
 
     needs_frozen = True
     share: Tensor
-    """Share of images without an answer, 0..1."""
+    """Share of images with the uniform answer, 0..1."""
     direction: Tensor
 
     def __init__(self, width: int) -> None:
@@ -65,7 +65,7 @@ class RandomSilence(Part):
         self.register_buffer("direction", torch.randn(width, generator=torch.Generator().manual_seed(0)))
 
     def adjust(self, logits: Tensor, frozen: Tensor | None) -> Tensor:
-        """Silence the images whose features fall into the share of a fine, and so arbitrary, ruler."""
+        """Answer uniformly where the fractional part of a scaled projection of the features is below the share."""
         assert frozen is not None
         place = torch.frac((frozen.double() @ self.direction.double()).abs() * 1e3)
         return torch.where((place < self.share)[:, None], torch.zeros_like(logits), logits)

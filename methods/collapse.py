@@ -1,4 +1,4 @@
-"""Total collapse: the lower bound of what unlearning must not be."""
+"""Total collapse: a reference for methods that destroy the model."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ class Collapse(Method):
     )
 
     def unlearn(self, problem: Problem) -> Classifier:
-        """Return the zero-shot classifier with a uniform answer in front."""
+        """Return the zero-shot classifier with uniform answers."""
         model = problem.classifier()
         model.add("collapse", UniformAnswer())
         return model

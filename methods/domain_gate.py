@@ -1,4 +1,4 @@
-"""Domain gates: detect the domain on frozen features, and spoil the answer where it is to be forgotten."""
+"""Domain gates: detect the domain from frozen features, and replace the answer in forget domains."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +8,7 @@ from adu_bench.api import Card, Classifier, Method, Preset, Problem, add_domain_
 
 @dataclass(frozen=True, kw_only=True)
 class Gate(Method):
-    """Answer uniformly where a linear probe on frozen features sees a forget domain; no weight of CLIP changes."""
+    """Answer uniformly where a linear probe on frozen features detects a forget domain; CLIP stays unchanged."""
 
     card = Card(
         name="domain-gate",
@@ -19,27 +19,27 @@ class Gate(Method):
         paper="none",
         licence="MIT",
         notes=(
-            "A sanity bound: trained unlearning should match it. It hides knowledge at the output and removes none: "
-            "taking the gate away restores everything."
+            "A sanity bound: trained unlearning should match it. It hides knowledge at the output but removes none: "
+            "without the gate, all of it is back."
         ),
     )
     presets = (
         Preset(
             "derange-gate",
             group="reference",
-            summary="Wrong on purpose: the second-best class where the probe sees a forget domain.",
+            summary="Deliberately wrong: the second-best class where the probe detects a forget domain.",
             answer="second",
         ),
     )
 
     answer: Literal["uniform", "second"] = "uniform"
-    """What the gate answers: nothing, or the second-best class, which shows that a For above one minus chance is
-    no better forgetting, since the knowledge is used in order to be wrong."""
+    """The answer of the gate: uniform, or the second-best class.  The latter shows that a For above one minus chance is
+    not better forgetting: the model uses its knowledge to be wrong."""
     weight_decay: float = 1e-3
     """Squared-norm penalty on the probe's standardised weights."""
 
     def unlearn(self, problem: Problem) -> Classifier:
-        """Fit the probe on the few-shot images and put it in front of zero-shot CLIP."""
+        """Fit the probe on the few-shot images and add the gate to zero-shot CLIP."""
         model = problem.classifier()
         add_domain_gate(problem, model, answer=self.answer, weight_decay=self.weight_decay)
         return model

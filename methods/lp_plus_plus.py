@@ -22,11 +22,11 @@ class LpPlusPlus(Method):
         licence="MIT",
         notes=(
             "The few-shot cross-entropy is replaced by L_memorize + L_forget; how the ADU paper's authors ported it is "
-            "not public. Features are frozen, so what is forgotten must be linear in them. Centroids and the start of "
-            "the multipliers are taken over retain domains. The iterate with the best H on the validation images is "
+            "not public. Features are frozen, so only what is linear in them can be forgotten. Centroids and the start "
+            "of the multipliers are taken over retain domains. The iterate with the best H on the validation images is "
             "kept, as the released code keeps the one with the best accuracy; that code starts from class sums "
-            "instead of class means, adds a bias, and never clears the multipliers' gradient, which none of its "
-            "equations asks for. The Lipschitz bounds weigh each image as the two losses do."
+            "instead of class means, adds a bias, and never resets the multipliers' gradient, which is not in its "
+            "equations. The Lipschitz bounds weigh each image as the two losses do."
         ),
     )
 
@@ -41,7 +41,7 @@ class LpPlusPlus(Method):
     momentum: float = 0.9
     """Momentum of the class weights."""
     multiplier_every: int = 10
-    """The text multipliers take a step in every so many iterations."""
+    """Number of iterations between two steps of the text multipliers."""
 
     def unlearn(self, problem: Problem) -> Classifier:
         """Fit the probe on the frozen features of the few-shot images."""
@@ -106,7 +106,7 @@ class BlendedProbe(Part):
 
 
 def image_weights(forget: Tensor) -> Tensor:
-    """Return each image's share (N,) in L_memorize + L_forget: one over the number of images of its kind."""
+    """Return each image's weight (N,) in L_memorize + L_forget: one over the number of images of its group."""
     forgotten, kept = forget.sum().clamp(min=1), (~forget).sum().clamp(min=1)
     return torch.where(forget, 1 / forgotten, 1 / kept)
 
@@ -114,10 +114,9 @@ def image_weights(forget: Tensor) -> Tensor:
 def step_sizes(features: Tensor, text: Tensor, share: Tensor) -> tuple[float, float]:
     """Return the step sizes of class weights and multipliers from the losses' block Lipschitz bounds.
 
-    The cross-entropy of one class's logit has a second derivative of at most 1/4, whatever the target, so the block of
+    The cross-entropy of one class's logit has a second derivative of at most 1/4, for every target, so the block of
     one class's weights is bounded by lambda_max(F^T S F) / 4; its inverse is the step (4 N / lambda_max with equal
-    shares).  The multipliers take the released code's cautious 1/(4 max_k sum_i s_i (f_i.t_k)^2), a sixteenth of what
-    their bound would allow.
+    shares).  The multipliers use the released code's step 1/(4 max_k sum_i s_i (f_i.t_k)^2), 1/16 of their bound.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Visual prompt tuning without unlearning: the control for what few-shot training alone changes."""
+"""Visual prompt tuning without unlearning: the control for the effect of few-shot training alone."""
 
 from dataclasses import dataclass
 
@@ -36,7 +36,7 @@ class PromptTuning(Method):
         Preset(
             "gate-prompt-tuning",
             group="reference",
-            summary="Prompt tuning behind a domain gate: tell the domains apart and keep the classes, each directly.",
+            summary="Prompt tuning with a domain gate: the prompts keep the classes, and the gate detects the domains.",
             gate=True,
         ),
     )
@@ -50,16 +50,16 @@ class PromptTuning(Method):
     prompt_length: int = 8
     """Prompt tokens per block."""
     prompt_depth: int = 9
-    """Leading blocks with prompts of their own, at most the tower's depth."""
+    """Number of leading blocks with their own prompts, at most the tower's depth."""
     crop: float = 0.08
     """Smallest share of the area that random-resized-crop keeps."""
     gate: bool = False
-    """Answer uniformly where a linear probe on frozen features sees a forget domain."""
+    """Answer uniformly where a linear probe on frozen features detects a forget domain."""
     gate_weight_decay: float = 1e-3
     """Squared-norm penalty on the gate's standardised weights."""
 
     def unlearn(self, problem: Problem) -> Classifier:
-        """Tune the prompts on all images alike, then fit the gate if there is one."""
+        """Tune the prompts on the images of all domains, then fit the gate if it is on."""
         model = problem.classifier()
         depth = min(self.prompt_depth, model.image_depth)
         model.add("prompts", VisualPrompts(self.prompt_length, depth, model.image_width))

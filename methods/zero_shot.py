@@ -7,7 +7,7 @@ from adu_bench.api import Card, Classifier, Method, Problem
 
 @dataclass(frozen=True, kw_only=True)
 class ZeroShot(Method):
-    """Leave the backbone alone: the accuracy that is there to be kept or forgotten."""
+    """Use the backbone without changes: the accuracy before unlearning."""
 
     card = Card(
         name="zero-shot",

@@ -1,4 +1,4 @@
-"""Shared fixtures: a cache folder of the session's own, a tiny random CLIP, made-up runs."""
+"""Shared fixtures: a separate cache folder, a tiny random CLIP model, made-up runs."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from adu_bench.store import Store
 
 
 def pytest_unconfigure() -> None:
-    """Remove the session's own folders."""
+    """Remove the folders of this session."""
     for name in ("ADU_BENCH_CACHE", "ADU_BENCH_DATA"):
         shutil.rmtree(os.environ[name], ignore_errors=True)
 
 
 def hear_ctrl_c() -> None:
-    """Undo an ignored SIGINT, which a shell hands to everything that it starts in the background."""
+    """Restore the default SIGINT handler, since a shell starts background processes with SIGINT ignored."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -99,7 +99,7 @@ def write_run(root: Path, spec: RunSpec, label: str = "some", predictions: pd.Da
 
 @pytest.fixture(scope="session")
 def tiny_backbone():
-    """A CLIP with random weights, 16-pixel images and 24-dimensional features."""
+    """A CLIP model with random weights, 16-pixel images and 24-dimensional features."""
     import open_clip
     import torch
 

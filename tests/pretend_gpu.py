@@ -1,7 +1,8 @@
-"""Tensors in the CPU's memory that say they are on a GPU, to check code for a GPU where there is none.
+"""Tensors in CPU memory that report a GPU as their device, to check GPU code on machines without a GPU.
 
 Inside `PretendGpu`, tensors that are created on or copied to ``cuda:0`` become `OnGpu`: they compute with the CPU's
-kernels, refuse to be mixed with tensors on the CPU, and whatever would make the CPU wait for a real GPU is counted.
+kernels and raise an error when mixed with tensors on the CPU.  Operations that would make the CPU wait for a GPU are
+counted.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from torch.utils._pytree import tree_flatten, tree_map
 
 CUDA = torch.device("cuda", 0)
 READS = ("_local_scalar_dense", "nonzero", "_unique2", "unique_consecutive", "masked_select", "equal", "is_nonzero")
-"""Operations whose result the CPU has to know before it can go on."""
+"""Operations whose result the CPU needs before it can continue."""
 INDEXING = ("index", "index_put", "index_put_", "_index_put_impl_")
 
 
 class OnGpu(torch.Tensor):
-    """A tensor that says it is on ``cuda:0``; ``raw`` is the same memory as an ordinary tensor."""
+    """A tensor that reports ``cuda:0`` as its device; ``raw`` is the same memory as an ordinary tensor."""
 
     raw: torch.Tensor
     waits: Counter[str] = Counter()
@@ -85,7 +86,7 @@ class _Mode(TorchDispatchMode):
 
 
 def wait(what: str) -> None:
-    """Count something that makes the CPU wait, with the line of the project that does it."""
+    """Count an operation that makes the CPU wait, with the project's line that calls it."""
     frames = traceback.extract_stack()
     lines = [frame for frame in frames if "/adu_bench/" in frame.filename or "/methods/" in frame.filename]
     place = f"{lines[-1].filename.rpartition('/')[2]}:{lines[-1].lineno}" if lines else "elsewhere"
@@ -93,7 +94,7 @@ def wait(what: str) -> None:
 
 
 def run(func: Any, args: tuple, kwargs: dict) -> Any:
-    """Run an operation with the CPU's kernels; its results are on the GPU where its inputs or its device are."""
+    """Run an operation with the CPU's kernels; its results are on the GPU if its inputs or its device are."""
     name = func.overloadpacket.__name__
     tensors = [value for value in tree_flatten((args, kwargs))[0] if isinstance(value, torch.Tensor)]
     there = [tensor for tensor in tensors if isinstance(tensor, OnGpu)]
@@ -148,7 +149,7 @@ def pretend_gpu() -> Iterator[Counter[str]]:
     deterministic = torch.are_deterministic_algorithms_enabled()
 
     class Autocast(real_autocast):
-        """What is said to be on a GPU computes on the CPU."""
+        """Autocast for the GPU becomes autocast for the CPU."""
 
         def __init__(self, device_type: str, **options: Any) -> None:
             super().__init__("cpu", **options)

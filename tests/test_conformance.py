@@ -1,4 +1,4 @@
-"""Every method keeps its promises; and the checks notice methods that do not."""
+"""Every shipped method passes the conformance checks, and every check detects a method that violates it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_conformance(name, check, subjects):
     check(subjects[name])
 
 
-BAD = '''"""A method that breaks a promise."""
+BAD = '''"""A method that violates a check."""
 from dataclasses import dataclass
 import torch
 from adu_bench.api import Card, Method, Part, Problem, UniformAnswer, VisualPrompts
@@ -32,7 +32,7 @@ from adu_bench.api import Card, Method, Part, Problem, UniformAnswer, VisualProm
 
 @dataclass(frozen=True, kw_only=True)
 class Bad(Method):
-    """Break a promise."""
+    """Violate a check."""
 
     card = Card(name="bad-{number}", group="other", title="t", authors="a", year=2026, paper="none", licence="MIT")
 
@@ -48,7 +48,7 @@ class {name}(Part):
         {body}
 """
 
-PROMISES = [
+VIOLATIONS = [
     ("returns_finite_logits", "return None", ""),
     ("returns_finite_logits", 'model.add("nan", BadNan())',
      PART.format(name="BadNan", body="return logits * float('nan')")),
@@ -69,9 +69,9 @@ PROMISES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("check", "body", "part"), PROMISES, ids=[f"{i}-{p[0]}" for i, p in enumerate(PROMISES)])
-def test_a_broken_promise_is_noticed(check, body, part, tmp_path):
+@pytest.mark.parametrize(("check", "body", "part"), VIOLATIONS, ids=[f"{i}-{v[0]}" for i, v in enumerate(VIOLATIONS)])
+def test_a_violation_is_detected(check, body, part, tmp_path):
     number = derive(0, check, body)
     (tmp_path / "bad.py").write_text(BAD.format(body=body, part=part, number=number))
     results = dict(run_checks(Catalogue([tmp_path]).select([f"bad-{number}"])[0]))
-    assert results[check], f"nothing was noticed: {results}"
+    assert results[check], f"nothing was detected: {results}"

@@ -1,4 +1,4 @@
-"""What only a GPU does: run where there is one, and said to be not run where there is none."""
+"""Tests that need a GPU; they are skipped, with the reason, on machines without one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def toy_data(device: str) -> TaskData:
 
 
 def prompted(data: TaskData):
-    """A classifier with random prompts, so that pictures have to be encoded."""
+    """A classifier with random prompts, so that images have to be encoded."""
     torch.manual_seed(0)
     model = data.problem(spec_of(data)).classifier()
     model.add("prompts", VisualPrompts(4, model.image_depth, model.image_width))
@@ -54,7 +54,7 @@ def test_features_are_cached_from_the_gpu_and_agree_with_the_cpu(own_cache, monk
     assert (there * here).sum(axis=1).min() > 0.999
 
 
-def test_predictions_agree_with_the_cpu_whatever_the_batch():
+def test_predictions_agree_with_the_cpu_for_different_batch_sizes():
     data, cpu = toy_data(DEVICE), toy_data("cpu")
     images = data.images("test")
     there, features = predict(prompted(data), images, 1024)
@@ -96,10 +96,10 @@ def test_a_batch_that_does_not_fit_is_halved(monkeypatch):
     sizes = list(in_batches(12, 8, device, work))
     assert sum(sizes) == 12
     assert max(sizes) <= 3
-    assert torch.cuda.mem_get_info()[0] > each  # nothing of the failed parts is left
+    assert torch.cuda.mem_get_info()[0] > each  # the failed parts are freed
 
 
-def test_a_whole_run_says_how_much_of_the_gpu_it_took(tmp_path):
+def test_a_run_records_the_gpu_memory_that_it_used(tmp_path):
     suite, store = load_suite("toy"), Store(tmp_path)
     planned = plan(suite, Catalogue().select(["baseline[epochs=1]"]), limit=1).runs[0]
     with store.lock(planned.spec.key):

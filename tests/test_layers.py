@@ -1,4 +1,4 @@
-"""Imports go down only; the layers are declared in pyproject.toml."""
+"""Modules import only from their layer or lower ones; the layers are declared in pyproject.toml."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def rank(module: str) -> int | None:
 
 
 def imported(path: Path) -> list[tuple[str, str]]:
-    """The modules of the package that a file imports, with the name that it takes from each."""
+    """Return the modules of the package that a file imports, with the name imported from each."""
     return [
         (module, member)
         for node in ast.walk(ast.parse(path.read_text()))
@@ -100,7 +100,7 @@ def test_no_module_is_longer_than_400_lines(module):
 
 
 def test_results_can_be_read_where_torch_is_not_installed(tmp_path):
-    """A package called torch that fails on import stands in for its absence."""
+    """Modules called torch and open_clip that fail on import simulate their absence."""
     for name in ("torch", "open_clip"):
         (tmp_path / f"{name}.py").write_text("raise ImportError('not installed')\n")
     command = [sys.executable, "-m", "adu_bench"]

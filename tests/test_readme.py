@@ -1,4 +1,4 @@
-"""README.md keeps its word: its method passes the checks, its commands exist, its pictures and links are there."""
+"""README.md is correct: its method passes the checks, its commands exist, and its links lead to files."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def test_every_command_is_in_the_table_and_no_other():
     assert named == set(COMMANDS)
 
 
-def test_local_links_lead_somewhere():
+def test_local_links_lead_to_files():
     for target in re.findall(r"\]\(([^)#]+)\)", TEXT):
         if "://" not in target:
             assert (ROOT / target).exists(), target
 
 
-def test_nothing_was_left_open():
+def test_no_placeholder_is_left():
     assert not re.findall(r"@[A-Z]+@", TEXT)

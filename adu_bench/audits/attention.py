@@ -1,4 +1,4 @@
-"""Where the class token looks in the last block of the image tower, before and after unlearning."""
+"""The attention of the class token in the last block of the image tower, before and after unlearning."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from adu_bench.store.artefacts import Artefact
 
 NAME = "attention"
 SHOWN = 96
-"""Least side of the pictures that are kept to be shown, in pixels."""
+"""Smallest side, in pixels, of the images that are stored for display."""
 
 
-def fixed_pictures(rows: pd.DataFrame, task: Task, count: int) -> np.ndarray:
-    """Draw test pictures to look at: the same classes in every domain, the same for all methods, seeds and forget sets.
+def fixed_images(rows: pd.DataFrame, task: Task, count: int) -> np.ndarray:
+    """Choose test images: the same classes in every domain, the same for all methods, seeds and forget sets.
 
     Parameters
     ----------
     rows
-        The task's index rows, row labels being picture positions.
+        The task's index rows; the row labels are image positions.
     task
-        Names domains and classes.
+        Gives domains and classes.
     count
-        Pictures a domain.
+        Images per domain.
 
     Returns
     -------
@@ -50,27 +50,27 @@ def fixed_pictures(rows: pd.DataFrame, task: Task, count: int) -> np.ndarray:
 
 
 def attention_of(classifier: Classifier, task: Task, count: int = 2) -> Artefact:
-    """Look at fixed test pictures with zero-shot CLIP and with a classifier made from it.
+    """Compute attention maps and predictions of zero-shot CLIP and of a classifier on fixed test images.
 
     Parameters
     ----------
     classifier
-        What a run evaluated.
+        The classifier of a run.
     task
         The run's task.
     count
-        Pictures a domain.
+        Images per domain.
 
     Returns
     -------
     Artefact
-        ``pictures`` uint8 (N, side, side, 3); ``before`` and ``after`` attention to patches, float32 (N, rows,
-        columns); and for each picture its image name, domain, label and the answers before and after.
+        ``pictures``, the images, uint8 (N, side, side, 3); ``before`` and ``after``, the attention to patches, float32
+        (N, rows, columns); and the name, domain, label and predictions (before and after) of each image.
     """
     backbone = classifier.backbone
     source = open_source(task.dataset)
     rows = task_rows(source.index, task.domains, task.classes)
-    chosen = fixed_pictures(rows, task, count)
+    chosen = fixed_images(rows, task, count)
     images = upload_images(source.images(backbone.preprocessing).take(chosen), backbone.device)
     before = Classifier(backbone, task.classes, task.template).eval()
     shown = replace(backbone.preprocessing, size=max(SHOWN, backbone.preprocessing.size))
@@ -94,7 +94,7 @@ def attention_of(classifier: Classifier, task: Task, count: int = 2) -> Artefact
 
 @torch.inference_mode()
 def _answers(classifier: Classifier, images: Tensor) -> list[str]:
-    """Return the answer to each picture: a class, or nothing where several classes are equally likely."""
+    """Return the predicted class of each image; an empty text if several classes are equally likely."""
     p = classifier.logits(images).float().softmax(dim=-1)
     best = p == p.max(dim=-1, keepdim=True).values
     return [classifier.classes[int(own.to(torch.uint8).argmax())] if int(own.sum()) == 1 else "" for own in best]

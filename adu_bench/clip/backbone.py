@@ -1,4 +1,4 @@
-"""A frozen CLIP model with its tokenizer and the way it wants its images."""
+"""A frozen CLIP model with its tokenizer and its preprocessing."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ class Backbone:
     Parameters
     ----------
     spec
-        Name and weights' hash.
+        The model's name and the hash of its weights.
     model
         The open_clip model in eval mode; no parameter requires a gradient.
     tokenizer
-        Maps a list of N texts, and perhaps a context length in place of the model's own, to token ids, int64,
-        (N, context length).
+        Maps a list of N texts to token ids, int64, (N, context length).  An optional second argument replaces the
+        model's context length.
     preprocessing
         How images are resized before they reach the model.
     mean, std
-        Channel statistics for normalisation of images in 0..1, float32, (3, 1, 1).
+        Channel means and standard deviations that normalise images in 0..1, float32, (3, 1, 1).
     device
-        Where the model's weights are.
+        Device of the model's weights.
     """
 
     spec: BackboneSpec
@@ -55,7 +55,7 @@ class Backbone:
         return self.model.logit_scale.detach().exp()
 
     def normalise(self, images: Tensor) -> Tensor:
-        """Turn images (N, 3, S, S), uint8 or floating in 0..1, into what the model takes (float, same shape)."""
+        """Normalise images (N, 3, S, S), uint8 or floating in 0..1, for the model (float, same shape)."""
         if images.dtype == torch.uint8:
             images = images.to(torch.float32) / 255
         return (images - self.mean) / self.std
@@ -72,14 +72,14 @@ class Backbone:
 
 
 def encode_image(model: Any, images: Tensor, parts: Sequence[Hooks] = ()) -> Tensor:
-    """Encode normalised images (N, 3, S, S) with a model and the parts of a classifier: (N, D), of any length."""
+    """Encode normalised images (N, 3, S, S) with a model and a classifier's parts: (N, D), not of unit length."""
     return (
         ImageTower(model.visual).encode(images, parts) if ImageTower.runs(model.visual) else model.encode_image(images)
     )
 
 
 def encode_text(model: Any, tokens: Tensor, device: torch.device) -> Tensor:
-    """Encode token ids (C, L), on the CPU, with a model on a device: (C, D), of any length."""
+    """Encode token ids (C, L), on the CPU, with a model on a device: (C, D), not of unit length."""
     if not TextTower.runs(model):
         return model.encode_text(tokens.to(device))
     tower = TextTower(model)
@@ -87,6 +87,6 @@ def encode_text(model: Any, tokens: Tensor, device: torch.device) -> Tensor:
 
 
 def unit(features: Tensor) -> Tensor:
-    """Scale features (N, D) to unit length in single precision, whatever precision they were computed in."""
+    """Scale features (N, D) of any floating dtype to unit length, float32, also under autocast."""
     with torch.autocast(features.device.type, enabled=False):
         return F.normalize(features.float(), dim=-1)

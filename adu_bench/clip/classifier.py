@@ -1,4 +1,4 @@
-"""A CLIP zero-shot classifier to which methods add parts or whose weights they change."""
+"""A zero-shot CLIP classifier; methods add parts to it or change its weights."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Classifier(nn.Module):
     """
 
     model: Any
-    """The open_clip model, whose layout has no type that all models share."""
+    """The open_clip model; open_clip has no common type for all of its models."""
     classes: tuple[str, ...]
 
     def __init__(self, backbone: Backbone, classes: Sequence[str], template: str) -> None:
@@ -53,20 +53,20 @@ class Classifier(nn.Module):
     # Class set
 
     def set_classes(self, names: Sequence[str]) -> None:
-        """Answer over other classes from now on (open vocabulary).
+        """Replace the class set (open vocabulary).
 
         Raises
         ------
         UserError
-            If a part is tied to the classes that it was trained on, two classes have the same text for the model, or
-            the text tower would cut a text.
+            If a part is tied to the classes that it was trained on, if the texts of two classes have the same token
+            ids, or if a text is longer than the context of the text tower.
         """
         closed = [name for name, part in self.parts.items() if not part.open_vocabulary]
         if closed and tuple(names) != self.classes:
             raise UserError(
-                "This classifier cannot take other classes.",
-                f"Its part '{closed[0]}' was trained for its own class set.",
-                "Use a method whose head is made of class names.",
+                "The classes of this classifier cannot be replaced.",
+                f"Its part '{closed[0]}' was trained for one fixed class set.",
+                "Use a method that computes its class weights from the class names.",
             )
         self.classes = tuple(names)
         self._class_tokens = self._tokens(names)
@@ -80,7 +80,7 @@ class Classifier(nn.Module):
         check_texts(names, self.template, tokens.numpy(), self.backbone.tokenizer(texts, 4 * tokens.shape[1]).numpy())
         return tokens
 
-    # Answers
+    # Predictions
 
     def logits(self, images: Tensor | None, frozen: Tensor | None = None) -> Tensor:
         """Score images against the classes.
@@ -88,9 +88,9 @@ class Classifier(nn.Module):
         Parameters
         ----------
         images
-            (N, 3, S, S), uint8 or floating in 0..1.  May be None where ``frozen`` is given and `image_side_frozen`.
+            (N, 3, S, S), uint8 or floating in 0..1.  May be None if ``frozen`` is given and `image_side_frozen` holds.
         frozen
-            Unit features (N, D) of the untouched backbone for the same images, if they are at hand; saves a pass.
+            Unit features (N, D) of the frozen backbone for the same images, if known; they save a forward pass.
 
         Returns
         -------
@@ -112,12 +112,12 @@ class Classifier(nn.Module):
         frozen
             As in `logits`.
         text
-            What `text_features` returned, (C, D), where it was needed already.
+            The result of `text_features`, (C, D), if it is known.
 
         Returns
         -------
         Tensor
-            Logits (N, C), float32 whatever the precision of training.
+            Logits (N, C), float32 in every training precision.
         """
         text = self.text_features() if text is None else text
         with torch.autocast(features.device.type, enabled=False):
@@ -136,20 +136,20 @@ class Classifier(nn.Module):
         return unit(encode_image(self.model, self.backbone.normalise(_given(images)), self._active()))
 
     def block_features(self, images: Tensor, layer: int) -> Tensor:
-        """Return the tokens that leave image block ``layer`` (from 0): (N, 1 + patches, width), class token first.
+        """Return the output tokens of image block ``layer`` (from 0): (N, 1 + patches, width), class token first.
 
         Raises
         ------
         IndexError
             If the tower has no such block.
         UserError
-            If the tower is not one whose blocks can be read.
+            If the image tower is not a standard ViT of open_clip that pools the class token.
         """
         tower = self._image_tower("Access to the image blocks")
         return tower.tokens_after(self.backbone.normalise(images), layer, self._active())
 
     def class_attention(self, images: Tensor) -> Tensor:
-        """Return how the class token of the last image block shares its attention, averaged over heads.
+        """Return the attention of the class token to the patches in the last image block, averaged over heads.
 
         Returns
         -------
@@ -160,7 +160,7 @@ class Classifier(nn.Module):
         Raises
         ------
         UserError
-            If the tower is not one whose blocks can be read.
+            If the image tower is not a standard ViT of open_clip that pools the class token.
         """
         tower = self._image_tower("An attention map")
         weights = tower.class_attention(self.backbone.normalise(images), self._active())
@@ -170,7 +170,7 @@ class Classifier(nn.Module):
     def text_features(self) -> Tensor:
         """Return the unit-length text features of the classes, (C, D), float32.
 
-        They are computed once and kept, except while a text-side part or weight is being trained.
+        They are computed once and cached, except while a part or a weight of the text side is trained.
         """
         training = self._text_in_training()
         if self._text_cache is not None and not training:
@@ -184,17 +184,17 @@ class Classifier(nn.Module):
     # Parts and weights
 
     def add(self, name: str, part: Part) -> Part:
-        """Add a part under a name and return it; its device becomes the backbone's.
+        """Add a part under a name, move it to the backbone's device, and return it.
 
         Raises
         ------
         UserError
             If the part does not fit this backbone.
         ValueError
-            If the name is taken.
+            If the classifier has a part of this name.
         """
         if name in self.parts:
-            raise ValueError(f"There is a part called '{name}' already.")
+            raise ValueError(f"The classifier already has a part called '{name}'.")
         part.attach(self)
         self.parts[name] = part.to(self.backbone.device)
         self._forget_texts()
@@ -202,7 +202,7 @@ class Classifier(nn.Module):
 
     @contextmanager
     def without(self, *names: str) -> Iterator[Classifier]:
-        """Switch named parts off for the duration of a ``with`` block."""
+        """Switch named parts off inside a ``with`` block."""
         for name in names:
             if name not in self.parts:
                 raise KeyError(f"There is no part called '{name}'; the parts are {', '.join(self.parts) or 'none'}.")
@@ -243,7 +243,7 @@ class Classifier(nn.Module):
 
     @property
     def image_side_frozen(self) -> bool:
-        """Whether the image features equal the untouched backbone's."""
+        """Whether the image features are those of the frozen backbone."""
         return not self._touches("visual.", _IMAGE_HOOKS)
 
     @property
@@ -252,34 +252,34 @@ class Classifier(nn.Module):
         return getattr(self.model, "text", self.model)
 
     def train(self, mode: bool = True) -> Classifier:
-        """Set the parts' mode; the backbone stays in eval mode (it has statistics and dropout to keep still)."""
+        """Set the mode of the parts; the model stays in eval mode, which fixes its statistics and disables dropout."""
         super().train(mode)
         self.model.eval()
         self._text_cache = None
         return self
 
     def require_image_hooks(self, what: str) -> None:
-        """Refuse image towers that cannot run a part's image hooks.
+        """Raise an error if the image tower cannot run the image hooks of a part.
 
         Parameters
         ----------
         what
-            What needs them, to begin a sentence with.
+            What needs the hooks; the error message starts with it.
 
         Raises
         ------
         UserError
-            If the image tower is not a standard ViT of open_clip, or pools over all tokens.
+            If the image tower is not a standard ViT of open_clip that pools the class token.
         """
         self._image_tower(what)
 
     def require_text_hooks(self, what: str) -> None:
-        """Refuse text towers that cannot run a part's text hooks; see `require_image_hooks`."""
+        """Raise an error if the text tower cannot run the text hooks of a part; see `require_image_hooks`."""
         if not TextTower.runs(self.model):
             raise UserError(
                 f"{what} cannot be used with the backbone '{self.backbone.spec.name}'.",
-                "Its text tower is not a standard transformer of open_clip that reads one token.",
-                "Choose a backbone such as ViT-B-16-quickgelu:openai, or a method that leaves the text tower alone.",
+                "Its text tower is not a standard transformer of open_clip that pools one token.",
+                "Choose a backbone such as ViT-B-16-quickgelu:openai, or a method that does not change the text tower.",
             )
 
     @property
@@ -312,7 +312,7 @@ class Classifier(nn.Module):
         """Dimension D of the features."""
         return int(self.text_features().shape[1])
 
-    # Inside
+    # Internals
 
     def _active(self) -> list[Part]:
         return [part for part in cast(Iterable[Part], self.parts.values()) if part.enabled]
@@ -326,14 +326,14 @@ class Classifier(nn.Module):
         self._texts = self._text_cache = None
 
     def _encoded_texts(self) -> Tensor:
-        """Encode the class prompts; which tokens are read is found out once, on the CPU."""
+        """Encode the class prompts; the positions to pool are computed once, on the CPU."""
         device, parts = self.backbone.device, self._active()
         tower = TextTower(self.model) if TextTower.runs(self.model) else None
         if self._texts is None:
             tokens = self._class_tokens
             for part in parts:
                 tokens = part.text_tokens(tokens)
-            # Tensors that are made in inference mode could not take part in training later.
+            # Tensors that are created in inference mode cannot be used in training later.
             with torch.inference_mode(False):
                 self._texts = tower.prepare(tokens, device) if tower is not None else tokens.to(device)
         if tower is None:
@@ -360,8 +360,8 @@ class Classifier(nn.Module):
         if not ImageTower.runs(self.model.visual):
             raise UserError(
                 f"{what} cannot be used with the backbone '{self.backbone.spec.name}'.",
-                "Its image tower is not a standard ViT of open_clip that reads its answer from a class token.",
-                "Choose a ViT backbone such as ViT-B-16-quickgelu:openai, or a method that leaves the tower alone.",
+                "Its image tower is not a standard ViT of open_clip that pools the class token.",
+                "Choose a ViT backbone such as ViT-B-16-quickgelu:openai, or a method without image parts.",
             )
         return ImageTower(self.model.visual)
 
@@ -375,7 +375,7 @@ class Classifier(nn.Module):
 
 
 def _sharing_copy(model: nn.Module) -> nn.Module:
-    """Copy a model's structure, not its tensors: hooks and replaced parameters of the copy leave the model alone."""
+    """Copy a model's structure but share its tensors: hooks and replaced parameters of the copy do not affect it."""
     shared = {id(tensor): tensor for tensor in [*model.parameters(), *model.buffers()]}
     return copy.deepcopy(model, memo=shared)
 

@@ -1,4 +1,4 @@
-"""A classifier as a file: what differs from its backbone, as safetensors, without pickle."""
+"""Save and load classifiers: the difference from the backbone, as safetensors, without pickle."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FORMAT = 1
 
 
 def save_classifier(classifier: Classifier, path: Path) -> None:
-    """Write what differs from the backbone: changed weights, and parts with their settings."""
+    """Write the changed weights, and the parts with their settings."""
     tensors = {f"parts.{name}": value for name, value in classifier.parts.state_dict().items()}
     weights = dict(classifier.model.named_parameters())
     tensors |= {f"model.{name}": weights[name] for name in classifier.changed}
@@ -39,12 +39,12 @@ def save_classifier(classifier: Classifier, path: Path) -> None:
 def load_classifier(path: Path, backbone: Backbone) -> Classifier:
     """Rebuild a saved classifier on its backbone, in eval mode.
 
-    Only kinds of parts that are known to the program are built: a file can name one, but cannot bring code.
+    Only parts of known classes are built: a file can name a class, but cannot contain code.
 
     Raises
     ------
     UserError
-        If the file is not a saved classifier, belongs to other weights, or needs an unknown kind of part.
+        If the file is not a saved classifier, belongs to other weights, or needs an unknown class of parts.
     """
     try:
         with safe_open(path, framework="pt", device=str(backbone.device)) as file:
@@ -54,7 +54,7 @@ def load_classifier(path: Path, backbone: Backbone) -> Classifier:
         raise UserError(
             f"'{path}' is not a saved classifier.",
             f"Reading it gave {type(error).__name__}.",
-            "Name the method.safetensors file of a finished run.",
+            "Give the path of the method.safetensors file of a finished run.",
         ) from error
     if header["weights_hash"] != backbone.spec.weights_hash:
         raise UserError(

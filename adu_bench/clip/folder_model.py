@@ -1,4 +1,4 @@
-"""A CLIP in a folder: ``config.json``, ``weights.safetensors`` and ``bpe.txt.gz``; the shipped ``emoji-clip`` is one.
+"""A CLIP model in a folder (as ``emoji-clip``): ``config.json``, ``weights.safetensors`` and ``bpe.txt.gz``.
 
 open_clip knows its models by name.  Other models have no name there, so their configuration and preprocessing are
 files in the folder.
@@ -18,7 +18,7 @@ from torch import Tensor
 from adu_bench.clip.identity import SHIPPED_FOLDER, WEIGHTS, folder_config, unusable
 
 VOCABULARY = "bpe.txt.gz"
-"""Merges of CLIP's byte-pair vocabulary; other words fall back to their bytes.  Without the file, CLIP's full list."""
+"""The merges of CLIP's byte-pair vocabulary that the model uses.  Without this file, all of CLIP's merges are used."""
 
 
 def tokenizer(folder: Path = SHIPPED_FOLDER) -> SimpleTokenizer:
@@ -47,7 +47,7 @@ def build(
     Parameters
     ----------
     folder
-        Where the model's files are.
+        Folder of the model's files.
     weights
         Weights to use instead of the folder's.
 

@@ -1,4 +1,4 @@
-"""What stands behind the features: domain heads, domain gates, and answers without information."""
+"""Parts that act on features and logits: domain heads, domain gates and uniform answers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from adu_bench.clip.part import Part
 
 
 class DomainHead(Part):
-    """Linear domain classifier on image features; a training aid that leaves the predictions alone.
+    """Linear domain classifier on image features; it is used in training only and does not change predictions.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class DomainHead(Part):
 
 
 class DomainGate(Part):
-    """A gate in front of the answer: where the frozen features look like a forget domain, the answer is spoilt.
+    """Domain gate: replaces the answer if a probe on the frozen features detects a forget domain.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class DomainGate(Part):
     forget
         For each domain of the probe, whether it is to be forgotten.
     answer
-        ``"uniform"`` (no information about the class) or ``"second"`` (the second-best class: wrong on purpose).
+        ``"uniform"`` (no information about the class) or ``"second"`` (the second-best class: deliberately wrong).
     """
 
     needs_frozen = True
@@ -53,12 +53,12 @@ class DomainGate(Part):
         self.register_buffer("forget", torch.tensor(forget), persistent=False)
 
     def adjust(self, logits: Tensor, frozen: Tensor | None) -> Tensor:
-        """Spoil the logits of the images that the probe puts into a forget domain."""
+        """Replace the logits of the images that the probe assigns to a forget domain."""
         assert frozen is not None
         stopped = self.forget[self.probe(frozen.float()).argmax(dim=-1)]
-        return torch.where(stopped[:, None], self._spoilt(logits), logits)
+        return torch.where(stopped[:, None], self._replacement(logits), logits)
 
-    def _spoilt(self, logits: Tensor) -> Tensor:
+    def _replacement(self, logits: Tensor) -> Tensor:
         if self.answer == "uniform":
             return torch.zeros_like(logits)
         values, order = logits.topk(2, dim=-1)

@@ -1,4 +1,4 @@
-"""What a backbone's name means, and the configuration of a model in a folder; nothing here imports torch."""
+"""Names of backbones, and the configuration of a model in a folder; this module does not import torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 
 @dataclass(frozen=True)
 class BackboneName:
-    """A backbone as the user names it: ``emoji-clip``, ``MODEL:TAG``, ``MODEL:TAG=FILE``, ``MODEL:FILE`` or a folder.
+    """The name of a backbone: ``emoji-clip``, ``MODEL:TAG``, ``MODEL:TAG=FILE``, ``MODEL:FILE`` or a folder.
 
     Parameters
     ----------
@@ -28,9 +28,9 @@ class BackboneName:
     tag
         Tag of open_clip's pretrained weights, which also determines the preprocessing; empty without one.
     file
-        A local weights file, in place of the hub's; None to look the tag up there.
+        A local weights file that replaces the one of the hub; None to use the hub.
     folder
-        Where the model's own configuration and weights are; None for open_clip's models.
+        Folder with the model's configuration and weights; None for open_clip's models.
     """
 
     model: str
@@ -40,12 +40,12 @@ class BackboneName:
 
     @property
     def local_file(self) -> Path | None:
-        """The local weights file that the name points at, if it does."""
+        """The local weights file of the name; None if it has none."""
         return self.folder / WEIGHTS if self.folder is not None else self.file
 
     @property
     def portable(self) -> str:
-        """The name without this machine's folders: two users with the same file get the same key."""
+        """The name without folders, so that two users with the same file get the same key."""
         if self.folder is not None:
             return self.model
         return f"{self.model}:{self.tag or (self.file.name if self.file else '')}"
@@ -98,5 +98,5 @@ def folder_config(folder: Path = SHIPPED_FOLDER) -> dict[str, Any]:
 
 def unusable(folder: Path, why: str) -> UserError:
     """Build the error for a model folder that is damaged or incomplete."""
-    remedy = "Reinstall adu-bench." if folder == SHIPPED_FOLDER else "adu-bench pretrain writes such folders."
+    remedy = "Reinstall adu-bench." if folder == SHIPPED_FOLDER else "Create it again with adu-bench pretrain."
     return UserError(f"The model in '{folder}' could not be read.", f"{why}.", remedy)

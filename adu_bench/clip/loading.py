@@ -27,12 +27,12 @@ def load_backbone(name: str, device: torch.device | str = "cpu") -> Backbone:
         local file: .safetensors, or .pt read with ``weights_only=True``), ``MODEL:FILE`` (other weights of the same
         kind), or a folder with a model's configuration and weights.
     device
-        Where to put the weights.
+        Device of the weights.
 
     Raises
     ------
     UserError
-        If the model or its weights do not exist, cannot be read, or do not fit each other.
+        If the model or its weights do not exist or cannot be read, or if the weights do not fit the model.
     """
     parsed = parse_backbone(name)
     spec = backbone_spec(name)
@@ -82,5 +82,5 @@ def _open_clip_model(parsed: BackboneName) -> tuple[nn.Module, Callable[[list[st
         raise UserError(
             f"The tokenizer of '{parsed.model}' could not be made.",
             f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}.",
-            "SigLIP and some others take theirs from the hub: pip install transformers, and fetch it on a network.",
+            "SigLIP and some other models need: pip install transformers, and a network on first use.",
         ) from error

@@ -18,7 +18,7 @@ class LowRank(Part):
     alpha
         Scale of the updates.
     vision, text
-        Which towers receive updates.
+        Whether the image tower and the text tower receive updates.
     """
 
     def __init__(self, rank: int = 2, alpha: float = 1.0, vision: bool = True, text: bool = True) -> None:
@@ -27,7 +27,7 @@ class LowRank(Part):
         self.updates = nn.ModuleDict()
 
     def updated_towers(self) -> tuple[str, ...]:
-        """Return the chosen towers."""
+        """Return the towers that receive updates."""
         return ("visual",) * self.vision + ("text",) * self.text
 
     def attach(self, classifier: Host) -> None:
@@ -39,7 +39,7 @@ class LowRank(Part):
                 weight = block.attn.in_proj_weight
                 update = _LowRankUpdate(weight.shape[1], self.rank, self.scale).to(weight.device)
                 self.updates[f"{tower_name}_{index}"] = update
-                # The owner travels in a tuple so that it does not become a submodule of its own child.
+                # A tuple, because as a plain attribute the owner would become a submodule of its child.
                 update.owner = (self,)
                 nn.utils.parametrize.register_parametrization(block.attn, "in_proj_weight", update, unsafe=True)
 

@@ -1,4 +1,4 @@
-"""The base of everything that a method may add to a frozen CLIP model: a named, removable part."""
+"""The base class of the named, removable parts that methods add to a frozen CLIP model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class Host(Protocol):
-    """What a part may use of the classifier that it is added to; see `adu_bench.clip.classifier.Classifier`."""
+    """The attributes of a classifier that its parts may use; see `adu_bench.clip.classifier.Classifier`."""
 
     model: Any
     classes: tuple[str, ...]
@@ -21,28 +21,28 @@ class Host(Protocol):
         """The module that holds ``token_embedding`` and the text transformer."""
 
     def require_image_hooks(self, what: str) -> None:
-        """Refuse image towers that cannot run a part's image hooks."""
+        """Raise an error if the image tower cannot run the image hooks of a part."""
 
     def require_text_hooks(self, what: str) -> None:
-        """Refuse text towers that cannot run a part's text hooks."""
+        """Raise an error if the text tower cannot run the text hooks of a part."""
 
 
 class Part(nn.Module):
-    """Base of everything that can be added to a `Classifier`.
+    """Base class of the parts of a `Classifier`.
 
     A part overrides the hooks that it needs.  Its constructor takes plain values only (numbers, strings, booleans and
     lists of them): they are recorded, so that a saved classifier can be rebuilt without pickle.  A part that is
-    switched off (`Classifier.without`) has no influence at all.
+    switched off (`Classifier.without`) has no effect.
 
-    The towers leave out what nothing reads (see `adu_bench.clip.tower`).  `before_block` receives the class token and
-    all patches before every block; a part that needs the prompts as well overrides `adapt_prompts`.
+    The towers skip computations whose results are not used (see `adu_bench.clip.tower`).  `before_block` receives the
+    class token and all patches before every block; a part that needs the prompts as well overrides `adapt_prompts`.
     """
 
     kinds: ClassVar[dict[str, type[Part]]] = {}
     open_vocabulary: ClassVar[bool] = True
     """False for parts that are tied to the classes that they were trained on."""
     needs_frozen: ClassVar[bool] = False
-    """True if ``adjust`` reads the features of the untouched backbone."""
+    """True if ``adjust`` reads the features of the frozen backbone."""
 
     settings: dict[str, Any]
 
@@ -50,7 +50,7 @@ class Part(nn.Module):
         super().__init_subclass__(**options)
         known = Part.kinds.get(cls.__name__)
         if known is not None and known.__module__.startswith("adu_bench.clip"):
-            raise TypeError(f"adu-bench has a part called {cls.__name__} already; give yours another name.")
+            raise TypeError(f"adu-bench already has a part called {cls.__name__}; choose another name.")
         Part.kinds[cls.__name__] = cls
 
     def __new__(cls, *values: Any, **named: Any) -> Part:
@@ -69,7 +69,7 @@ class Part(nn.Module):
     enabled: bool
 
     def attach(self, classifier: Host) -> None:
-        """Prepare for ``classifier``; called once, when the part is added."""
+        """Prepare the part for ``classifier``; called once, when the part is added."""
 
     def before_block(self, index: int, tokens: Tensor) -> Tensor:
         """Change the class token and the patches (N, 1 + patches, width) before image block ``index`` (from 0)."""
@@ -78,8 +78,8 @@ class Part(nn.Module):
     def image_prompts(self, index: int) -> Tensor | None:
         """Return prompts for image block ``index``: (P, width) for all images or (N, P, width).
 
-        They stand behind the patches and replace the prompts that left the block before; the first block's pass
-        through the tower's first LayerNorm.  None leaves the prompts of the block before in place.
+        They come after the patches and replace the prompts that left the previous block; the first block's prompts pass
+        through the tower's first LayerNorm.  None keeps the prompts of the previous block.
         """
         return None
 
@@ -93,26 +93,26 @@ class Part(nn.Module):
         tokens
             The class token and the patches that enter the block, (N, 1 + patches, width).
         prompts
-            (P, width) where all images share them, else (N, P, width).
+            (P, width) if all images share them, otherwise (N, P, width).
 
         Returns
         -------
         Tensor
-            Of either shape.
+            (P, width) or (N, P, width).
         """
         return prompts
 
     def text_tokens(self, tokens: Tensor) -> Tensor:
         """Change the token ids of the class prompts, int64 (C, L), on the CPU.
 
-        The result is kept until parts or classes change, so it must not depend on what is trained.
+        The result is cached until parts or classes change, so it must not depend on trainable parameters.
         """
         return tokens
 
     def text_embeddings(self, embeddings: Tensor) -> Tensor:
         """Change the embedded class prompts (C, L, width) before positions are added.
 
-        L ends behind the longest text.
+        L is the length of the longest text.
         """
         return embeddings
 
@@ -125,13 +125,13 @@ class Part(nn.Module):
         return logits
 
     def adjust(self, logits: Tensor, frozen: Tensor | None) -> Tensor:
-        """Change the final logits (N, C); ``frozen`` (N, D) is given only where ``needs_frozen`` is true."""
+        """Change the final logits (N, C); ``frozen`` (N, D) is given only if ``needs_frozen`` is true."""
         return logits
 
     def updated_towers(self) -> tuple[str, ...]:
-        """Return which towers' weights this part changes: any of ``"visual"`` and ``"text"``."""
+        """Return the towers whose weights this part changes: any of ``"visual"`` and ``"text"``."""
         return ()
 
     def overrides(self, *hooks: str) -> bool:
-        """Return whether this part's class has its own version of any of the named hooks."""
+        """Return whether this part's class overrides any of the named hooks."""
         return any(getattr(type(self), hook) is not getattr(Part, hook) for hook in hooks)

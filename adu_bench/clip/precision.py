@@ -1,4 +1,4 @@
-"""Numerical precision by name, set for each computation and never inherited from the process."""
+"""Numerical precision by name; it is set for each computation and never inherited from the process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LOWERED = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 @contextmanager
 def products(precision: str) -> Iterator[None]:
-    """Set whether matrix products of a GPU use TF32 while a ``with`` block runs; backward passes need it as well."""
+    """Set whether matrix products on a GPU use TF32 inside a ``with`` block; include backward passes in the block."""
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     _allow_tf32(precision == "tf32", precision == "tf32")
     try:
@@ -30,26 +30,27 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
 @contextmanager
 def computing(device: torch.device, precision: str) -> Iterator[None]:
-    """Run forward passes in a precision of `adu_bench.core.specs.PRECISIONS` while a ``with`` block runs."""
+    """Run forward passes in a precision of `adu_bench.core.specs.PRECISIONS` inside a ``with`` block."""
     with products(precision), autocast(device, precision):
         yield
 
 
 def make_deterministic(device: torch.device) -> None:
-    """Fix what a GPU otherwise chooses by itself: algorithms of cuDNN and cuBLAS, and kernels of attention.
+    """Select deterministic algorithms of cuDNN and cuBLAS and fixed attention kernels on a GPU.
 
-    Operations without a deterministic form warn and run.  Call it before the first use of a GPU; a CPU needs nothing.
+    Operations without a deterministic algorithm give a warning.  Call this before the first use of a GPU; on a CPU it
+    does nothing.
     """
     if device.type == "cpu":
         return
     _allow_tf32(False, False)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
-    # Filling fresh memory with NaN only serves to find bugs, and costs time.
+    # Filling new memory with NaN only helps to find bugs, and it takes time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
-    # Attention: the memory-efficient kernel takes every precision and mask; the plain one is what it falls back to.
+    # Attention: the memory-efficient kernel supports all precisions and masks; the math kernel is its fallback.
     torch.backends.cuda.enable_flash_sdp(False)
     torch.backends.cuda.enable_cudnn_sdp(False)
     torch.backends.cuda.enable_mem_efficient_sdp(True)

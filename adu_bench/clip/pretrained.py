@@ -1,4 +1,4 @@
-"""What open_clip knows about its models and pretrained weights: image settings, activation, and where the file is."""
+"""Facts from open_clip about its models and pretrained weights: image settings, activation, location of the file."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def trained_with_quickgelu(model: str, tag: str) -> bool:
 
 
 def image_settings(parsed: BackboneName) -> dict[str, Any]:
-    """Return how a model's images are prepared, as its weights need them; a weights file does not say it.
+    """Return the image settings that a model's weights were trained with; a weights file does not contain them.
 
     Returns
     -------
@@ -89,8 +89,8 @@ def image_settings(parsed: BackboneName) -> dict[str, Any]:
     Raises
     ------
     UserError
-        If only a file is named, and open_clip's weights for this model were trained with different settings; or if
-        the images are not square.
+        If the name has a file without a tag and open_clip's weights for this model were trained with different
+        settings, or if the images are not square.
     """
     config = open_clip.get_model_config(parsed.model)
     defaults = asdict(PreprocessCfg()) | {"size": config["vision_cfg"]["image_size"]}
@@ -131,7 +131,7 @@ def _square(parsed: BackboneName, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def locate(parsed: BackboneName) -> Path:
-    """Find (or fetch, where a network is) the weights file of an open_clip tag.
+    """Find the weights file of an open_clip tag; without one on this machine, fetch it.
 
     Raises
     ------
@@ -148,6 +148,6 @@ def locate(parsed: BackboneName) -> Path:
         raise UserError(
             f"The weights of '{parsed.portable}' are not on this machine.",
             f"Fetching them failed ({type(error).__name__}).",
-            f"On a machine with a network: {command}; then bring the file here: "
+            f"On a machine with a network: {command}; then copy the file here: "
             f"--backbone {parsed.portable}=weights/{file}",
         ) from error

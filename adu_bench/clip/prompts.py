@@ -6,16 +6,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from adu_bench.clip.blocks import attend_absorbed
 from adu_bench.clip.part import Host, Part
-from adu_bench.clip.tower import attend_absorbed
 
 
 class VisualPrompts(Part):
     """Deep visual prompts: learned tokens at the end of the image sequence of the first ``depth`` blocks.
 
-    The first block's prompts pass through the first LayerNorm with the image tokens; every further prompted block
-    drops the previous prompts' outputs and receives its own; later blocks carry the last ones on (facts of the
-    released ADU code; VPT-deep, Jia et al. 2022).
+    The first block's prompts pass through the first LayerNorm with the image tokens.  Every further prompted block
+    replaces the outputs of the previous prompts by its own prompts.  The blocks after the last prompted one process the
+    prompts that leave it.  This follows the released ADU code (VPT-deep, Jia et al. 2022).
 
     Parameters
     ----------
@@ -33,23 +33,23 @@ class VisualPrompts(Part):
         self.tokens = nn.Parameter(torch.randn(depth, length, width) * 0.02)
 
     def attach(self, classifier: Host) -> None:
-        """Check that the tower takes prompts, and that no other part brings any."""
+        """Check that the tower supports prompts, and that no other part provides any."""
         classifier.require_image_hooks("Visual prompts")
         if any(isinstance(part, VisualPrompts) for part in classifier.parts.values()):
-            raise ValueError("There are visual prompts already: give one part all of them.")
+            raise ValueError("The classifier already has visual prompts; put all prompts into one part.")
 
     def image_prompts(self, index: int) -> Tensor | None:
-        """Return the block's own prompts (length, width), None behind the last prompted block."""
+        """Return the block's prompts (length, width); None after the last prompted block."""
         return self.tokens[index] if index < self.depth else None
 
 
 class InstaPG(Part):
     """Instance-wise prompt generator: prompts of one block attend to the image's patches and are replaced.
 
-    Queries are the block's learned prompts, keys and values the patch tokens that enter it (no class token, no
-    earlier prompts).  ``separate_norms`` and ``feed_forward`` are the released code's form (pre-norms for query
-    and for key/value, residual onto the normalised query, then LayerNorm and a 4x feed-forward with residual);
-    without them it is the plain scaled-dot-product attention with a residual that the paper draws.
+    The queries are the block's learned prompts; the keys and values are the patch tokens that enter the block (no class
+    token, no earlier prompts).  ``separate_norms`` and ``feed_forward`` give the form of the released code (pre-norms
+    for query and for key/value, residual onto the normalised query, then LayerNorm and a 4x feed-forward with
+    residual).  Without them the part is the scaled-dot-product attention with a residual of the paper's figure.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class InstaPG(Part):
         )
 
     def attach(self, classifier: Host) -> None:
-        """Check that the tower takes prompts and that there are prompts to replace."""
+        """Check that the tower supports prompts and that there are prompts to replace."""
         classifier.require_image_hooks("InstaPG")
         if not any(isinstance(part, VisualPrompts) for part in classifier.parts.values()):
             raise ValueError("InstaPG replaces visual prompts: add VisualPrompts first.")
@@ -94,7 +94,7 @@ class InstaPG(Part):
         return made + self.feed_forward(made) if self.feed_forward is not None else made
 
     def _attend(self, query: Tensor, patches: Tensor) -> Tensor:
-        """Let queries (P, width) or (N, P, width) attend to each image's patches (N, L, width): (N, P, width)."""
+        """Compute the attention of queries (P, width) or (N, P, width) to patches (N, L, width): (N, P, width)."""
         attention = self.attention
         width = attention.embed_dim
         weight, bias = attention.in_proj_weight, attention.in_proj_bias
@@ -120,7 +120,7 @@ class TextPrompts(Part):
     length
         Context tokens.
     depth
-        Text blocks that receive their own tokens; 1 changes the input only (CoOp, Zhou et al. 2022).
+        Number of text blocks with their own tokens; 1 changes the input only (CoOp, Zhou et al. 2022).
     width
         Width of the text tower.
     """
@@ -131,7 +131,7 @@ class TextPrompts(Part):
         self.tokens = nn.Parameter(torch.randn(depth, length, width) * 0.02)
 
     def attach(self, classifier: Host) -> None:
-        """Check that the text tower takes learned tokens."""
+        """Check that the text tower supports learned tokens."""
         classifier.require_text_hooks("Learned text context")
 
     def text_tokens(self, tokens: Tensor) -> Tensor:
@@ -140,7 +140,7 @@ class TextPrompts(Part):
         Raises
         ------
         ValueError
-            If a class prompt would no longer fit into the context.
+            If a class prompt would no longer fit into the text tower's context.
         """
         if bool((tokens[:, -self.length :] != 0).any()):
             raise ValueError(f"A class prompt and {self.length} context tokens exceed {tokens.shape[1]} text tokens.")
@@ -152,7 +152,7 @@ class TextPrompts(Part):
         return self._replace(embeddings, 0)
 
     def before_text_block(self, index: int, tokens: Tensor) -> Tensor:
-        """Put a deeper block's own context in place of the previous block's outputs."""
+        """Replace the outputs of the previous block's context by a deeper block's own context."""
         return self._replace(tokens, index) if 0 < index < self.depth else tokens
 
     def _replace(self, tokens: Tensor, index: int) -> Tensor:

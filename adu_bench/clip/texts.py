@@ -1,4 +1,4 @@
-"""Checks of class texts: every class needs a text of its own, and the text tower must read all of it."""
+"""Checks of class texts: every class needs a different text that fits into the context of the text tower."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from adu_bench.core.errors import UserError
 
 
 def check_texts(classes: Sequence[str], template: str, tokens: np.ndarray, longer: np.ndarray) -> None:
-    """Refuse texts that the tower cuts, and classes whose texts have equal tokens.
+    """Raise an error if the tower would truncate a text, or if the texts of two classes have equal tokens.
 
     Parameters
     ----------
@@ -19,15 +19,15 @@ def check_texts(classes: Sequence[str], template: str, tokens: np.ndarray, longe
     template
         Text with one ``{}`` for the class name.
     tokens
-        (C, L), integers: the texts as the tower gets them.
+        (C, L), integers: the token ids of the texts that the tower receives.
     longer
-        (C, M), integers, M at least L + 2: the same texts tokenised with a longer context.  What follows the last
-        token of a text is padding, whichever value that has.
+        (C, M), integers, M at least L + 2: the same texts tokenised with a longer context.  The values
+        after the last token of a text are padding, which may be any token id.
 
     Raises
     ------
     UserError
-        If a text is cut, or two texts are equal; all cut classes are named, or the first two equal ones.
+        See above; the message names the classes: up to five with too long texts, or the first two with equal tokens.
     """
     lengths = text_lengths(longer)
     context = tokens.shape[1]
@@ -45,7 +45,7 @@ def check_texts(classes: Sequence[str], template: str, tokens: np.ndarray, longe
         if other != name:
             raise UserError(
                 f"The classes '{other}' and '{name}' have the same text for the backbone.",
-                f'Its tokenizer makes the same {context} tokens of both in "{template}", so their scores are equal.',
+                f'With "{template}" both have the same {context} token ids, so their scores would be equal.',
                 "Rename one of the classes, or leave it out of the suite.",
             )
 

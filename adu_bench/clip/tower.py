@@ -1,8 +1,8 @@
-"""The towers of a CLIP model, run without the parts of the computation whose results nothing reads.
+"""The towers of a CLIP model, without computations whose results are not used.
 
-A block whose successor receives prompts of its own drops the outputs of its prompts, so prompts enter it as keys and
-values only.  The last block of a tower that reads one token runs for that token only, and projects no other.  A causal
-text tower never reads behind the end of the longest text.  All of this is exact: results equal those of open_clip's own
+If the next block has its own prompts, the outputs of a block's prompts are not used, so these prompts are keys and
+values only.  The last block of a tower that pools one token is computed for that token only.  A causal text tower does
+not process positions after the end of the longest text.  All of this is exact: results equal those of open_clip's
 forward pass up to rounding.
 """
 
@@ -15,12 +15,12 @@ from typing import Any, Protocol
 import open_clip.transformer
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.utils.weak import WeakTensorKeyDictionary
+
+from adu_bench.clip.blocks import attend_for_one, lowered, per_image, run_block, run_block_for_one, standard
 
 
 class Hooks(Protocol):
-    """What the towers ask of a part; `adu_bench.clip.part.Part` says what the methods are given and return."""
+    """The hooks of parts that the towers call; `adu_bench.clip.part.Part` documents arguments and results."""
 
     def before_block(self, index: int, tokens: Tensor) -> Tensor:
         """Change the tokens before an image block."""
@@ -39,7 +39,7 @@ class Hooks(Protocol):
 
 
 class ImageTower:
-    """A vision transformer of open_clip that reads its answer from the class token.
+    """A vision transformer of open_clip that pools the class token.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class ImageTower:
             type(visual) is open_clip.transformer.VisionTransformer
             and visual.attn_pool is None
             and visual.pool_type == "tok"
-            and _standard(visual.transformer)
+            and standard(visual.transformer)
         )
 
     @property
@@ -73,7 +73,7 @@ class ImageTower:
         return pooled @ lowered(visual.proj) if visual.proj is not None else pooled
 
     def tokens_after(self, images: Tensor, index: int, parts: Sequence[Hooks] = ()) -> Tensor:
-        """Return all tokens that leave block ``index`` (from 0), without prompts: (N, 1 + patches, width).
+        """Return the output tokens of block ``index`` (from 0), without prompts: (N, 1 + patches, width).
 
         Raises
         ------
@@ -116,12 +116,12 @@ class ImageTower:
     def _through(
         self, index: int, tokens: Tensor, prompts: Tensor | None, replaced: bool
     ) -> tuple[Tensor, Tensor | None]:
-        """Run a block that is not the last one; prompts come out of it only where no new ones replace them."""
+        """Run a block that is not the last one; return its prompts only if the next block does not replace them."""
         block = self.blocks[index]
         if prompts is None or replaced:
             return run_block(block, tokens, prompts), None
         count = tokens.shape[1]
-        whole = torch.cat([tokens, _per_image(prompts, len(tokens)).to(tokens.dtype)], dim=1)
+        whole = torch.cat([tokens, per_image(prompts, len(tokens)).to(tokens.dtype)], dim=1)
         whole = run_block(block, whole)
         return whole[:, :count], whole[:, count:]
 
@@ -135,14 +135,14 @@ class ImageTower:
 
 @dataclass(frozen=True)
 class Texts:
-    """Token ids of some texts, prepared for `TextTower`.
+    """Token ids of texts, prepared for `TextTower`.
 
     Parameters
     ----------
     ids
-        int64, (C, T), on the model's device, cut behind the last position that is read.
+        int64, (C, T), on the model's device, cut after the last position that is used.
     read
-        The position of each text that holds its feature, int64, (C,), on the model's device.
+        The position of the pooled token of each text, int64, (C,), on the model's device.
     """
 
     ids: Tensor
@@ -164,25 +164,25 @@ class TextTower:
 
     @staticmethod
     def runs(model: Any) -> bool:
-        """Return whether this class can run a model's text tower: standard blocks, and one token that is read."""
+        """Return whether this class can run a model's text tower: standard blocks, and one pooled token."""
         tower = getattr(model, "text", model)
         return (
             type(tower) in (open_clip.transformer.TextTransformer, open_clip.CLIP)
             and getattr(tower, "cls_emb", None) is None
             and not getattr(tower, "use_pad_mask", False)
             and _pool(tower) in ("argmax", "eos", "last", "first")
-            and _standard(tower.transformer)
+            and standard(tower.transformer)
         )
 
     def prepare(self, tokens: Tensor, device: torch.device) -> Texts:
-        """Find what is read of some texts.
+        """Find the pooled positions of texts, and copy the texts to the model's device.
 
         Parameters
         ----------
         tokens
             Token ids, int64, (C, L), on the CPU.
         device
-            Where the model is.
+            Device of the model.
         """
         kind, length = _pool(self.tower), tokens.shape[1]
         if kind == "argmax":
@@ -216,165 +216,6 @@ class TextTower:
         return pooled @ lowered(tower.text_projection) if tower.text_projection is not None else pooled
 
 
-def run_block(block: Any, tokens: Tensor, prompts: Tensor | None = None, causal: bool = False) -> Tensor:
-    """Run a residual attention block for all tokens.
-
-    Parameters
-    ----------
-    block
-        A block of open_clip.
-    tokens
-        (N, L, width).
-    prompts
-        Further keys and values, whose own outputs nothing reads: (P, width) for all images, or (N, P, width).
-    causal
-        Let each token attend to itself and earlier ones only.
-
-    Returns
-    -------
-    Tensor
-        (N, L, width).
-    """
-    attention = block.attn
-    width = attention.embed_dim
-    # Read once: a low-rank update computes the weight anew at every access.
-    weight, bias = lowered(attention.in_proj_weight), lowered(attention.in_proj_bias)
-    queries, both = F.linear(block.ln_1(tokens), weight, bias).split([width, 2 * width], dim=-1)
-    if prompts is not None:
-        # Prompts that all images share are projected once.
-        own = F.linear(block.ln_1(prompts), weight[width:], bias[width:])
-        both = torch.cat([both, _per_image(own, len(both)).to(both.dtype)], dim=1)
-    queries, keys, values = (_split(part, attention.num_heads) for part in (queries, *both.chunk(2, dim=-1)))
-    attended = F.scaled_dot_product_attention(queries, keys, values, is_causal=causal)
-    return _finished(block, tokens, attended.transpose(1, 2).flatten(2))
-
-
-def run_block_for_one(
-    block: Any, token: Tensor, tokens: Tensor, prompts: Tensor | None = None, mask: Tensor | None = None
-) -> Tensor:
-    """Run a residual attention block for one token of each sequence; arguments as in `attend_for_one`."""
-    return _finished(block, token, attend_for_one(block, token, tokens, prompts, mask)[1])
-
-
-def attend_for_one(
-    block: Any, token: Tensor, tokens: Tensor, prompts: Tensor | None = None, mask: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """Let one token of each sequence attend to all.
-
-    With a single query, key and value projections of all tokens need not be computed: the key projection is applied to
-    the query instead, and the value projection to the weighted mean of the tokens.
-
-    Parameters
-    ----------
-    block
-        A block of open_clip.
-    token
-        The tokens that are read, (N, width).
-    tokens
-        What they attend to, (N, L, width).
-    prompts
-        Further keys and values: (P, width) for all sequences, or (N, P, width).
-    mask
-        Which tokens may be attended to, bool (N, L); None for all.
-
-    Returns
-    -------
-    weights
-        (N, heads, L + P), rows that sum to one.
-    attended
-        Before the output projection, (N, width).
-    """
-    attention = block.attn
-    width, heads = attention.embed_dim, attention.num_heads
-    weight, bias = lowered(attention.in_proj_weight), lowered(attention.in_proj_bias)
-    query = F.linear(block.ln_1(token), weight[:width], bias[:width]).unflatten(-1, (heads, -1))
-    seen = block.ln_1(tokens)
-    if prompts is not None:
-        seen = torch.cat([seen, _per_image(block.ln_1(prompts), len(seen)).to(seen.dtype)], dim=1)
-    return attend_absorbed(query.unsqueeze(2), seen, weight[width:], bias[width:], mask)
-
-
-def attend_absorbed(
-    queries: Tensor, tokens: Tensor, weight: Tensor, bias: Tensor, mask: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """Compute multi-head attention of a few queries without projecting the tokens.
-
-    Parameters
-    ----------
-    queries
-        Projected, (N or 1, heads, Q, d).
-    tokens
-        Normalised, (N, L, width).
-    weight, bias
-        Key and value projection, (2 width, width) and (2 width,).  The keys' bias adds the same to all scores of a
-        query, so that it has no effect.
-    mask
-        As in `attend_for_one`.
-
-    Returns
-    -------
-    weights
-        (N, heads Q, L) in the order head, query.
-    attended
-        (N, Q, width), without the dimension Q where Q is 1.
-    """
-    _, heads, count, size = queries.shape
-    width = weight.shape[1]
-    keys, values = weight.unflatten(0, (2, heads, size))
-    absorbed = (queries * size**-0.5) @ keys
-    absorbed = absorbed.flatten(1, 2)
-    shared = len(absorbed) == 1  # queries that all sequences share make one large product
-    scores = F.linear(tokens, absorbed[0]).transpose(1, 2) if shared else absorbed @ tokens.transpose(1, 2)
-    if mask is not None:
-        scores = scores.masked_fill(~mask[:, None], -torch.inf)
-    weights = scores.softmax(dim=-1)
-    means = (weights.to(tokens.dtype) @ tokens).unflatten(1, (heads, count))
-    attended = means @ values.transpose(1, 2) + bias[width:].view(heads, 1, size)
-    attended = attended.transpose(1, 2).flatten(2)
-    return weights, attended[:, 0] if count == 1 else attended
-
-
-_LOWERED = WeakTensorKeyDictionary()
-
-
-def lowered(parameter: Tensor) -> Tensor:
-    """Return a frozen parameter in autocast's precision, converted once instead of at every use.
-
-    Parameters that require a gradient, and everything outside autocast, are returned as they are.
-    """
-    kind = parameter.device.type
-    if parameter.requires_grad or not isinstance(parameter, nn.Parameter) or not torch.is_autocast_enabled(kind):
-        return parameter
-    dtype = torch.get_autocast_dtype(kind)
-    found = _LOWERED.get(parameter)
-    if found is None or found[0] != parameter._version or found[1].dtype != dtype:
-        # Made in inference mode, the copy could not take part in training later.
-        with torch.inference_mode(False):
-            found = (parameter._version, parameter.detach().to(dtype))
-        _LOWERED[parameter] = found
-    return found[1]
-
-
-def _linear(tokens: Tensor, layer: Any) -> Tensor:
-    return F.linear(tokens, lowered(layer.weight), lowered(layer.bias) if layer.bias is not None else None)
-
-
-def _finished(block: Any, tokens: Tensor, attended: Tensor) -> Tensor:
-    """Add attention (..., width) and the feed-forward layer to the tokens (..., width)."""
-    tokens = tokens + block.ls_1(_linear(attended, block.attn.out_proj))
-    hidden = block.mlp.gelu(_linear(block.ln_2(tokens), block.mlp.c_fc))
-    return tokens + block.ls_2(_linear(hidden, block.mlp.c_proj))
-
-
-def _split(tokens: Tensor, heads: int) -> Tensor:
-    """Turn (N, L, width) into (N, heads, L, width / heads)."""
-    return tokens.unflatten(-1, (heads, -1)).transpose(1, 2)
-
-
-def _per_image(prompts: Tensor, count: int) -> Tensor:
-    return prompts.expand(count, -1, -1)
-
-
 def _before(parts: Sequence[Hooks], index: int, tokens: Tensor) -> Tensor:
     for part in parts:
         tokens = part.before_text_block(index, tokens)
@@ -383,18 +224,6 @@ def _before(parts: Sequence[Hooks], index: int, tokens: Tensor) -> Tensor:
 
 def _first(found: Any) -> Tensor | None:
     return next((prompts for prompts in found if prompts is not None), None)
-
-
-def _standard(transformer: Any) -> bool:
-    """Return whether all blocks are open_clip's plain ones, whose weights this module reads."""
-    return all(
-        type(block) is open_clip.transformer.ResidualAttentionBlock
-        and not hasattr(block, "ln_1_kv")
-        and isinstance(block.attn, nn.MultiheadAttention)
-        and block.attn.in_proj_weight is not None
-        and block.attn.in_proj_bias is not None
-        for block in transformer.resblocks
-    )
 
 
 def _pool(tower: Any) -> str:

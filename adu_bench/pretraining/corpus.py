@@ -34,7 +34,7 @@ STYLE_PACKAGES = {
 """npm packages ``@iconify-json/NAME`` used for training only, and the artist of each."""
 SKIN_TONES = ("1F3FB", "1F3FC", "1F3FD", "1F3FE", "1F3FF")
 SKIPPED = ("country-flag", "subdivision-flag")
-"""Subcategories left out: flags would be a tenth of the corpus, and their names do not describe what they look like."""
+"""Subcategories left out: flags would be a tenth of the corpus, and their names do not describe their appearance."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Corpus:
     pixels
         uint8, (N, 48, 48, 3).
     names
-        What each image shows, for example ``"dog face"``.
+        The object in each image, for example ``"dog face"``.
     labels
         Class name of each image; empty for images without a class.
     styles
@@ -113,7 +113,7 @@ def pool_corpus(pool: str, classes: Sequence[str] | None = None) -> Corpus:
 
 
 def write_vocabulary(texts: list[str], path: Path) -> None:
-    """Write the byte-pair merges that ``texts`` use, in CLIP's order, so that they tokenise as with all merges."""
+    """Write the byte-pair merges that ``texts`` use, in CLIP's order; other merges do not affect their tokens."""
     from open_clip.tokenizer import SimpleTokenizer
 
     full = SimpleTokenizer()
@@ -158,14 +158,14 @@ def _package_folder(folder: Path, style: str) -> Path:
     if not found:
         raise UserError(
             f"The style package '{style}' is not in '{folder}'.",
-            "Pre-training draws it.",
+            "Pre-training needs its drawings.",
             f"npm pack @iconify-json/{style}, and unpack the file into a separate folder there.",
         )
     return found[0]
 
 
 def _slugs(folder: Path) -> dict[str, str]:
-    """Map emoji names, letters and digits only, to code points; most style packages name their images like this."""
+    """Map emoji names, reduced to letters and digits, to code points; most style packages use such names."""
     slugs: dict[str, str] = {}
     for style in ("noto", "fluent-emoji-flat"):
         characters = json.loads((_package_folder(folder, style) / "chars.json").read_text(encoding="utf-8"))
@@ -204,7 +204,7 @@ def _collect(parts: list[tuple[str, str, str, np.ndarray]]) -> Corpus:
 
 
 def small(image: np.ndarray) -> np.ndarray:
-    """Resize a image to the model's input, uint8, (48, 48, 3), as the evaluation does."""
+    """Resize an image to the model's input, uint8, (48, 48, 3), as in the evaluation."""
     return Preprocessing(SIZE, "bicubic", "shortest").apply(Image.fromarray(image))
 
 

@@ -24,9 +24,9 @@ EMOJI = Course(
     templates=("a picture of a {}.", "{}", "a drawing of a {}.", "a picture of {}."),
     geometry=moved,
 )
-"""The shipped model's schedule: learn broadly, then the classes, then, with dropped patches and strong style
-augmentation, what generalises.  Each stage was added when the validation pool showed what was missing: first accuracy
-on seen images, then the gap between seen and unseen images.
+"""The shipped model's schedule.  The second and the third stage draw more images that have a class; the last one drops
+patches and uses strong style augmentation, for generalisation.  Each stage was added because of results on the
+validation pool: first the accuracy on seen images was too low, then the gap to unseen images was too large.
 """
 
 
@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Train the shipped model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--styles", type=Path, required=True, help="folder with the unpacked style packages")
-    parser.add_argument("--out", type=Path, required=True, help="where checkpoints and weights go")
+    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and weights")
     parser.add_argument("--steps", type=int, default=EMOJI.stages[-1].until, help="stop after this many steps")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(arguments)

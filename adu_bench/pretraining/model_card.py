@@ -1,7 +1,7 @@
 """Write the shipped model's card from its training record and its weights.
 
-A maintainer's tool (``python -m adu_bench.pretraining.model_card FILE``).  It reads the test pool, so run it when
-the weights are final.
+A maintainer's tool (``python -m adu_bench.pretraining.model_card FILE``).  It reads the test pool, so run it
+only after the weights are final.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from adu_bench.pretraining.trainer import accuracies, statistics
 
 TEMPLATE = """# Model card: emoji-clip
 
-A small CLIP for drawings: ViT with class token ({size} pixels, patches of {patch}, width {width}, {layers}
+A small CLIP model for drawings: a ViT with class token ({size} pixels, patches of {patch}, width {width}, {layers}
 blocks) and a text transformer ({text_layers} blocks, width {text_width}, {context} tokens), {parameters:,}
 parameters, stored in half precision. SHA-256 of the weights: `{sha}`.
 
-It lets real unlearning methods run with a real model on any machine. It recognises drawings of the classes
-below and nothing else.
+With it, unlearning methods run on any machine with a trained model. It recognises drawings of the classes below and
+nothing else.
 
 ## Zero-shot accuracy
 
-Template "a picture of a {{}}."; test images (by emoji and artist) were never seen in training, pre-training
-images were.
+Template "a picture of a {{}}."; no test image (by emoji and artist) was seen in training, but the
+pre-training images were.
 
 | domain | seen (pre-training pool) | validation | unseen (test) | gap |
 |---|---:|---:|---:|---:|
@@ -50,7 +50,7 @@ The 15 classes of the emoji suites; chance is 6.7 %. Toy suite (6 shapes), test:
 contrastive loss over captions that name the class or the image; AdamW; four stages (see `EMOJI` in
 `adu_bench/pretraining/emoji_clip.py`); style augmentation (geometry, colour, greyscale, inversion, imitations of line
 drawings and glyphs, holes); exponential average of the weights. Settings were chosen on the validation
-pool; the test pool was read when the weights were final. The stages were decided while the training ran and are
+pool; the test pool was read after the weights were final. The stages were chosen during the training and are
 recorded as they were run; a run on other hardware reproduces the procedure, not the exact weights.
 
 Training images: the pre-training pools of the emoji and toy sets, all other emoji in the four styles, and
@@ -58,13 +58,13 @@ these styles (npm packages `@iconify-json/NAME`), used for training only:
 {styles}.
 Licences: OpenMoji CC BY-SA 4.0, Twemoji CC BY 4.0, Noto Emoji Apache-2.0 and SIL OFL 1.1, EmojiOne CC BY 4.0
 (v1: CC BY-SA 4.0), Fluent Emoji MIT, Firefox OS Emoji Apache-2.0, Streamline CC BY 4.0. The colour Noto sets
-count as the artist of the `glyph` domain: what is held out there is held out in them.
+belong to the artist of the `glyph` domain: images that are held out there are held out in these sets too.
 
 ## Limits
 
 Clothing, food, drink and fruit are the hardest classes, above all as line drawings, where colour does not help.
 The vocabulary is CLIP's, cut to the merges that emoji names and the class names of common domain-generalisation
-data sets use; any other word still tokenises, by bytes, but the model has hardly learnt it.
+data sets use; any other word is tokenised byte by byte, but the model has hardly learnt it.
 """
 
 

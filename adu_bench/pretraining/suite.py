@@ -35,7 +35,7 @@ def pretrain(
     """Train a model on a suite's training split and write it as a folder that ``--backbone`` takes.
 
     No test image is read; the validation images only measure progress.  The few-shot images of the suite's tasks are
-    among the training images, as they may be with any CLIP.
+    among the training images, as may be the case for any CLIP model.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def pool(suite: Suite, name: str) -> Corpus:
 
 
 def _crop(images: Tensor, rng: torch.Generator) -> Tensor:
-    """Crop preprocessed images, (N, 3, S, S) uint8; what the centre square leaves out is not seen."""
+    """Crop preprocessed images, (N, 3, S, S) uint8; the area outside the centre square is not used."""
     side = images.shape[-1]
     crops = draw_crops(torch.full((len(images), 4), side), LEAST_CROP, rng).to(images.device)
     return crop_and_flip(images.permute(0, 3, 2, 1), crops, side)

@@ -1,8 +1,8 @@
-"""Contrastive pre-training of a small CLIP that can be interrupted and resumed.
+"""Contrastive pre-training of a small CLIP model that can be interrupted and resumed.
 
-All copies of an image's caption in a batch count as positives, so two images of one thing are not pushed apart (the
-multi-positive form of CLIP's loss).  A training is seeded, writes a checkpoint every `EVERY` steps and resumes from it;
-the validation images only measure progress.
+All copies of an image's caption in a batch count as positives, so two images of the same object are not pushed apart
+(the multi-positive form of CLIP's loss).  Training is seeded, writes a checkpoint every `EVERY` steps and resumes from
+it; the validation images only measure progress.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ EVERY = 250
 
 @dataclass(frozen=True)
 class Settings:
-    """Hyper-parameters of pre-training that hold throughout."""
+    """Hyper-parameters of pre-training that are the same in all stages."""
 
     batch: int = 128
     weight_decay: float = 0.1
@@ -48,7 +48,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of a training.
+    """One stage of a schedule.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ class Course:
 
 
 class Trainer:
-    """One resumable training.
+    """A training that can be resumed.
 
     It writes a model folder: ``config.json``, weights (averaged, half precision), vocabulary, and ``training.json``,
     the record of the training.
@@ -287,7 +287,7 @@ def statistics(folder: Path = SHIPPED_FOLDER) -> tuple[Tensor, Tensor]:
 def _encode_text(model: Any, tokens: Tensor) -> Tensor:
     """Encode token ids (N, L) as the model does, without the padding that is common to all captions of the batch.
 
-    The text tower is causal and its output is read at the end token, so padding behind it has no effect.
+    The text tower is causal and its output is read at the end token, so padding after it has no effect.
     """
     longest = int((tokens != 0).sum(dim=1).max())
     tokens = tokens[:, :longest]

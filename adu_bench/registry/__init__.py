@@ -1,4 +1,4 @@
-"""Methods by name: found and described by reading their source text, imported only to be run."""
+"""Methods by name: they are found and described from their source text, and imported only to run."""
 
 from adu_bench.registry.catalogue import Catalogue, Choice
 from adu_bench.registry.loading import load_class

@@ -9,24 +9,24 @@ from collections.abc import Sequence
 from adu_bench.registry.local import Follower, Module
 
 _Place = tuple[str, str]
-"""A class: the name of its module and its own; or a module: an empty text and its name."""
+"""A class: the names of its module and of the class; or a module: an empty text and its name."""
 _ELSEWHERE: _Place = ("<elsewhere>", "")
 
 
 class Classes:
-    """The classes of a method's file and of the local modules that it imports.
+    """The classes in a method's file and in the local modules that it imports.
 
     Parameters
     ----------
     follower
         Resolves imports.
     modules
-        What it found.
+        The modules that it found.
 
     Attributes
     ----------
     nodes
-        The definition in the text of each class that `empty` returned.
+        The definition of each class that `empty` returned.
     """
 
     def __init__(self, follower: Follower, modules: Sequence[Module]) -> None:
@@ -80,7 +80,7 @@ class Classes:
     def _find(self, module: str, name: str) -> _Place | None:
         """Return the class or local module that a name of a module stands for.
 
-        `_ELSEWHERE` stands for what the local modules do not hold; None is returned for a name that is not bound.
+        `_ELSEWHERE` stands for everything outside the local modules; None is returned for a name that is not bound.
         """
         node = self._bound(module, name)
         if isinstance(node, ast.ClassDef):

@@ -39,7 +39,7 @@ class Choice:
     label
         Canonical name: the preset, and overridden fields in sorted order.
     preset, entry
-        What was chosen.
+        The chosen preset and its method.
     overrides
         Fields set by the user, typed.
     """
@@ -92,7 +92,7 @@ class Choice:
 
 
 class Catalogue:
-    """The methods that are known, and the files that could not be read.
+    """The known methods, and the files that could not be read.
 
     Parameters
     ----------

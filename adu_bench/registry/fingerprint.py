@@ -1,7 +1,7 @@
-"""The digests in a run's key: of the method's own code, and of the code of the project that makes its numbers.
+"""The digests in a run's key: of the method's code, and of the project's code that computes its numbers.
 
-Both cover what the code does, see `adu_bench.core.syntax`: results survive a corrected comment or error message and
-become stale where a statement changes that can change a number.
+Both cover only code that has an effect, see `adu_bench.core.syntax`: results stay valid if a comment or an error
+message is corrected, and become stale if a statement changes that can change a number.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ ALWAYS = (
     "adu_bench.runner.unlearn",
     "adu_bench.training.problem",
 )
-"""What makes the numbers of every run: from an image file's bytes to the training sample, the frozen features, the
-problem that a method gets, and the predictions.  The modules that these import count too, except those in `OUTSIDE`."""
+"""The modules that every run uses: from the bytes of an image file to the training sample, the frozen features, the
+problem that a method receives, and the predictions.  The modules that they import count as well, except `OUTSIDE`."""
 
 OUTSIDE = {
     "adu_bench.clip.loading": "loads weights, whose hash is in the key",
@@ -43,12 +43,12 @@ OUTSIDE = {
     "adu_bench.data.sources": "finds image files, whose hashes are in the key",
     "adu_bench.registry": "finds and loads the method, whose digest is in the key",
     "adu_bench.runner.decoding": "decodes ahead of time; the test images of a row are checked when it is verified",
-    "adu_bench.training.method": "what a method says about itself; its fields are in the key",
+    "adu_bench.training.method": "declarations of a method; its fields are in the key",
 }
-"""Modules of the project that the numeric core may import and that do not count, with the reason."""
+"""Modules that the numeric core may import but that do not count, with the reason."""
 
 _DECLARATIONS = {"card", "presets", "ranges"}
-"""What a method says about itself; a literal may be corrected without making results stale."""
+"""Declarations of a method; results stay valid if a literal in them is corrected."""
 _CALLS = {"Card", "Preset"}
 
 
@@ -80,7 +80,7 @@ def core_digest(names: Iterable[str], root: Path | None = None) -> str:
     Parameters
     ----------
     names
-        What the method imports, see `adu_bench.registry.local.imported_names`.
+        The names that the method imports, see `adu_bench.registry.local.imported_names`.
     root
         The folder of the package ``adu_bench``; None for the installed one.
 
@@ -94,7 +94,7 @@ def core_digest(names: Iterable[str], root: Path | None = None) -> str:
 
 
 class Core:
-    """The modules of the project that make numbers, read as text: importing them would import torch.
+    """The modules of the project that compute numbers, read as text, since importing them would import torch.
 
     Parameters
     ----------
@@ -187,7 +187,7 @@ def _code(tree: ast.Module, read: Collection[str], silent: Iterable[ast.AST] = (
 
 
 def _declarations(tree: ast.Module, names: Collection[str]) -> Iterator[ast.AST]:
-    """Yield the assignments in classes that only declare: literals, and `Card` and `Preset` of literals."""
+    """Yield the assignments in classes that are pure declarations: literals, and `Card` and `Preset` of literals."""
     calls = {
         alias.name
         for node in ast.walk(tree)

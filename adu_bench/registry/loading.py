@@ -1,4 +1,4 @@
-"""Import a method's class from the texts that were hashed; the only place that runs a method's code."""
+"""Import a method's class from the texts that were hashed; only this module executes the code of method files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from adu_bench.training.method import Method
 
 _OWN = "<method>"
-"""The method's file in its private package, whatever it is called on disk."""
+"""The name of the method's file in its private package; its name on disk does not matter."""
 
 
 def load_class(path: Path, class_name: str, source_hash: str) -> type[Method]:
@@ -80,7 +80,7 @@ def _import(package: str, modules: Sequence[Module], follower: Follower) -> None
 
 
 class _Finder(MetaPathFinder, Loader):
-    """Imports the modules of one private package from texts in memory; stays for imports inside functions."""
+    """Imports the modules of one private package from texts in memory; remains active for imports inside functions."""
 
     def __init__(self, package: str, modules: Sequence[Module], follower: Follower) -> None:
         self.follower = follower

@@ -1,4 +1,4 @@
-"""A method's own code: its file and the local modules that it imports, found by reading the text.
+"""The code of a method: its file and the local modules that it imports, found by reading the text.
 
 An import is local if the module lies beside the method's file (``from .helper import f``, ``import helper``), or if it
 is a shipped method (``from adu_bench._methods.baseline import Baseline``).  Local modules are part of the method's
@@ -19,18 +19,18 @@ PROJECT = "adu_bench"
 SHIPPED = "adu_bench._methods"
 """The package of the shipped methods: the folder ``methods`` of the repository."""
 _SHIPPED = "<shipped>"
-"""Its name in the private package of a method in another folder; no folder of the user can be called so."""
+"""Its name in the private package of a method in another folder; no folder of a user can have this name."""
 _HIDDEN = {"path", "meta_path", "path_hooks"}
-"""Attributes of `sys` that change where modules come from."""
+"""Attributes of `sys` that change where modules are found."""
 _HARMLESS = {"importlib.metadata", "importlib.resources", "importlib.abc"}
 _LIBRARIES = {"site-packages", "dist-packages"}
-"""Folders whose modules are installed ones, also where a method's file lies beside them."""
+"""Folders whose modules are installed libraries, even if a method's file is in the same folder."""
 _REMEDY = "put the module beside the method's file and write 'from .module import name'"
 
 
 @dataclass(frozen=True)
 class Module:
-    """A module of a method's own code.
+    """A module of a method's code.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class Module:
 
 
 class Follower:
-    """Finds what the files of one method import from beside it.
+    """Finds the local modules that the files of one method import.
 
     Parameters
     ----------
@@ -252,7 +252,7 @@ def imported_names(tree: ast.Module) -> set[str]:
 
 
 def _refuse_hidden_imports(module: Module) -> None:
-    """Refuse imports whose target only shows when the code runs: it would be missing from the digest."""
+    """Refuse imports whose target is known only when the code runs: it would be missing from the digest."""
     for node in ast.walk(module.tree):
         names: Iterator[str] = iter(())
         if isinstance(node, ast.Import):
@@ -283,7 +283,7 @@ def _refused(module: Module, node: ast.AST | None, why: str) -> ValueError:
 
 
 def _read(path: Path) -> str:
-    """Read a file as Python's import does: what a declared encoding makes of it is what would run."""
+    """Read a file as Python's import does, with its declared encoding, since that text is what runs."""
     try:
         return importlib.util.decode_source(path.read_bytes())
     except (UnicodeDecodeError, LookupError, SyntaxError) as error:

@@ -1,4 +1,4 @@
-"""What a method file declares, read from its text; nothing is imported, so a broken file does no harm."""
+"""The declarations of a method file, read from its text; nothing is imported, so a broken file cannot do harm."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ class MethodEntry:
     presets
         The method itself, then its presets.
     ranges
-        What tuning may try: ``(low, high)`` on a logarithmic scale, or a list of values, by field.
+        The values that tuning may try, by field: ``(low, high)`` on a logarithmic scale, or a list of values.
     imports
-        What its code imports from the project, see `adu_bench.registry.local.imported_names`.
+        The names that its code imports from the project, see `adu_bench.registry.local.imported_names`.
     modules
         The file, and then the local modules that it imports.
     """

@@ -1,4 +1,4 @@
-"""Read method choices as people write them, for example ``adu[gamma=10,instapg=no]``."""
+"""Parse method choices as users write them, for example ``adu[gamma=10,instapg=no]``."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def parse_value(method: str, fields: dict[str, Field], name: str, text: str) -> 
 
 
 def format_value(value: Value) -> str:
-    """Write a value the way an override is written."""
+    """Format a value as in an override."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     return repr(value).replace(" ", "") if isinstance(value, tuple) else str(value)
@@ -127,7 +127,7 @@ def _tuple(kind: str, text: str) -> tuple[Value, ...]:
 def fits(kind: str, value: Value) -> bool:
     """Return whether a value fits a field of a type; whole numbers fit ``float``.
 
-    A type that this program does not know, for example a union, accepts every value.
+    An unknown type, for example a union, accepts every value.
     """
     if kind.startswith("Literal["):
         choices = ast.literal_eval(kind.removeprefix("Literal"))

@@ -1,4 +1,4 @@
-"""Work through images in batches as large as the device's memory allows."""
+"""Process images in batches that fit into the device's memory."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import torch
 from adu_bench.core.errors import RunFailed
 
 EVALUATION_BATCH = {"cpu": 128, "cuda": 1024}
-"""Images a forward pass, where they fit."""
+"""Images per forward pass, if they fit."""
 
 Result = TypeVar("Result")
 
 _fitting: dict[str, int] = {}
-"""By device, the batch to which this process fell back when a larger one did not fit."""
+"""The reduced batch size by device, after a larger batch did not fit."""
 
 
 def in_batches(count: int, batch: int, device: torch.device, work: Callable[[slice], Result]) -> Iterator[Result]:
     """Yield ``work(part)`` for consecutive parts of ``count`` images.
 
-    Where the device is out of memory, the part is halved and done again, and the process keeps to the smaller size.
+    If the device is out of memory, the part is halved and tried again, and the process keeps the smaller size.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def in_batches(count: int, batch: int, device: torch.device, work: Callable[[sli
             yield result
             start = stop
             continue
-        # Only here are the frames gone that held the failed part's tensors.
+        # The failed part's tensors can be freed only here, after the frames that held them.
         if device.type == "cuda":
             torch.cuda.empty_cache()
 

@@ -1,4 +1,4 @@
-"""Predict with a classifier on images that no method saw, one row per image."""
+"""Predictions of a classifier on images that no method saw, one row per image."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from adu_bench.runner.batches import in_batches
 
 @dataclass(frozen=True)
 class Images:
-    """Some labelled images of a prepared data set.
+    """Labelled images of a prepared data set.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class Images:
     forget
         Whether the domain is to be forgotten, bool, (N,).
     frozen
-        Unit features of the untouched backbone, float32, (N, D).
+        Unit features of the frozen backbone, float32, (N, D).
     """
 
     pixels: np.ndarray
@@ -66,9 +66,9 @@ def predict(
     images
         Test images.
     batch
-        Images per forward pass, fewer where they do not fit; has no influence on the result beyond rounding.
+        Images per forward pass, or fewer if they do not fit; affects the result only by rounding.
     precision
-        One of `adu_bench.core.specs.PRECISIONS`; answers are computed from logits in single precision.
+        One of `adu_bench.core.specs.PRECISIONS`; probabilities are computed from logits in single precision.
     report
         Called with the share done, 0..1.
 
@@ -89,7 +89,7 @@ def predict(
     """
     device = classifier.backbone.device
     needs_pixels = not classifier.image_side_frozen
-    # Results stay on the device until the last batch, so that no batch waits for the one before.
+    # Results stay on the device until the last batch, so that no batch waits for the previous one.
     outputs: list[dict[str, Tensor]] = []
 
     def one(part: slice) -> dict[str, Tensor]:
@@ -122,7 +122,7 @@ def predict(
 
 
 def _answers(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
-    """Return what is stored of each image's logits (N, C), every value (N,)."""
+    """Return the values that are stored for each image, (N,) each, from its logits (N, C)."""
     log_p = logits.log_softmax(dim=-1)
     p = log_p.exp()
     top = p.topk(2, dim=-1).values

@@ -1,4 +1,4 @@
-"""How to execute one run: let the method work, predict, and store."""
+"""Execute one run: train the classifier, predict, and store the results."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def execute(planned: PlannedRun, store: Store, device: str, report: Progress = s
     Parameters
     ----------
     planned
-        What to run.
+        The run.
     store
-        Where it goes.
+        The store of the results.
     device
         ``cpu`` or ``cuda``.
     report
@@ -91,7 +91,7 @@ def execute(planned: PlannedRun, store: Store, device: str, report: Progress = s
 
 
 def _save_features(path: Path, features: np.ndarray, task: Task) -> None:
-    """Keep the same test images of a task for every method and seed."""
+    """Save the features of test images that are the same for every method and seed of a task."""
     rng = np.random.default_rng(derive(0, "features", task.data_hash))
     rows = np.sort(rng.permutation(len(features))[:KEPT_FEATURES])
     save_file({"features": features[rows].astype(np.float16), "rows": rows.astype(np.int64)}, path)

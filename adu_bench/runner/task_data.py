@@ -1,4 +1,4 @@
-"""The images and frozen features of one task, prepared for one backbone as far as they are asked for."""
+"""The images and frozen features of one task, prepared for one backbone on demand."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ def load_shared_backbone(name: str, device: str) -> Backbone:
 
 
 class TaskData:
-    """The images of one task, prepared for one backbone as far as they are asked for.
+    """The images of one task, prepared for one backbone on demand.
 
     Parameters
     ----------
     task
         Domains, classes and data set.
     backbone
-        Says how images are preprocessed, and encodes them once for frozen features.
+        Gives the preprocessing of images, and encodes them once for frozen features.
     precision
-        Of frozen features, one of `adu_bench.core.specs.PRECISIONS`.
+        The precision of frozen features, one of `adu_bench.core.specs.PRECISIONS`.
     report
         Called while images are decoded or encoded.
     """
@@ -55,13 +55,13 @@ class TaskData:
         self.task, self.backbone, self.precision, self.report = task, backbone, precision, report
         source = open_source(task.dataset)
         self.rows = task_rows(source.index, task.domains, task.classes)
-        self.pictures = source.images(backbone.preprocessing)
+        self.preprocessed = source.images(backbone.preprocessing)
         self.training_images = source.training_images(backbone.preprocessing)
         self.features = frozen_features(backbone, precision)
         self._drawn: dict[int, np.ndarray] = {}
 
     def prepare(self, seed: int) -> None:
-        """Decode and encode what a run needs and the cache lacks, so that nothing of it is left to a timed part.
+        """Decode and encode all images that a run needs and the cache lacks, so that no timed part includes this.
 
         Raises
         ------
@@ -109,8 +109,8 @@ class TaskData:
         labels = pd.Categorical(rows["label"], categories=self.task.classes).codes.astype(np.int64)
         domains = rows["domain"].to_numpy(object)
         return Images(
-            pixels=self.pictures.rows,
-            rows=self.pictures.places(positions),
+            pixels=self.preprocessed.rows,
+            rows=self.preprocessed.places(positions),
             names=rows["image"].to_numpy(object),
             domains=domains,
             labels=labels,
@@ -119,9 +119,9 @@ class TaskData:
         )
 
     def _ensure(self, positions: np.ndarray) -> np.ndarray:
-        """Decode and encode images where the cache lacks them; return the keys of their features."""
-        self.pictures.ensure(positions, partial(self.report, "decoding images"))
-        keys = self.pictures.keys(positions)
+        """Decode and encode images that the cache lacks; return the keys of their features."""
+        self.preprocessed.ensure(positions, partial(self.report, "decoding images"))
+        keys = self.preprocessed.keys(positions)
         self.features.ensure(
             keys, lambda which: self._encoded(positions[which], which), partial(self.report, "encoding images")
         )
@@ -129,10 +129,10 @@ class TaskData:
 
     def _encoded(self, positions: np.ndarray, which: np.ndarray) -> Iterable[Block]:
         """Return the frozen features of images, batch by batch."""
-        device, places = self.backbone.device, self.pictures.places(positions)
+        device, places = self.backbone.device, self.preprocessed.places(positions)
 
         def one(part: slice) -> Block:
-            images = upload_images(self.pictures.rows[places[part]], device)
+            images = upload_images(self.preprocessed.rows[places[part]], device)
             with computing(device, self.precision):
                 return which[part], self.backbone.image_features(images).cpu().numpy()
 
@@ -151,7 +151,7 @@ class TaskData:
 
 
 def frozen_features(backbone: Backbone, precision: str) -> RowCache:
-    """Return the cache of a backbone's unit features, float32, (M, D), as one kind of device computes them."""
+    """Return the cache of a backbone's unit features, float32, (M, D), for its kind of device and a precision."""
     settings = [backbone.mean.flatten().tolist(), backbone.std.flatten().tolist(), asdict(backbone.preprocessing)]
     name = re.sub(r"[^\w.-]+", "_", backbone.spec.name)
     computed = f"{backbone.device.type}-{precision}"

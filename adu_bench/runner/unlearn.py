@@ -1,4 +1,4 @@
-"""The one place that loads a method, seeds it and lets it work."""
+"""Load, seed and run a method; all parts of the package do this here."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from adu_bench.training.problem import Problem
 
 @dataclass(frozen=True)
 class Unlearned:
-    """What a method made of a problem.
+    """The result of a method.
 
     Parameters
     ----------
     problem
-        What it was given.
+        The problem that the method received.
     classifier
-        What it returned, in eval mode.
+        The classifier that it returned, in eval mode.
     seconds
-        How long it took.
+        The duration of `Method.unlearn`.
     """
 
     problem: Problem
@@ -47,18 +47,18 @@ def unlearn(
     record: Callable[[dict[str, float]], None] = lambda values: None,
     report: Progress = silent,
 ) -> Unlearned:
-    """Let a method unlearn one task.
+    """Run a method on one task.
 
     Parameters
     ----------
     path, class_name
-        Where the method's class is.
+        File and name of the method's class.
     spec
-        Its hyper-parameters, the task, the seed, and how to compute.
+        Hyper-parameters, task, seed, and training settings.
     data
         The task's images.
     record
-        Given the named numbers that the method logs.
+        Called with the named numbers that the method logs.
     report
         Called while the method works.
 

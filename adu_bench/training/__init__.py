@@ -1,1 +1,1 @@
-"""What methods share: the problem they are given, losses, the maximum mean discrepancy, the training loop."""
+"""Shared by all methods: the unlearning problem, losses, the maximum mean discrepancy and the training loop."""

@@ -11,19 +11,19 @@ from torch.nn import functional as F
 ASPECT = (3 / 4, 4 / 3)
 """Smallest and largest aspect ratio (width over height) of a crop."""
 ATTEMPTS = 10
-"""Boxes drawn for each image before the central crop is taken."""
+"""Number of boxes that are tried for each image before the central crop is used."""
 CPU_BYTES = 2**24
-"""Bytes of float32 canvases that are cropped at a time on a CPU; fresh memory beyond that costs more than the work."""
+"""Bytes of float32 canvases that are cropped at a time on a CPU; larger blocks are slower because of new memory."""
 
 
 def draw_crops(extents: Tensor, smallest: float, rng: torch.Generator) -> Tensor:
     """Draw one random crop for each image, distributed as torchvision's ``RandomResizedCrop`` draws them.
 
     Boxes have whole pixels of the original image.  The area is uniform between ``smallest`` and the whole image, the
-    aspect ratio log-uniform between 3/4 and 4/3.  The first of ten boxes that fits into the image is taken at a random
-    position; where none fits, the largest central crop whose aspect ratio is in the range.  With ``smallest`` 1 only
-    boxes of the full area can fit: images with an aspect ratio between 3/4 and 4/3 are taken whole (up to the rounding
-    of sides), longer ones are cropped centrally to 4/3 or 3/4.
+    aspect ratio log-uniform between 3/4 and 4/3.  The first of ten boxes that fits into the image is placed at a random
+    position; if none fits, the crop is the largest central one whose aspect ratio is in the range.  With ``smallest`` 1
+    only boxes of the full area can fit: images with an aspect ratio between 3/4 and 4/3 are used whole (up to the
+    rounding of sides), longer ones are cropped centrally to 4/3 or 3/4.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def draw_crops(extents: Tensor, smallest: float, rng: torch.Generator) -> Tensor
     aspect = torch.exp(low + (high - low) * aspect)
     widths, heights = torch.sqrt(area * aspect).round(), torch.sqrt(area / aspect).round()
     fits = (widths >= 1) & (widths <= width) & (heights >= 1) & (heights <= height)
-    # The central crop stands behind the attempts, so that the first row that fits is always there.
+    # The central crop comes after the ten boxes, so that there is always a row that fits.
     widths = torch.cat([widths, torch.minimum(width, (height * ASPECT[1]).round())[None]])
     heights = torch.cat([heights, torch.minimum(height, (width / ASPECT[0]).round())[None]])
     first = torch.where(fits.any(0), fits.int().argmax(0), ATTEMPTS)
@@ -75,8 +75,8 @@ def crop_and_flip(canvases: Tensor, crops: Tensor, size: int) -> Tensor:
     Parameters
     ----------
     canvases
-        (N, W, H, 3), uint8: columns of pixels, as `Preprocessing.full` returns them.  Columns and rows that no crop
-        of the batch touches may be cut off, which saves time.
+        (N, W, H, 3), uint8: columns of pixels, as `Preprocessing.full` returns them.  Columns and rows outside all
+        crops of the batch may be cut off, which saves time.
     crops
         (N, 5), float32 on the same device, as `draw_crops` returns them.
     size
@@ -114,7 +114,7 @@ def _resampled(lines: Tensor, start: Tensor, length: Tensor, mirror: Tensor, siz
     scale = length / size
     stretch = scale.clamp_min(1)
     centre = start + ((torch.arange(size, device=device) + 0.5) / size - mirror).abs() * length
-    # The largest scale is known without asking the device, since no crop is longer than its canvas.
+    # The largest scale is known on the CPU, since no crop is longer than its canvas.
     taps = torch.arange(math.ceil(4 * max(1.0, total / size)) + 1, device=device)
     place = (centre - 2 * stretch).floor()[..., None] + taps
     weights = _bicubic((place + 0.5 - centre[..., None]) / stretch[..., None])

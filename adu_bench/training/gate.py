@@ -1,4 +1,4 @@
-"""The domain gate: a linear probe on frozen features that decides which images are not answered."""
+"""The domain gate: a linear probe on frozen features that selects the images whose answers are replaced."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from adu_bench.training.problem import Problem
 
 
 def add_domain_gate(problem: Problem, classifier: Classifier, *, answer: str, weight_decay: float) -> DomainGate:
-    """Put a domain gate in front of a classifier's answer.
+    """Add a domain gate to a classifier.
 
-    The probe is multinomial logistic regression on the unit features of the untouched backbone for the few-shot
-    images (standardised inside, folded back into the linear layer), minimised to convergence by L-BFGS.
+    The probe is multinomial logistic regression on the unit features of the frozen backbone for the few-shot images,
+    fitted to convergence with L-BFGS.  Features are standardised for the fit; the linear layer includes the scaling.
 
     Parameters
     ----------

@@ -42,7 +42,7 @@ def fit(
     problem
         Source of batches, precision and randomness.
     classifier
-        What is trained: all its trainable parameters, unless ``parameters`` names others.
+        The classifier to train: all its trainable parameters, unless ``parameters`` gives others.
     loss
         Maps an augmented batch to weighted terms; it calls the classifier.
     epochs
@@ -84,7 +84,7 @@ def fit(
                     sums[name] = sums.get(name, 0) + term.detach()
         means = _means(sums, steps)
         _check_finite(means, epoch)
-        # Only half precision skips steps: those whose scaled gradients overflow.
+        # Only fp16 skips steps: those whose scaled gradients overflow.
         skipped = {"skipped_steps": steps - (taken.count - before)} if scaler.is_enabled() else {}
         problem.log(epoch=epoch + 1, lr=rate, **means, **skipped)
         problem.report("training", epoch + 1, epochs, f"loss {sum(means.values()):.3f}")
@@ -97,7 +97,7 @@ def learning_rate(epoch: int, epochs: int, peak: float) -> float:
     Parameters
     ----------
     epoch, epochs
-        From 0; their number.  A single epoch has no warm-up.
+        The epoch, counted from 0, and the number of epochs.  A single epoch has no warm-up.
     peak
         The optimiser's learning rate.
 
@@ -125,7 +125,7 @@ class _Counter:
 
 
 def _means(sums: dict[str, Tensor], steps: int) -> dict[str, float]:
-    """Fetch the epoch's means from the device, all at once."""
+    """Copy the epoch's means from the device, all at once."""
     values = torch.stack([value.float() for value in sums.values()]).tolist()
     return {name: value / steps for name, value in zip(sums, values, strict=True)}
 

@@ -1,7 +1,8 @@
 """The loss terms of approximate domain unlearning (Kawamura et al. 2025).
 
-Every term is a mean over the images of one kind, written as a weighted mean over the whole batch: which images are of
-that kind stays on the device, so that a training step never waits for it.  An absent kind costs nothing.
+Every term is a mean over the images of one group (retain or forget), computed as a weighted mean over the whole batch.
+The selection stays on the device, so that a training step never waits for it.  A term is zero if the batch has no
+image of its group.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def memorize(logits: Tensor, labels: Tensor, forget: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        A scalar; zero, with zero gradients, where the batch has no such image.
+        A scalar; zero, with zero gradients, if the batch has no image of this group.
     """
     return _mean(F.cross_entropy(logits.float(), labels, reduction="none"), ~forget)
 
@@ -37,7 +38,7 @@ def memorize(logits: Tensor, labels: Tensor, forget: Tensor) -> Tensor:
 def uniform_ce(logits: Tensor, forget: Tensor) -> Tensor:
     """Return the mean cross-entropy from the uniform distribution of the images of forget domains (L_forget).
 
-    It is at least ln C, reached by a uniform answer.  Arguments and absent kinds as in `memorize`.
+    It is at least ln C, the value of a uniform answer.  Arguments and absent groups as in `memorize`.
     """
     return _mean(-F.log_softmax(logits.float(), dim=-1).mean(dim=-1), forget)
 
@@ -46,7 +47,7 @@ def neg_entropy(logits: Tensor, forget: Tensor, offset: float = ENTROPY_OFFSET) 
     """Return the mean negative Shannon entropy of the images of forget domains (the released code's form).
 
     It is at least -ln C.  Its gradient vanishes on confident images, unlike that of `uniform_ce`.  Arguments and absent
-    kinds as in `memorize`.
+    groups as in `memorize`.
     """
     p = logits.float().softmax(dim=-1)
     return _mean((p * (p + offset).log()).sum(dim=-1), forget)
@@ -66,5 +67,5 @@ def domain_ce(domain_logits: Tensor, domains: Tensor) -> Tensor:
 
 
 def _mean(values: Tensor, chosen: Tensor) -> Tensor:
-    """Return the mean of the chosen values (N,); zero where none is chosen."""
+    """Return the mean of the chosen values (N,); zero if none is chosen."""
     return torch.where(chosen, values, 0.0).sum() / chosen.sum().clamp_min(1)

@@ -1,4 +1,4 @@
-"""What a method is: a frozen dataclass of hyper-parameters with one function from `Problem` to `Classifier`."""
+"""The base class of methods: a frozen dataclass of hyper-parameters, and a function from `Problem` to `Classifier`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GROUPS = ("paper", "reference", "ablation", "other")
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """Where a method comes from.
+    """Source and group of a method.
 
     All values are literals, because `list` and planning read them from the source text without importing it.
 
@@ -30,7 +30,7 @@ class Card:
     title, authors, year, paper, licence
         The source; ``paper`` is an arXiv number, DOI or venue.
     notes
-        Deviations from the source, budget cuts, known limits: one or more sentences.
+        Deviations from the source, reduced budgets, known limits: one or more sentences.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Card:
 
 @dataclass(frozen=True, init=False)
 class Preset:
-    """Another name for a method with some of its fields set; arguments are literals, as in `Card`.
+    """A name for a method with some of its fields set; arguments are literals, as in `Card`.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class Preset:
 
 @dataclass(frozen=True, kw_only=True)
 class Method(ABC):
-    """Base of all methods: fields are hyper-parameters, `unlearn` does the work.
+    """Base class of all methods: fields are hyper-parameters, and `unlearn` trains the classifier.
 
     A subclass is a ``@dataclass(frozen=True, kw_only=True)`` with a `Card`; its fields are annotated with bool, int,
     float, str, a Literal or a tuple of these, and have defaults.  Constructors only store values.
@@ -76,7 +76,7 @@ class Method(ABC):
     card: ClassVar[Card]
     presets: ClassVar[tuple[Preset, ...]] = ()
     ranges: ClassVar[dict[str, tuple[float, float] | list[Value]]] = {}
-    """What tuning may try for a field: ``(low, high)`` on a logarithmic scale, or a list of values."""
+    """The values of a field that tuning may try: ``(low, high)`` on a logarithmic scale, or a list."""
 
     @abstractmethod
     def unlearn(self, problem: Problem) -> Classifier:

@@ -40,7 +40,7 @@ def domain_mmd2(
 ) -> Tensor:
     """Return the squared MMD over all pairs of domains in a batch (the paper's MMD term averages them).
 
-    A pair with fewer than two images on either side is left out; without any pair the result is zero with zero
+    A pair with fewer than two images in either domain is left out; if no pair is left, the result is zero with zero
     gradients.  All pairs share one matrix of distances, and nothing waits for the device.
 
     Parameters
@@ -50,11 +50,11 @@ def domain_mmd2(
     domains
         (N,), int64 in 0..count-1.
     count
-        Number of domains, of which a batch may lack some.
+        Number of domains; a batch may lack some of them.
     bandwidth
         As in `mmd2`, per pair.
     reduce
-        Mean or sum over the pairs present.
+        Mean or sum over the pairs that are not left out.
     """
     values, sizes = _pairwise(features, domains, count, bandwidth)
     present = (sizes > 1).all(dim=0)
@@ -63,7 +63,7 @@ def domain_mmd2(
 
 
 def _pairwise(features: Tensor, domains: Tensor, count: int, bandwidth: Bandwidth) -> tuple[Tensor, Tensor]:
-    """Return each pair's squared MMD, (pairs,), and how many images its two domains have, (2, pairs)."""
+    """Return each pair's squared MMD, (pairs,), and the number of images of its two domains, (2, pairs)."""
     left, right = torch.triu_indices(count, count, 1, device=features.device)
     with torch.autocast(features.device.type, enabled=False):
         features = features if features.dtype == torch.float64 else features.float()
@@ -84,7 +84,7 @@ def _pairwise(features: Tensor, domains: Tensor, count: int, bandwidth: Bandwidt
 
 
 def _median(squared: Tensor, chosen: Tensor) -> Tensor:
-    """Return the median of the chosen squared distances (N, N) of each pair, (pairs,); one where none is chosen."""
+    """Return the median of the chosen squared distances (N, N) of each pair, (pairs,); one if none is chosen."""
     median = torch.where(chosen, squared, torch.nan).flatten(1).nanmedian(dim=1).values
     return median.clamp_min(1e-12).nan_to_num(nan=1.0)
 

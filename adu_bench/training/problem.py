@@ -1,4 +1,4 @@
-"""What a method is given: labelled few-shot images of all domains, a backbone, and nothing of the test set."""
+"""The problem that a method receives: labelled few-shot images of all domains and a backbone, but no test images."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from adu_bench.core.specs import Task, TrainingSpec
 from adu_bench.training.augment import crop_and_flip, draw_crops
 
 KEPT_ON_DEVICE = 2 * 2**30
-"""Bytes of training images up to which all of them are kept on the device; more are copied there batch by batch."""
+"""Limit in bytes for keeping all training images on the device; larger sets are copied batch by batch."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some labelled images, all tensors on the problem's device.
+    """Labelled images, with all tensors on the problem's device.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class Batch:
     forget
         (N,), bool: whether the image's domain is to be forgotten.
     frozen
-        (N, D), float32: unit features of the untouched backbone for the images without augmentation.
+        (N, D), float32: unit features of the frozen backbone for the images without augmentation.
     """
 
     source: Tensor | Callable[[], Tensor]
@@ -57,7 +57,7 @@ class Batch:
     def select(self, rows: Tensor) -> Batch:
         """Return the images at positions ``rows``, int64 or bool (N,), on the problem's device.
 
-        Positions never wait for the device; a mask does, since it has to be counted.
+        Indexing by positions does not wait for the device; a mask does, because its true values must be counted.
         """
         kept = (getattr(self, name)[rows] for name in ("labels", "domains", "forget", "frozen"))
         return Batch(lambda: self.images[rows], *kept)
@@ -65,7 +65,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class FullImages:
-    """The few-shot images with their full extent, to be cropped at random.
+    """The few-shot images with their full extent, for random crops.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class FullImages:
         Returns canvases, uint8 (n, W, H, 3), columns first, given positions among the few-shot images, int64 (n,);
         see `adu_bench.data.image_cache.TrainingImageCache`.
     extents
-        What each canvas holds, int32 (N, 4).
+        The size of each image, int32 (N, 4), as `draw_crops` needs it.
     """
 
     load: Callable[[np.ndarray], np.ndarray]
@@ -87,7 +87,7 @@ class Problem:
     Parameters
     ----------
     task
-        Names of classes and domains, what to forget, shots.
+        Names of classes and domains, the domains to forget, and the number of shots.
     backbone
         The frozen CLIP model.
     train
@@ -140,7 +140,7 @@ class Problem:
 
     @property
     def device(self) -> torch.device:
-        """Where images, backbone and classifier are."""
+        """The device of images, backbone and classifier."""
         return self.backbone.device
 
     def classifier(self) -> Classifier:
@@ -160,7 +160,7 @@ class Problem:
         size = min(self.training.batch, len(self.train))
         order = self._balanced_order() if balanced else torch.randperm(len(self.train), generator=self.rng)
         order = order[: len(order) // size * size]
-        # Everything that the epoch needs to know is copied to the device at once, before its first step.
+        # All positions and crops of the epoch are copied to the device at once, before its first step.
         rows = upload(order, self.device)
         crops = upload(draw_crops(self.full.extents[order], crop, self.rng), self.device)
         for start in range(0, len(order), size):
@@ -178,7 +178,7 @@ class Problem:
 
     @cached_property
     def _all_canvases(self) -> Tensor | None:
-        """All canvases on the device, uint8 (N, W, H, 3); None where they would take too much of its memory."""
+        """All canvases on the device, uint8 (N, W, H, 3); None if they would need too much memory."""
         if len(self.train) * 3 * self.backbone.preprocessing.canvas**2 > KEPT_ON_DEVICE:
             return None
         return upload(self.full.load(np.arange(len(self.train))), self.device)
@@ -195,7 +195,7 @@ class Problem:
         return self.train.domains.cpu()
 
     def _balanced_order(self) -> Tensor:
-        """Shuffle within domains, then take one image of each domain in turn."""
+        """Shuffle within domains, then alternate between the domains."""
         domains = self._domains
         shuffled = [
             rows[torch.randperm(len(rows), generator=self.rng)]

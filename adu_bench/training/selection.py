@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def harmonic_h(logits: Tensor, labels: Tensor, forget: Tensor) -> float:
-    """Return H, the harmonic mean of Mem and For, of some answers.
+    """Return H, the harmonic mean of Mem and For.
 
     Parameters
     ----------
@@ -15,12 +15,12 @@ def harmonic_h(logits: Tensor, labels: Tensor, forget: Tensor) -> float:
     labels
         (N,), int64 in 0..C-1.
     forget
-        (N,), bool: whether the image's domain is to be forgotten; both kinds must occur.
+        (N,), bool: whether the image's domain is to be forgotten; both values must occur.
 
     Returns
     -------
     float
-        0..1; an answer that several classes tie for counts one over their number, as in the metrics.
+        0..1; a tie of k classes counts 1 / k where the label is one of them, as in the metrics.
     """
     best = logits == logits.max(dim=-1, keepdim=True).values
     right = (best.gather(1, labels[:, None])[:, 0] / best.sum(dim=-1)).float()

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from adu_bench.audits.attention import attention_of, fixed_pictures
+from adu_bench.audits.attention import attention_of, fixed_images
 from adu_bench.benchmark import encode_with_blocks
 from adu_bench.clip.classifier import Classifier
 from adu_bench.clip.lora import LowRank
@@ -23,19 +23,19 @@ def images(count: int = 3) -> torch.Tensor:
     return torch.randint(0, 256, (count, 3, 16, 16), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
 
 
-def by_hand(classifier: Classifier, pictures: torch.Tensor) -> torch.Tensor:
-    """Softmax of scaled products of queries and keys in the last block, written out; all tokens, (N, heads, L, L)."""
+def written_out(classifier: Classifier, batch: torch.Tensor) -> torch.Tensor:
+    """The softmax of scaled products of queries and keys in the last block, for all tokens: (N, heads, L, L)."""
     visual = classifier.model.visual
     block = visual.transformer.resblocks[-1]
     caught = []
     handle = block.register_forward_pre_hook(lambda _module, inputs: caught.append(inputs[0]))
     prompts = [part.tokens for part in classifier.parts.values() if isinstance(part, VisualPrompts)]
-    encode_with_blocks(visual, classifier.backbone.normalise(pictures), [*prompts[0]] if prompts else [])
+    encode_with_blocks(visual, classifier.backbone.normalise(batch), [*prompts[0]] if prompts else [])
     handle.remove()
     tokens = block.ln_1(caught[0])
     if prompts:
         # The hook above ran before the one that appends the block's own prompts.
-        tokens = block.ln_1(torch.cat([caught[0][:, :5], prompts[0][-1].expand(len(pictures), -1, -1)], dim=1))
+        tokens = block.ln_1(torch.cat([caught[0][:, :5], prompts[0][-1].expand(len(batch), -1, -1)], dim=1))
     weight, bias, heads = block.attn.in_proj_weight, block.attn.in_proj_bias, block.attn.num_heads
     width = tokens.shape[-1]
     query, key, _ = (tokens @ weight.T + bias).split(width, dim=-1)
@@ -56,7 +56,7 @@ def test_attention_is_what_the_last_block_computes(tiny_backbone, kind):
             torch.nn.init.normal_(update.up)
     classifier.eval()
     found = classifier.class_attention(images())
-    whole = by_hand(classifier, images())
+    whole = written_out(classifier, images())
     assert whole.shape[-1] == 1 + 4 + 5 * (kind == "prompts")
     expected = whole.mean(dim=1)[:, 0, 1:5].reshape(-1, 2, 2)
     assert found.shape == (3, 2, 2)
@@ -65,21 +65,21 @@ def test_attention_is_what_the_last_block_computes(tiny_backbone, kind):
 
 
 @torch.no_grad()
-def test_looking_leaves_the_classifier_alone(tiny_backbone):
+def test_reading_attention_does_not_change_the_classifier(tiny_backbone):
     classifier = Classifier(tiny_backbone, CLASSES, "a {}.").eval()
     before = classifier.logits(images())
     classifier.class_attention(images())
     assert torch.equal(classifier.logits(images()), before)
 
 
-def test_another_kind_of_attention_is_refused_by_name(tiny_backbone):
+def test_another_kind_of_attention_is_refused(tiny_backbone):
     classifier = Classifier(tiny_backbone, CLASSES, "a {}.").eval()
     classifier.model.visual.transformer.resblocks[-1].attn = torch.nn.Identity()
     with pytest.raises(UserError, match="standard ViT"):
         classifier.class_attention(images())
 
 
-def test_the_same_classes_are_looked_at_in_every_domain():
+def test_the_same_classes_are_chosen_in_every_domain():
     rows = pd.DataFrame(
         [
             {"pool": "test", "domain": domain, "label": f"class {label}"}
@@ -89,13 +89,13 @@ def test_the_same_classes_are_looked_at_in_every_domain():
             if (domain, label) != ("b", 0)
         ]
     )
-    chosen = fixed_pictures(rows, make_task(("b",)), 2)
+    chosen = fixed_images(rows, make_task(("b",)), 2)
     assert rows.loc[chosen, "domain"].tolist() == ["a", "a", "b", "b", "c", "c"]
     assert set(rows.loc[chosen, "label"]) == {"class 1", "class 2"}
-    assert (chosen == fixed_pictures(rows, make_task(("a", "c")), 2)).all()
+    assert (chosen == fixed_images(rows, make_task(("a", "c")), 2)).all()
 
 
-def test_an_artefact_has_pictures_maps_and_answers(tiny_backbone):
+def test_an_artefact_has_images_maps_and_predictions(tiny_backbone):
     source = open_source("toy")
     rows = task_rows(source.index, source.domains, source.classes)
     task = Task("toy", "d" * 20, source.domains, source.domains[:1], source.classes, "a {}.", 2)

@@ -1,4 +1,4 @@
-"""Backbones by name: what is hashed, how their images are prepared, and which names are refused."""
+"""Names of backbones: hashes, preprocessing, and the names that are refused."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def test_a_local_file_is_loaded_and_named_without_its_folder(weights):
     assert backbone.std.flatten().tolist() == pytest.approx(settings["std"])
 
 
-def test_every_pair_of_model_and_weights_computes_with_the_activation_of_its_training():
-    """All pairs that open_clip lists: the refused ones are those that differ, and the name in the remedy is right."""
+def test_every_accepted_pair_of_model_and_weights_uses_the_activation_of_its_training():
+    """All pairs that open_clip lists: those that differ are refused, and the name in the remedy is correct."""
     import open_clip
 
     refused = set()
@@ -81,7 +81,7 @@ def test_a_file_is_refused_like_the_tag_that_it_stands_for():
         check(parse_backbone("ViT-B-16:openai=some.pt"))
 
 
-def test_without_another_model_name_the_message_does_not_invent_one():
+def test_the_message_suggests_another_model_name_only_if_there_is_one():
     with pytest.raises(UserError, match="open_clip has no model name for these weights"):
         check(parse_backbone("roberta-ViT-B-32:laion2b_s12b_b32k"))
 

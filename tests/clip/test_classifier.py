@@ -27,7 +27,7 @@ def classifier(tiny_backbone):
 
 
 def zero_shot(backbone, images):
-    """The textbook formula, without the class."""
+    """The formula of zero-shot CLIP, without `Classifier`."""
     image = F.normalize(backbone.model.encode_image((images.float() / 255 - 0.5) / 0.5), dim=-1)
     text = F.normalize(
         backbone.model.encode_text(backbone.tokenizer([f"a picture of a {c}." for c in CLASSES])), dim=-1
@@ -61,7 +61,7 @@ def disturb(part):
 
 
 @pytest.mark.parametrize("name", PARTS)
-def test_parts_change_answers_come_off_and_survive_saving(name, classifier, tiny_backbone, images, tmp_path):
+def test_parts_change_logits_can_be_switched_off_and_survive_saving(name, classifier, tiny_backbone, images, tmp_path):
     torch.manual_seed(5)
     before = classifier.logits(images).detach()
     disturb(classifier.add(name, PARTS[name](classifier)))
@@ -76,7 +76,7 @@ def test_parts_change_answers_come_off_and_survive_saving(name, classifier, tiny
     assert torch.allclose(Classifier(tiny_backbone, CLASSES, "a picture of a {}.").logits(images), before, atol=1e-5)
 
 
-def test_unfrozen_weights_are_this_classifiers_own(classifier, tiny_backbone, images, tmp_path):
+def test_unfrozen_weights_belong_to_one_classifier_only(classifier, tiny_backbone, images, tmp_path):
     before = classifier.logits(images).detach()
     names = [f"visual.transformer.resblocks.{i}.ln_1.weight" for i in range(3)]
     made = classifier.unfreeze("visual.*ln_1.weight")
@@ -104,7 +104,7 @@ def test_instapg_makes_prompts_that_depend_on_the_image(classifier):
 
 
 def test_instapg_reads_patches_only(classifier):
-    """The class token does not reach its keys and values."""
+    """The class token is not among its keys and values."""
     part = InstaPG(2, 1, 32, 2)
     tokens, prompts = torch.randn(1, 1 + 4, 32), torch.randn(2, 32)
     other = tokens.clone()
@@ -114,7 +114,7 @@ def test_instapg_reads_patches_only(classifier):
     assert not torch.allclose(part.adapt_prompts(1, tokens, prompts), part.adapt_prompts(1, other, prompts))
 
 
-def test_only_one_part_brings_prompts(classifier):
+def test_only_one_part_may_provide_prompts(classifier):
     classifier.add("prompts", VisualPrompts(4, 2, classifier.image_width))
     with pytest.raises(ValueError, match="already"):
         classifier.add("more", VisualPrompts(4, 2, classifier.image_width))
@@ -125,14 +125,14 @@ def test_instapg_needs_prompts(classifier):
         classifier.add("instapg", InstaPG(4, 1, classifier.image_width, 2))
 
 
-def test_text_prompts_refuse_what_does_not_fit(tiny_backbone):
+def test_text_prompts_that_do_not_fit_are_refused(tiny_backbone):
     long = Classifier(tiny_backbone, CLASSES, "a very long picture of one more {} and a house and a tree and a boat.")
     long.add("text_prompts", TextPrompts(16, 1, long.text_width))
     with pytest.raises(ValueError, match="exceed"):
         long.text_features()
 
 
-def test_other_classes_can_be_asked(classifier, tiny_backbone, images):
+def test_the_class_set_can_be_replaced(classifier, tiny_backbone, images):
     classifier.set_classes(("boat", "tree"))
     assert classifier.logits(images).shape == (6, 2)
 
@@ -144,14 +144,14 @@ def test_other_classes_can_be_asked(classifier, tiny_backbone, images):
         classifier.set_classes(CLASSES)
 
 
-def test_block_features_leave_prompts_out(classifier, images):
+def test_block_features_do_not_include_prompts(classifier, images):
     classifier.add("prompts", VisualPrompts(4, 2, classifier.image_width))
     assert classifier.block_features(images, 2).shape == (6, 5, 32)
     with pytest.raises(IndexError):
         classifier.block_features(images, 7)
 
 
-def test_a_uniform_gate_answers_uniformly_where_the_probe_says_so(classifier, images):
+def test_a_uniform_gate_answers_uniformly_where_the_probe_detects_a_forget_domain(classifier, images):
     gate = classifier.add("gate", DomainGate(classifier.feature_width, [True, False]))
     with torch.no_grad():
         gate.probe.weight.zero_()
@@ -171,7 +171,7 @@ def test_a_deranging_gate_swaps_the_two_best(classifier, images):
     assert gate.settings == {"inputs": 24, "forget": [True], "answer": "second"}
 
 
-def test_loading_refuses_other_weights_unknown_parts_and_rubbish(classifier, tiny_backbone, tmp_path):
+def test_other_weights_unknown_parts_and_other_files_are_refused_on_loading(classifier, tiny_backbone, tmp_path):
     from dataclasses import replace
 
     from adu_bench.core.specs import BackboneSpec

@@ -21,7 +21,7 @@ from adu_bench.suites import load_suite
 
 
 def test_the_shipped_model_recognises_unseen_images():
-    """The promise of the model card: .70 on average, .55 in the worst domain, on the test pool."""
+    """Accuracy on the test pool, as in the model card: at least .70 on average and .55 in the worst domain."""
     model, tokens = folder_model.build()
     unseen = pool_corpus("test", load_suite("emoji").classes)
     found = accuracies(model, tokens, unseen, EMOJI.templates[0], statistics())
@@ -45,7 +45,7 @@ def test_the_backbone_is_frozen_and_agrees_with_its_configuration():
 
 
 @pytest.mark.parametrize("suite", ["emoji", "toy"])
-def test_names_in_use_tokenise_as_with_the_full_vocabulary(suite):
+def test_class_names_of_the_suites_tokenise_as_with_the_full_vocabulary(suite):
     small, full = folder_model.tokenizer(), SimpleTokenizer()
     texts = [f"a picture of a {name}." for name in load_suite(suite).classes]
     for text in texts:

@@ -1,4 +1,4 @@
-"""Class texts that a text tower cuts, or cannot tell apart, are refused with the classes named."""
+"""Class texts that a tower would truncate or could not tell apart are refused, and the message names the classes."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def test_distinct_short_texts_pass():
     checked(["dog", "cat", "hot dog"])
 
 
-def test_a_text_of_exactly_the_context_passes_and_one_token_more_is_cut():
-    """Start, end, six tokens of the template with its full stop, and the words of the class."""
+def test_a_text_of_exactly_the_context_passes_and_one_token_more_is_refused():
+    """The tokens are: start, end, five of the template with its full stop, and the words of the class."""
     checked(["dog", " ".join(["dog"] * 25)])
     with pytest.raises(UserError, match=r"1 of 2 classes are too long.*dog dog.* \(33\)") as caught:
         checked(["cat", " ".join(["dog"] * 26)])
     assert "reads 32 tokens" in caught.value.why
 
 
-def test_two_cut_texts_that_would_tie_are_both_named():
+def test_two_truncated_texts_that_would_tie_are_both_named():
     long = " ".join(["very"] * 40)
     with pytest.raises(UserError, match="2 of 3 classes") as caught:
         checked(["cat", f"{long} big dog", f"{long} small dog"])

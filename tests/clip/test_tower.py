@@ -1,4 +1,4 @@
-"""The towers against open_clip's own forward passes, with hooks that put learned tokens where they belong."""
+"""The towers compared with open_clip's forward passes, with hooks that insert learned tokens."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from adu_bench.benchmark import encode_with_blocks
+from adu_bench.clip.blocks import lowered
 from adu_bench.clip.classifier import Classifier
 from adu_bench.clip.lora import LowRank
 from adu_bench.clip.part import Part
 from adu_bench.clip.prompts import InstaPG, TextPrompts, VisualPrompts
-from adu_bench.clip.tower import ImageTower, TextTower, lowered
+from adu_bench.clip.tower import ImageTower, TextTower
 
 VISION = {"image_size": 16, "patch_size": 8, "width": 32, "layers": 3, "head_width": 16}
 TEXT = {"context_length": 16, "vocab_size": 50, "width": 32, "heads": 2, "layers": 3}
@@ -49,13 +50,13 @@ def test_images_are_encoded_as_open_clip_does(vision, options):
 
 
 @pytest.mark.parametrize("vision", [{"pool_type": "avg"}, {"attentional_pool": True}, {"qk_norm": True}])
-def test_towers_that_read_other_tokens_are_left_to_open_clip(vision):
+def test_towers_that_pool_other_tokens_are_run_by_open_clip(vision):
     assert not ImageTower.runs(make_model(vision).visual)
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
-def test_prompts_cost_no_queries_and_change_nothing(depth):
-    """Features and gradients are those of whole sequences through open_clip's blocks."""
+def test_prompts_without_queries_give_the_same_results(depth):
+    """Features and gradients equal those of complete sequences in open_clip's blocks."""
     visual = make_model().visual
     part = VisualPrompts(4, depth, 32).double()
     prompts = [nn.Parameter(own.detach().clone()) for own in part.tokens]
@@ -71,7 +72,7 @@ def test_prompts_cost_no_queries_and_change_nothing(depth):
 @pytest.mark.parametrize("form", [(True, True), (False, False)])
 @pytest.mark.parametrize("block", [0, 1, 2])
 def test_instapg_is_attention_from_prompts_to_patches(form, block):
-    """Against torch's own attention module on whole sequences; block 2 receives carried prompts."""
+    """Compared with torch's attention module on complete sequences; block 2 receives the prompts of block 1."""
     visual, depth = make_model().visual, 2
     part = VisualPrompts(4, depth, 32).double()
     made = InstaPG(4, block, 32, 2, *form).double()
@@ -88,7 +89,7 @@ def test_instapg_is_attention_from_prompts_to_patches(form, block):
 
     prompts = [nn.Parameter(own.detach().clone()) for own in part.tokens]
     target = visual.transformer.resblocks[block]
-    # Behind the hook that appends the prompts, which `encode_with_blocks` registers with the same call.
+    # After the hook that appends the prompts, which `encode_with_blocks` registers with the same call.
     register = type(target).register_forward_pre_hook
     handles = []
 
@@ -117,7 +118,7 @@ def test_instapg_is_attention_from_prompts_to_patches(form, block):
     assert torch.allclose(part.tokens.grad, torch.stack([prompt.grad for prompt in prompts]), atol=1e-10)
 
 
-def test_blocks_are_read_whole_and_parts_see_all_tokens():
+def test_outputs_of_blocks_are_complete_and_parts_receive_all_tokens():
     visual = make_model().visual
     caught, seen = [], []
     for block in visual.transformer.resblocks:
@@ -157,14 +158,14 @@ def test_texts_are_encoded_as_open_clip_does(text):
     assert texts.ids.shape == (4, 13 if causal_end else 16)
 
 
-def test_a_text_tower_with_a_class_token_of_its_own_is_left_to_open_clip():
+def test_a_text_tower_with_a_class_token_is_run_by_open_clip():
     text = TEXT | {"embed_cls": True}
     model = open_clip.CustomTextCLIP(embed_dim=24, vision_cfg=VISION, text_cfg=text)
     assert not TextTower.runs(model)
 
 
 @pytest.mark.parametrize("depth", [1, 3])
-def test_text_context_is_where_the_whole_sequence_has_it(depth):
+def test_text_context_equals_context_in_complete_sequences(depth):
     model, part = make_model(), TextPrompts(3, depth, 32).double()
     tokens = part.text_tokens(make_tokens())
 
@@ -193,7 +194,7 @@ def test_text_context_is_where_the_whole_sequence_has_it(depth):
     assert torch.allclose(part.tokens.grad, gradient, atol=1e-11)
 
 
-def test_low_rank_updates_are_weights_of_their_own(tiny_backbone):
+def test_low_rank_updates_equal_merged_weights(tiny_backbone):
     images = torch.randint(0, 256, (4, 3, 16, 16), generator=torch.Generator().manual_seed(2), dtype=torch.uint8)
     classifier = Classifier(tiny_backbone, ("dog", "cat"), "a {}.").eval()
     part = classifier.add("lora", LowRank(2, 4.0))
@@ -225,7 +226,7 @@ def test_frozen_weights_are_converted_once_and_again_when_they_change():
         assert torch.equal(lowered(frozen), torch.zeros(3, dtype=torch.bfloat16))
 
 
-def test_autocast_gives_what_autocast_through_open_clip_gives():
+def test_errors_under_autocast_are_like_those_of_open_clip():
     model = make_model().float()
     images = make_images().float()
     with torch.autocast("cpu", dtype=torch.bfloat16):

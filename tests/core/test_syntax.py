@@ -41,7 +41,7 @@ def code(text: str) -> str:
 
 
 def test_the_digest_of_a_sample_never_changes():
-    """The sample has most kinds of nodes; a Python version that gave another digest would make all results stale."""
+    """The sample has most kinds of nodes; a Python version with another digest would make all results stale."""
     assert digest(code(CODE)) == SAMPLE_DIGEST
 
 
@@ -95,7 +95,7 @@ def test_layout_comments_docstrings_and_messages_do_not_count(old, new):
         ("import warnings\n", "import warnings\n# a form feed \f and a line separator \u2028 in a comment\nx = 1\n"),
     ],
 )
-def test_whatever_is_evaluated_counts(old, new):
+def test_everything_that_is_evaluated_counts(old, new):
     assert old in CODE
     assert code(CODE.replace(old, new, 1)) != code(CODE)
 

@@ -1,4 +1,4 @@
-"""Each switch of ADU changes what it names, and nothing else."""
+"""Each switch of ADU changes its own loss terms and parts, and nothing else."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PLAIN = {"epochs": 1, "prompt_length": 2, "gamma": 1.0, "lam": 1.0}
 
 
 def run(problem, **fields):
-    """One step from the same start: the loss terms before it, and the shapes of all parts."""
+    """Train one step from the same start; return the loss terms before it and the shapes of all parts."""
     logged = []
     problem.record = logged.append
     problem.training = TrainingSpec(36, "fp32")
@@ -56,7 +56,7 @@ SWITCHES = [
 
 
 @pytest.mark.parametrize(("fields", "changed", "gone", "reshaped"), SWITCHES, ids=[str(case[0]) for case in SWITCHES])
-def test_a_switch_changes_what_it_names_and_nothing_else(fields, changed, gone, reshaped, tiny_problem):
+def test_a_switch_changes_its_terms_and_parts_only(fields, changed, gone, reshaped, tiny_problem):
     before, shapes = run(tiny_problem)
     after, new_shapes = run(tiny_problem, **fields)
     assert set(before) == LOSSES
@@ -101,7 +101,7 @@ def test_balanced_batches_are_asked_for(tiny_problem, monkeypatch):
     assert asked == [False, True]
 
 
-def test_every_ablation_names_one_switch_of_the_whole():
+def test_every_ablation_has_different_switches():
     ablations = [preset for preset, entry in Catalogue().presets.values() if preset.group == "ablation"]
     named = {frozenset(preset.fields) for preset in ablations}
     assert len(named) == len(ablations)

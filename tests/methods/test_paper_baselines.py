@@ -1,4 +1,4 @@
-"""LP++, CLIPFit and BBF against closed forms and independent derivations."""
+"""LP++, CLIPFit and BBF compared with closed forms and independent derivations."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ def test_lp_starts_from_centroids_and_the_mean_own_text_score(tiny_problem, trai
     torch.testing.assert_close(probe.multipliers.detach(), torch.full((3,), 250.0) * torch.stack(own).mean())
 
 
-def test_lp_first_iteration_follows_the_gradient_by_hand(tiny_problem, train):
-    """One step of weights and multipliers, derived with numpy: the gradient of a logit is share x (p - target)."""
+def test_lp_first_iteration_follows_the_explicit_gradient(tiny_problem, train):
+    """One step of weights and multipliers in numpy: the gradient with respect to a logit is share x (p - target)."""
     text = tiny_problem.classifier().text_features()
     method = lp_plus_plus.LpPlusPlus(iterations=1, multiplier_every=1, text_weight=20.0)
     probe = method.unlearn(tiny_problem).parts["probe"]
@@ -155,11 +155,11 @@ def test_bbf_with_a_zero_width_search_returns_the_start(tiny_problem):
     torch.testing.assert_close(model.parts["contexts"].tokens[0].detach(), mean.expand(3, -1))
 
 
-def test_bbf_asks_for_no_gradient(tiny_problem, monkeypatch):
-    """Every answer that the search reads comes without a graph, and nothing calls backward."""
+def test_bbf_computes_no_gradient(tiny_problem, monkeypatch):
+    """No logits that the search reads require a gradient, and nothing calls backward."""
 
     def refuse(*values, **named):
-        raise AssertionError("a gradient was asked for")
+        raise AssertionError("a gradient was computed")
 
     for owner, name in ((torch.Tensor, "backward"), (torch.autograd, "backward"), (torch.autograd, "grad")):
         monkeypatch.setattr(owner, name, refuse)
@@ -200,7 +200,7 @@ def test_latents_are_shared_between_contexts_and_every_search_learns():
         first = first or min(losses)
         search.tell(asked, losses)
     assert [part.shape for part in asked[0]] == [(4,), (3, 2)]
-    # Latent context sharing tells all searches the same loss, so each sees the others as noise.
+    # With latent context sharing all searches get the same loss, so the others are noise for each.
     assert min(losses) < first / 4
     shared, unique = asked[int(np.argmin(losses))]
     assert shared.mean() > 0.3
@@ -222,7 +222,7 @@ def test_bbf_keeps_the_candidate_that_is_best_on_validation(tiny_problem):
 
 @pytest.fixture(scope="module")
 def large_backbone():
-    """ViT-B/16 of OpenAI's shape with random weights."""
+    """ViT-B/16 with OpenAI's architecture and random weights."""
     import open_clip
 
     from adu_bench.clip.backbone import Backbone

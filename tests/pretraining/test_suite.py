@@ -1,4 +1,4 @@
-"""The user's model: what it learns from, and that it works as a backbone."""
+"""A user's model: its training images, and its use as a backbone."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def suite():
     return load_suite("toy")
 
 
-def test_only_training_pictures_are_learnt_from(suite):
+def test_only_images_of_the_training_split_are_used(suite):
     source = open_source(suite.dataset)
     rows = task_rows(source.index, suite.domains, suite.classes)
-    learnt = {picture.tobytes() for picture in pool(suite, "train").pixels}
+    learnt = {image.tobytes() for image in pool(suite, "train").pixels}
     assert len(learnt) == (rows["pool"] == "train").sum()
     held_out = rows.index[rows["pool"].isin(["test", "validation"])]
     assert not learnt & {np.ascontiguousarray(source.pixels[row]).tobytes() for row in held_out}
@@ -35,15 +35,15 @@ def test_captions_name_the_class_or_class_and_domain(suite):
     assert course(suite.template, 10).templates == (suite.template, "{}")
 
 
-def test_the_model_is_a_backbone_that_has_learnt(suite, tmp_path):
+def test_the_model_is_a_backbone_with_trained_weights(suite, tmp_path):
     lines: list[str] = []
     out = pretrain(suite, tmp_path / "model", 3, 1, lines.append)
     assert len(lines) == 1
     backbone, shipped = load_backbone(str(out)), load_backbone("emoji-clip")
     assert backbone.spec.weights_hash != shipped.spec.weights_hash
-    picture = torch.zeros(1, 3, 48, 48, dtype=torch.uint8)
-    apart = (backbone.image_features(picture) - shipped.image_features(picture)).abs().max()
-    # Three steps from the shipped model: changed, and still near.
+    image = torch.zeros(1, 3, 48, 48, dtype=torch.uint8)
+    apart = (backbone.image_features(image) - shipped.image_features(image)).abs().max()
+    # After three steps the features differ from those of the shipped model, but not much.
     assert 1e-4 < apart < 0.5
     with pytest.raises(UserError, match="differs in: stages"):
         pretrain(suite, out, 2, 1, lines.append)

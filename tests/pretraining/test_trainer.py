@@ -14,17 +14,17 @@ from adu_bench.pretraining.emoji_clip import EMOJI
 from adu_bench.pretraining.trainer import Trainer, _contrastive, _encode_text
 
 
-def test_augmented_pictures_keep_shape_and_range():
-    pictures = torch.randint(0, 256, (64, 3, 48, 48), dtype=torch.uint8)
-    made = augment(pictures, 1.0, torch.Generator().manual_seed(1), moved)
-    assert made.shape == pictures.shape
+def test_augmented_images_keep_shape_and_range():
+    images = torch.randint(0, 256, (64, 3, 48, 48), dtype=torch.uint8)
+    made = augment(images, 1.0, torch.Generator().manual_seed(1), moved)
+    assert made.shape == images.shape
     assert made.min() >= 0
     assert made.max() <= 1
-    again = augment(pictures, 1.0, torch.Generator().manual_seed(1), moved)
+    again = augment(images, 1.0, torch.Generator().manual_seed(1), moved)
     assert torch.equal(made, again)
 
 
-def test_the_loss_is_clips_where_every_caption_is_different():
+def test_the_loss_equals_that_of_clip_if_all_captions_differ():
     logits = torch.randn(6, 6)
     expected = torch.nn.functional.cross_entropy(logits, torch.arange(6), label_smoothing=0.05)
     expected = (expected + torch.nn.functional.cross_entropy(logits.T, torch.arange(6))) / 2
@@ -77,18 +77,18 @@ def _stop_after(save):
     return saved
 
 
-def test_no_held_out_picture_is_in_the_training_corpus(tmp_path, monkeypatch):
-    """The four domains' drawings, without the style packages: their pixels are compared with the held-out pools."""
+def test_no_held_out_image_is_in_the_training_corpus(tmp_path, monkeypatch):
+    """The images of the four domains, without the style packages, are compared with the held-out pools."""
     monkeypatch.setattr(corpus_module, "STYLE_PACKAGES", {})
     monkeypatch.setattr(corpus_module, "_slugs", lambda folder: {})
     table = emoji_names.named_emoji()
     index = emoji.load_index()
     some = index["codepoint"].drop_duplicates().iloc[::6]
     monkeypatch.setattr(emoji_names, "named_emoji", lambda: table[table["codepoint"].isin(some)])
-    learnt = {picture.tobytes() for picture in corpus_module.training_corpus(tmp_path).pixels}
+    learnt = {image.tobytes() for image in corpus_module.training_corpus(tmp_path).pixels}
     for pool in ("train", "validation", "test"):
         rows = index[(index["pool"] == pool) & index["codepoint"].isin(some)]
-        drawn = [corpus_module.small(picture).tobytes() for picture in emoji.render(rows)]
+        drawn = [corpus_module.small(image).tobytes() for image in emoji.render(rows)]
         assert drawn
         assert not learnt & set(drawn)
 

@@ -1,4 +1,4 @@
-"""A run's key changes with the code that makes its numbers, and with nothing else."""
+"""A run's key changes with the code that computes its numbers, and with nothing else."""
 
 from __future__ import annotations
 
@@ -67,12 +67,12 @@ def test_every_module_that_the_core_imports_is_either_in_it_or_named_with_a_reas
     strangers = {
         name for name in counted - set(ALWAYS) if not name.startswith(("adu_bench.clip.", "adu_bench.training."))
     }
-    assert not strangers, "decide whether these belong to ALWAYS or to OUTSIDE"
+    assert not strangers, "add these modules to ALWAYS or to OUTSIDE"
     assert all(OUTSIDE.values())
 
 
 def reworded(text: str) -> tuple[str, int]:
-    """Give plain docstrings and messages of raised errors another text; return how many."""
+    """Replace plain docstrings and messages of raised errors; return the new text and the number of replacements."""
     tree, found = ast.parse(text), []
     for node in ast.walk(tree):
         if isinstance(node, ast.Expr):
@@ -110,7 +110,7 @@ def test_harmless_edits_keep_the_keys_of_all_shipped_methods(texts):
 
 
 class Flip(ast.NodeTransformer):
-    """Changes the first operator or number, or else the first name that is read."""
+    """Changes the first operator or number, or the first name that is read if there is neither."""
 
     OPERATORS = {
         ast.Add: ast.Sub,
@@ -249,7 +249,7 @@ def source_hash(text: str) -> str:
         ('"done"', '"finished"'),
     ],
 )
-def test_a_method_may_correct_what_it_says_about_itself(old, new):
+def test_corrected_declarations_keep_the_digest(old, new):
     assert old in METHOD
     assert source_hash(METHOD.replace(old, new)) == source_hash(METHOD)
 
@@ -270,7 +270,7 @@ def test_a_method_may_correct_what_it_says_about_itself(old, new):
         ("rate: float = 1.0", "rate: float = 2.0"),
     ],
 )
-def test_code_in_what_a_method_says_about_itself_counts(old, new):
+def test_code_in_declarations_counts(old, new):
     assert old in METHOD
     assert source_hash(METHOD.replace(old, new)) != source_hash(METHOD)
 
@@ -289,19 +289,19 @@ def test_declarations_and_docstrings_count_where_the_code_reads_them(use, old, n
     assert source_hash(text.replace(old, new)) != source_hash(text)
 
 
-def test_declarations_count_where_card_is_the_files_own_function():
+def test_declarations_count_if_the_file_defines_card_itself():
     text = METHOD.replace("import Card, ", "import ") + "\ndef Card(**values): ...\n"
     assert source_hash(text.replace('" two"', '" three"')) != source_hash(text)
 
 
-def test_every_core_module_survives_printing():
-    """The digest does not depend on how code is laid out: printing a module from its tree gives the same."""
+def test_the_digest_of_core_modules_does_not_depend_on_layout():
+    """A module that is printed from its syntax tree has the same canonical code."""
     for module in MODULES:
         tree = ast.parse(CORE.path(module).read_text())
         assert canonical_code(ast.parse(ast.unparse(tree))) == canonical_code(tree)
 
 
-def test_what_a_package_itself_holds_counts(tmp_path):
+def test_code_in_the_init_file_of_a_package_counts(tmp_path):
     (tmp_path / "api.py").write_text("from adu_bench.sub import f\n")
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "__init__.py").write_text("f = 1\n")

@@ -77,7 +77,7 @@ def test_a_local_module_can_be_imported_and_is_part_of_the_digest(tmp_path, impo
     name = next(name for name, text in files.items() if "7" in text)
     (tmp_path / name).write_text(files[name].replace("7", "8"))
     assert source_hash(tmp_path) != before
-    assert answer(tmp_path) == 8, "the text that was hashed is the one that runs"
+    assert answer(tmp_path) == 8, "the hashed text is the one that runs"
 
 
 def test_an_import_inside_a_function_is_followed_and_works_later(tmp_path):
@@ -145,7 +145,7 @@ def test_a_module_that_fails_can_be_corrected_and_loaded_in_the_same_process(tmp
         ("import damaged", "damaged.py: invalid syntax, line 1"),
     ],
 )
-def test_what_cannot_be_followed_is_refused_when_the_file_is_read(tmp_path, imports, reason):
+def test_imports_that_cannot_be_followed_are_refused_when_the_file_is_read(tmp_path, imports, reason):
     write(tmp_path, {"mine.py": method(imports), "helper/__init__.py": "", "helper/inner.py": "", "json.py": ""})
     write(tmp_path, {"back.py": "from .mine import Mine\n", "damaged.py": "def f(:\n"})
     (broken,) = (each for each in Catalogue([tmp_path / "mine.py"], shipped=False).broken)
@@ -226,7 +226,7 @@ def test_a_method_in_the_users_folder_extends_a_shipped_one(tmp_path):
     assert {"epochs", "lr", "crop"} <= set(entry.fields)
     assert entry.fields["lr"].default == 0.5
     assert entry.ranges == {"lr": (3e-3, 3e-1)}
-    assert "adu_bench.api:uniform_ce" in entry.imports, "what the base uses of the core counts too"
+    assert "adu_bench.api:uniform_ce" in entry.imports, "the parts of the core that the base uses count too"
     cls = load_class(entry.path, entry.class_name, entry.source_hash)
     assert [kind.__name__ for kind in cls.__mro__][:3] == ["Mine", "Baseline", "Method"]
 

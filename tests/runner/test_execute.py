@@ -59,7 +59,7 @@ def spec(seed: int = 1, forget: str = "photo") -> RunSpec:
 def made(data: TaskData) -> tuple[int, int]:
     """Count the pictures and the features that the cache has."""
     again = TaskData(data.task, data.backbone)
-    return len(again.pictures.rows), len(again.features.rows)
+    return len(again.preprocessed.rows), len(again.features.rows)
 
 
 def test_a_run_decodes_and_encodes_what_it_needs_and_the_next_one_adds_its_shots(source, tiny_backbone):

@@ -1,4 +1,4 @@
-"""Random crops against torchvision: the distribution of boxes, and the pixels, on real images of odd shapes."""
+"""Random crops compared with torchvision: distributions of boxes, and pixels, for real images of unusual shapes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 def drawn(width: int, height: int, count: int, smallest: float, seed: int = 0) -> np.ndarray:
-    """Boxes in original pixels, whatever the canvas."""
+    """Boxes in pixels of the original image; the canvas has the same size."""
     extents = torch.tensor([[width, height, width, height]]).repeat(count, 1)
     return draw_crops(extents, smallest, generator(seed)).numpy().astype(np.float64)
 
@@ -59,7 +59,7 @@ def test_boxes_are_distributed_as_torchvision_draws_them(width, height, smallest
     assert ours[:, 4].mean() == pytest.approx(0.5, abs=0.02)
 
 
-def test_the_mean_area_of_a_square_is_torchvisions_and_not_that_of_clamped_boxes():
+def test_the_mean_area_in_a_square_is_that_of_torchvision_and_not_of_clamped_boxes():
     boxes = drawn(500, 500, 200_000, 0.08)
     assert (boxes[:, 2] * boxes[:, 3]).mean() / 500**2 == pytest.approx(0.478, abs=0.002)
 
@@ -113,7 +113,7 @@ def test_boxes_lie_on_the_image_and_outputs_are_finite_and_in_range(shapes, smal
 
 
 def test_a_constant_image_stays_constant_up_to_its_border():
-    """Nothing of the empty part of a canvas, nor of the image beside the crop, may shine through."""
+    """Neither the empty part of a canvas nor the image outside the crop affects the result."""
     canvas = torch.zeros(1, 64, 64, 3, dtype=torch.uint8)
     canvas[:, :50, :40] = 200
     extents = torch.tensor([[50, 40, 170, 136]]).repeat(100, 1)
@@ -122,7 +122,7 @@ def test_a_constant_image_stays_constant_up_to_its_border():
 
 
 def photographs() -> list[Image.Image]:
-    """Two photographs of 640x427 pixels, and parts of them of odd shapes."""
+    """Two photographs of 640x427 pixels, and parts of them with unusual shapes."""
     china, flower = map(Image.fromarray, load_sample_images().images)
     parts = [china.crop((0, 100, 640, 260)), flower.crop((200, 0, 290, 400)), flower.crop((250, 150, 322, 222))]
     return [china, flower, *parts]
@@ -170,7 +170,7 @@ def test_pixels_of_images_that_fit_differ_from_torchvisions_by_rounding_only(ima
     ("images", "size", "mean", "quantile"), [(photographs, 224, 2, 50), (lambda: real_images(180), 48, 2, 50)]
 )
 def test_pixels_of_shrunk_images_stay_close_to_torchvisions(images, size, mean, quantile):
-    """Detail that only a small crop of a large image would show is lost on the canvas."""
+    """Small crops of large images lose detail on the canvas."""
     found = compared(images(), size)
     assert found.mean() < mean
     assert np.quantile(found, 0.999) < quantile
@@ -185,7 +185,7 @@ def test_images_are_shrunk_with_the_filter_whose_crops_are_closest(monkeypatch):
     assert min(found, key=found.get) == chosen.name
 
 
-def test_cutting_off_what_no_crop_touches_and_working_in_parts_change_nothing():
+def test_cutting_off_unused_pixels_and_working_in_parts_change_nothing():
     count, size = CPU_BYTES // (4 * 3 * 448**2) + 3, 224
     canvases = torch.randint(0, 256, (count, 448, 448, 3), dtype=torch.uint8, generator=generator())
     crops = draw_crops(torch.tensor([[300, 200, 300, 200]]).repeat(count, 1), 0.08, generator())
@@ -206,7 +206,7 @@ def test_crops_are_float32_also_under_autocast():
 
 
 def test_no_step_waits_for_the_device():
-    """Fake CUDA tensors have no values: whatever would have to read one raises."""
+    """Fake CUDA tensors have no values: an operation that needs one raises an error."""
     with FakeTensorMode():
         canvases = torch.empty(4, 32, 32, 3, dtype=torch.uint8, device="cuda")
         made = crop_and_flip(canvases, torch.empty(4, 5, device="cuda"), 16)

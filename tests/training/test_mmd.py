@@ -1,4 +1,4 @@
-"""The squared MMD against double loops in float64, and the direction of a step."""
+"""The squared MMD compared with double loops in float64, and the direction of a step."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_without_a_pair_it_is_zero_with_zero_gradients():
 
 
 def test_a_step_against_the_loss_increases_the_mmd():
-    """The loss of ADU holds minus the MMD; the released code had the sign wrong for months."""
+    """The loss of ADU contains minus the MMD; the released code had the wrong sign for months."""
     features = torch.cat([X, Y]).float().requires_grad_()
     domains = torch.tensor([0] * 7 + [1] * 5)
     before = domain_mmd2(features, domains, 2)

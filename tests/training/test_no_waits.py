@@ -1,4 +1,4 @@
-"""Neither a training step nor a test batch waits for the device, as tensors that pretend to be on a GPU show."""
+"""Neither a training step nor a test batch waits for the device; tested with tensors that pretend to be on a GPU."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_training_step_does_not_wait(name, tiny_problem):
     assert counts[12][fetched[0]] == 2, "the means of each epoch"
 
 
-def test_what_is_computed_there_is_what_the_cpu_computes(tiny_problem):
+def test_results_on_the_pretended_gpu_equal_those_on_the_cpu(tiny_problem):
     here = replace(tiny_problem, training=TrainingSpec(12, "fp32"), rng=torch.Generator().manual_seed(0))
     expected = trained(here, "adu").logits(here.validation.images).detach()
     with pretend_gpu():
@@ -119,7 +119,7 @@ def test_a_test_batch_does_not_wait(name, tiny_problem):
     assert {what.partition(",")[0] for what in counts[8]} == {"copy to the CPU"}
 
 
-def test_the_pretence_notices_what_waits_and_what_is_mixed():
+def test_the_pretended_gpu_detects_waits_and_mixed_devices():
     with pretend_gpu() as waits:
         there, here = torch.ones(3).to(CUDA), torch.ones(3)
         assert there.device == CUDA

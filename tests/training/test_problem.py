@@ -30,7 +30,7 @@ def test_an_epoch_has_whole_batches_and_counts_passes(tiny_problem):
     assert tiny_problem.image_passes == 36
 
 
-def test_a_batch_larger_than_the_shots_takes_all(tiny_problem):
+def test_a_batch_size_above_the_number_of_shots_uses_all(tiny_problem):
     tiny_problem.training = TrainingSpec(1000, "fp32")
     assert [len(batch) for batch in tiny_problem.batches()] == [36]
 
@@ -112,7 +112,7 @@ def test_divergence_is_an_error(tiny_problem, value):
 
 
 @pytest.mark.parametrize("missing", ["domain", "retain", "forget"])
-def test_adu_survives_batches_that_lack_something(tiny_problem, missing):
+def test_adu_works_with_batches_that_lack_a_group(tiny_problem, missing):
     from adu_bench.registry import Catalogue, load_class
 
     train = tiny_problem.train
