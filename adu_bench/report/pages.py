@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from adu_bench.leaderboard.board import Board, by_size
@@ -81,7 +82,9 @@ def _contents(boards: dict[str, Board]) -> str:
 
 def _page(board: Board, reading: str) -> str:
     warning = [f"**{board.warning}**"] * bool(board.warning)
-    sections = [f"# {board.suite}", *warning, f"{board.title}.", _block(board), _protocol(board), board_markdown(board)]
+    # The warning stands above the table once, not below it again.
+    table = board_markdown(replace(board, warning=""))
+    sections = [f"# {board.suite}", *warning, f"{board.title}.", _block(board), _protocol(board), table]
     if has_paper(board):
         sections += ["## The paper beside it", PAPER_FORMATS["md"](board)]
     if len(_sizes(board)) > 1:
