@@ -172,7 +172,7 @@ def _visual(model: str) -> Any:
     if not ImageTower.runs(visual):
         raise UserError(
             f"The image tower of '{model}' cannot be measured.",
-            "It is not a standard ViT that reads its answer from a class token.",
+            "It is not a standard ViT that pools the class token.",
             "For example: adu-bench bench --tower ViT-B-32",
         )
     return visual

@@ -64,8 +64,8 @@ def attention_of(classifier: Classifier, task: Task, count: int = 2) -> Artefact
     Returns
     -------
     Artefact
-        ``pictures``, the images, uint8 (N, side, side, 3); ``before`` and ``after``, the attention to patches, float32
-        (N, rows, columns); and the name, domain, label and predictions (before and after) of each image.
+        ``images``, uint8 (N, side, side, 3); ``before`` and ``after``, the attention to patches, float32 (N, rows,
+        columns); and the name, domain, label and predictions (before and after) of each image.
     """
     backbone = classifier.backbone
     source = open_source(task.dataset)
@@ -76,7 +76,7 @@ def attention_of(classifier: Classifier, task: Task, count: int = 2) -> Artefact
     shown = replace(backbone.preprocessing, size=max(SHOWN, backbone.preprocessing.size))
     return Artefact(
         {
-            "pictures": np.stack([shown.apply(source.master(position)) for position in chosen]),
+            "images": np.stack([shown.apply(source.master(position)) for position in chosen]),
             "before": _attention(before, images),
             "after": _attention(classifier, images),
         },

@@ -154,8 +154,8 @@ class Classifier(nn.Module):
         Returns
         -------
         Tensor
-            Attention to each patch, float32, (N, rows, columns).  Its sum is less than one: the rest goes to the class
-            token itself and to prompts.
+            Attention to each patch, float32, (N, rows, columns).  Its sum is less than one: the rest is attention to
+            the class token and to prompts.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Where to compute."""
+"""The device that computes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The base classes of a method's class, found in the texts of its own modules."""
+"""The base classes of a method's class, found in the text of its modules."""
 
 from __future__ import annotations
 

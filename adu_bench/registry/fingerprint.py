@@ -126,7 +126,7 @@ class Core:
         return place / "__init__.py" if place.is_dir() else place.with_name(f"{place.name}.py")
 
     def _homes(self, name: str) -> tuple[str, ...]:
-        """Return the modules behind an imported name; all of the API where it was imported as a whole."""
+        """Return the modules that define an imported name; all modules of the API if it was imported as a whole."""
         homes = _exported(self._text(f"{PROJECT}.api"))
         if name in (PROJECT, f"{PROJECT}.api", f"{PROJECT}.api.*"):
             return tuple(homes.values())
@@ -143,7 +143,7 @@ class _Read(NamedTuple):
 
 @cache
 def _exported(text: str) -> dict[str, str]:
-    """Return the module behind each name that a module imports from others."""
+    """Return the module of each name that a module imports from others."""
     return {
         alias.asname or alias.name: str(node.module)
         for node in ast.parse(text).body

@@ -104,7 +104,7 @@ def test_an_artefact_has_images_maps_and_predictions(tiny_backbone):
     classifier.add("prompts", VisualPrompts(5, 3, classifier.image_width))
     made = attention_of(classifier.eval(), task, 1)
     count = len(source.domains)
-    assert made.tensors["pictures"].shape == (count, 96, 96, 3)
+    assert made.tensors["images"].shape == (count, 96, 96, 3)
     assert made.tensors["before"].shape == made.tensors["after"].shape == (count, 2, 2)
     assert np.abs(made.tensors["before"] - made.tensors["after"]).max() > 1e-4
     assert made.info["domains"] == list(source.domains)

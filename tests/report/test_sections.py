@@ -73,7 +73,7 @@ def root(tmp_path_factory):
                 folder, run.spec.key, "features", Artefact({"features": features, "rows": np.arange(count)}, {})
             )
             maps = {"before": rng.random((len(task.domains), 3, 3)), "after": rng.random((len(task.domains), 3, 3))}
-            pictures = rng.integers(0, 256, (len(task.domains), 12, 12, 3), dtype=np.uint8)
+            images = rng.integers(0, 256, (len(task.domains), 12, 12, 3), dtype=np.uint8)
             info = {
                 name: list(task.domains) for name in ("images", "domains", "labels", "answers_before", "answers_after")
             }
@@ -81,7 +81,7 @@ def root(tmp_path_factory):
                 folder,
                 run.spec.key,
                 "attention",
-                Artefact({"pictures": pictures, **maps}, {**info, "attribution": "me"}),
+                Artefact({"images": images, **maps}, {**info, "attribution": "me"}),
             )
     return folder
 

@@ -79,16 +79,16 @@ def test_predictions_are_the_same_with_smaller_batches(tiny_problem, tiny_backbo
     names = np.array([f"image {row}" for row in rows], object)
     images = Images(pixels, rows, names, np.array(["a"] * 37, object), rows % 3, np.zeros(37, bool), frozen)
     classifier = tiny_problem.classifier().eval()
-    classifier.unfreeze("visual.ln_post.*")  # so that pictures are encoded, and not only frozen features looked up
+    classifier.unfreeze("visual.ln_post.*")  # so that images are encoded instead of using frozen features
     whole, whole_features = predict(classifier, images, 32)
     sizes = []
     real = classifier.features
 
-    def small(pictures, frozen=None):
-        sizes.append(len(pictures))
-        if len(pictures) > 6:
+    def small(batch, frozen=None):
+        sizes.append(len(batch))
+        if len(batch) > 6:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return real(pictures, frozen)
+        return real(batch, frozen)
 
     monkeypatch.setattr(classifier, "features", small)
     shares = []

@@ -1,4 +1,4 @@
-"""What a run takes of a data set in files: the pictures it needs and no others, as the preprocessing makes them."""
+"""A run on a data set in files decodes the images that it needs and no others, with the backbone's preprocessing."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def spec(seed: int = 1, forget: str = "photo") -> RunSpec:
 
 
 def made(data: TaskData) -> tuple[int, int]:
-    """Count the pictures and the features that the cache has."""
+    """Count the images and the features in the cache."""
     again = TaskData(data.task, data.backbone)
     return len(again.preprocessed.rows), len(again.features.rows)
 

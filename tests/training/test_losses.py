@@ -51,7 +51,7 @@ def test_a_uniform_answer_is_the_minimum_of_both_forget_losses():
 
 
 def test_the_entropy_form_has_no_gradient_on_confident_images():
-    """A logit gap of 25 over 65 classes: 0.99 against about 1e-8 (the fact behind the two presets of ADU)."""
+    """A logit gap of 25 over 65 classes: 0.99 against about 1e-8 (this is why ADU has two presets)."""
     norms = {}
     for loss in (uniform_ce, neg_entropy):
         logits = torch.zeros(1, 65, dtype=torch.float64)

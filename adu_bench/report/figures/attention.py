@@ -58,7 +58,7 @@ def attention(maps: Mapping[str, Artefact], forget: tuple[str, ...]) -> Figure:
     for row, (name, values, answers) in enumerate(rows):
         for column in range(count):
             axes = place(row, column)
-            image = first.tensors["pictures"][column]
+            image = first.tensors["images"][column]
             if values is None:
                 axes.imshow(image, interpolation="lanczos")
             else:
