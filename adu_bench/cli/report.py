@@ -5,7 +5,6 @@ Figures that need features or attention maps come from runs; committed rows hold
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +37,16 @@ def run(options: Any) -> int:
     """Write the report, and say what was left out and why."""
     if options.study:
         raise UserError("A report takes no --study.", "It shows every study that has runs.", "Leave --study out.")
+    from adu_bench.cli.progress import display
     from adu_bench.report.write import write_report
     from adu_bench.workflows.report import report_of
 
-    shown = tuple(name.strip() for name in options.show.split(",") if name.strip())
-    report, suite = report_of(selection_of(options), results_of(options), options.task, shown)
+    methods = tuple(name.strip() for name in options.show.split(",") if name.strip())
+    report, suite = report_of(selection_of(options), results_of(options), options.task, methods)
     folder = Path(options.out or f"reports/{suite}")
-    for path in write_report(report, folder, lambda text: print(text, file=sys.stderr, flush=True)):
-        print(f"wrote {path}")
+    with display() as shown:
+        for path in write_report(report, folder, shown):
+            shown.line(f"wrote {path}")
     for one in report.missing:
         print(f"left out: {one.title}, because {one.reason}. Make it: {one.command}")
     return 0

@@ -11,7 +11,7 @@ import hashlib
 import io
 import json
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
@@ -45,15 +45,13 @@ def load_index() -> pd.DataFrame:
     return pd.read_csv(FOLDER / "index.csv", dtype=str, keep_default_na=False)
 
 
-def render(rows: pd.DataFrame, progress: Callable[[float], None] | None = None) -> np.ndarray:
+def render(rows: pd.DataFrame) -> np.ndarray:
     """Draw images.
 
     Parameters
     ----------
     rows
         Rows with the columns ``codepoint`` and ``domain``.
-    progress
-        Called with the share done, 0..1.
 
     Returns
     -------
@@ -68,8 +66,6 @@ def render(rows: pd.DataFrame, progress: Callable[[float], None] | None = None) 
     images = np.empty((len(rows), SIZE, SIZE, 3), np.uint8)
     for position, (codepoint, domain) in enumerate(zip(rows["codepoint"], rows["domain"], strict=True)):
         images[position] = draw(svg(codepoint, domain))
-        if progress is not None and position % 100 == 99:
-            progress((position + 1) / len(rows))
     return images
 
 

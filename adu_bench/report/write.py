@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from adu_bench.core.errors import UserError
+from adu_bench.core.progress import Progress, silent
 from adu_bench.report.figures.common import block
 from adu_bench.report.sections import Report, Section, unranked
 from adu_bench.report.style import save, style
@@ -18,7 +18,7 @@ SHOWN_DPI = 100
 """Pixels per inch at which the page shows a figure, unless the page is too narrow."""
 
 
-def write_report(report: Report, folder: Path, progress: Callable[[str], None] = lambda text: None) -> list[Path]:
+def write_report(report: Report, folder: Path, progress: Progress = silent) -> list[Path]:
     """Write a report; the same results give the same bytes.
 
     Parameters
@@ -28,7 +28,7 @@ def write_report(report: Report, folder: Path, progress: Callable[[str], None] =
     folder
         The folder to write to; other files in it are not touched.
     progress
-        Called with the title of each figure before it is drawn.
+        Called before each section is drawn.
 
     Returns
     -------
@@ -43,11 +43,12 @@ def write_report(report: Report, folder: Path, progress: Callable[[str], None] =
     try:
         folder.mkdir(parents=True, exist_ok=True)
         written, shown = [], []
-        for number, section in enumerate(report.sections, start=1):
-            progress(f"[{number}/{len(report.sections)}] {section.title}")
+        for number, section in enumerate(report.sections):
+            progress("report", number, len(report.sections), section.title)
             files, size = _write(section, folder)
             written += files
             shown.append(_described(section, files, size))
+        progress("report", len(report.sections), len(report.sections))
         path = folder / PAGE
         path.write_text(_page(report, shown), encoding="utf-8")
     except OSError as error:
