@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adu_bench.core.hashing import digest
 from adu_bench.core.specs import BackboneSpec, MethodSpec, RunSpec, TrainingSpec, forget_name
 from tests.conftest import make_spec, make_task
 
@@ -30,6 +31,7 @@ def test_a_spec_survives_json():
         {"method": MethodSpec("some", "s" * 20, "t" * 20, (("lr", 0.2),))},
         {"training": TrainingSpec(9, "fp32")},
         {"training": TrainingSpec(8, "bf16")},
+        {"training": TrainingSpec(8, "fp32", "tf32")},
         {"seed": 2},
         {"protocol": 99},
     ],
@@ -56,3 +58,13 @@ SETS = st.lists(st.text('ab+" \\', min_size=1, max_size=4), min_size=1, max_size
 @given(SETS, SETS)
 def test_different_forget_sets_have_different_names(one, other):
     assert (forget_name(one) == forget_name(other)) == (one == other)
+
+
+def test_specs_of_protocol_1_keep_their_keys():
+    """Committed rows of protocol 1 record no precision of evaluation, and their keys follow from what they record."""
+    recorded = replace(make_spec(), protocol=1).to_dict()
+    assert "evaluation" not in recorded["training"]
+    found = RunSpec.from_dict(recorded)
+    assert found.to_dict() == recorded
+    assert found.key == digest(recorded)
+    assert make_spec().to_dict()["training"]["evaluation"] == "fp32"

@@ -295,3 +295,13 @@ def test_bbf_at_its_published_settings(large_problem):
     assert (method.population, method.contexts, method.shared, method.unique) == (20, 16, 400, 100)
     assert model.parts["contexts"].tokens.shape == (1, 16, 512)
     assert np.isfinite(logged[-1]["loss"])
+
+
+def test_bbf_tokenises_once_and_not_for_every_candidate(tiny_problem):
+    calls = []
+    backbone = tiny_problem.backbone
+    counted = replace(backbone, tokenizer=lambda *values: (calls.append(1), backbone.tokenizer(*values))[1])
+    method = bbf.Bbf(iterations=3, population=4, contexts=2, shared=4, unique=2)
+    method.unlearn(replace(tiny_problem, backbone=counted))
+    # The class prompts, the same with a longer context to see whether any is cut, and the bare names.
+    assert len(calls) == 3

@@ -104,6 +104,17 @@ def test_training_lowers_the_loss_and_changes_parts_only(tiny_problem):
     assert all(torch.equal(value, weights[name]) for name, value in model.model.state_dict().items())
 
 
+@pytest.mark.parametrize(("size", "skipped"), [(1.0, 0), (1e34, 3)])
+def test_half_precision_logs_the_steps_that_it_skips(tiny_problem, size, skipped):
+    tiny_problem.training = TrainingSpec(12, "fp16")
+    model, logged = prompted(tiny_problem), []
+    tiny_problem.record = logged.append
+    before = model.parts["prompts"].tokens.clone()
+    fit(tiny_problem, model, lambda batch: {"sum": size * model.logits(batch.images).mean()}, epochs=1, lr=0.1)
+    assert logged[-1]["skipped_steps"] == skipped
+    assert torch.equal(before, model.parts["prompts"].tokens) == (skipped == 3)
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_divergence_is_an_error(tiny_problem, value):
     model = prompted(tiny_problem)
