@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from adu_bench.metrics.metric import Value
+Value = tuple[float, int]
+"""A number, and the number of test images behind it."""
 
 
 def credit(predictions: pd.DataFrame) -> np.ndarray:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from adu_bench.metrics.evidence import Evidence
+from adu_bench.metrics.evidence import Evidence, Value
 
 UP, DOWN, NEITHER = "up", "down", "none"
 PERCENT, COUNT, SECONDS, MEBIBYTES, NATS = "per cent", "count", "s", "MiB", "nats"
@@ -17,9 +16,6 @@ INTERVAL, LETTERS = "interval", "letters"
 
 ALWAYS, IF_ANY, DATA, NEVER = "always", "if any", "data", "never"
 """When a board shows a metric: always, if one of its rows has a value, only in CSV and JSON, or never."""
-
-Value = tuple[float, int]
-"""A number, and the number of test images behind it."""
 
 
 @dataclass(frozen=True)
