@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from adu_bench.metrics import evidence
-from adu_bench.metrics.evidence import Evidence, harmonic
+from adu_bench.metrics.evidence import Evidence, Value, harmonic
 from adu_bench.metrics.metric import (  # fmt: skip
     ALWAYS,
     COUNT,
@@ -23,7 +23,6 @@ from adu_bench.metrics.metric import (  # fmt: skip
     NEVER,
     SECONDS,
     Metric,
-    Value,
 )
 
 

@@ -28,7 +28,7 @@ def rows(tmp_path) -> Path:
     """Current rows of three methods on the toy suite."""
     suite, store = load_suite("toy"), Store(tmp_path / "runs")
     for number, label in enumerate(METHODS):
-        wanted = plan(suite, Catalogue().select([label]), store)
+        wanted = plan(suite, Catalogue().select([label]))
         for run in wanted.runs:
             frame = random_predictions(number, forget=run.spec.task.forget, classes=6)
             write_run(tmp_path / "runs", run.spec, run.label, frame)
