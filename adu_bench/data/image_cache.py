@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
@@ -20,7 +21,7 @@ BLOCK = 32 * 2**20
 """Bytes of images that are written at once, and that a kill may lose."""
 
 
-class _Cache:
+class _Cache(ABC):
     """Rows made from images, one per image, when they are first asked for.
 
     Parameters
@@ -84,15 +85,16 @@ class _Cache:
         return self._cache.places(self.keys(positions))
 
     def keys(self, positions: np.ndarray) -> np.ndarray:
-        """Return the keys under which images, and whatever else is computed from them, are stored, (N,)."""
+        """Return the keys under which images, and what is computed from them, are stored, (N,)."""
         return keys_of(self._sha256[positions])
 
+    @abstractmethod
     def _layout(self) -> tuple[str, tuple[int, ...], dict[str, Any]]:
         """Return the cache's folder, the shape of a row, and what the rows are."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _row(self, image: Image.Image) -> np.ndarray:
-        raise NotImplementedError
+        """Return the row of an image."""
 
     def _blocks(self, positions: np.ndarray, which: np.ndarray, bad: list[str]) -> Iterator[Block]:
         shape = self._cache.shape
