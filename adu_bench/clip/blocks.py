@@ -17,7 +17,8 @@ def standard(transformer: Any) -> bool:
         type(block) is open_clip.transformer.ResidualAttentionBlock
         and not hasattr(block, "ln_1_kv")
         and isinstance(block.attn, nn.MultiheadAttention)
-        and block.attn.in_proj_weight is not None
+        # Not the fused weight itself: a low-rank update would compute it anew at every look.
+        and block.attn.q_proj_weight is None
         and block.attn.in_proj_bias is not None
         for block in transformer.resblocks
     )

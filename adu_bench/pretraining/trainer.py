@@ -25,6 +25,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from adu_bench.clip import folder_model
+from adu_bench.clip.backbone import encode_text
 from adu_bench.clip.identity import CONFIG, SHIPPED_FOLDER, WEIGHTS, folder_config
 from adu_bench.core.errors import UserError
 from adu_bench.core.progress import Progress, silent
@@ -176,7 +177,7 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = self._rate(stage)
         image = self.model.encode_image((images - self.mean) / self.std)
-        text = _encode_text(self.model, self.tokenizer(texts))
+        text = encode_text(self.model, self.tokenizer(texts), torch.device("cpu"))
         scale = self.model.logit_scale.exp().clamp_max(60)
         logits = scale * F.normalize(image, dim=-1) @ F.normalize(text, dim=-1).T
         loss = _contrastive(logits, torch.from_numpy(targets))
@@ -282,18 +283,6 @@ def statistics(folder: Path = SHIPPED_FOLDER) -> tuple[Tensor, Tensor]:
     """Return the channel means and standard deviations of a model in a folder, (3, 1, 1) each."""
     preprocess = folder_config(folder)["preprocess_cfg"]
     return torch.tensor(preprocess["mean"]).view(3, 1, 1), torch.tensor(preprocess["std"]).view(3, 1, 1)
-
-
-def _encode_text(model: Any, tokens: Tensor) -> Tensor:
-    """Encode token ids (N, L) as the model does, without the padding that is common to all captions of the batch.
-
-    The text tower is causal and its output is read at the end token, so padding after it has no effect.
-    """
-    longest = int((tokens != 0).sum(dim=1).max())
-    tokens = tokens[:, :longest]
-    x = model.token_embedding(tokens) + model.positional_embedding[:longest]
-    x = model.ln_final(model.transformer(x, attn_mask=model.attn_mask[:longest, :longest]))
-    return x[torch.arange(len(x)), tokens.argmax(dim=-1)] @ model.text_projection
 
 
 def _contrastive(logits: Tensor, targets: Tensor) -> Tensor:

@@ -5,13 +5,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from adu_bench.clip.backbone import encode_text
 from adu_bench.core.errors import UserError
 from adu_bench.data import emoji, emoji_names
 from adu_bench.pretraining import corpus as corpus_module
 from adu_bench.pretraining.augment import augment, moved
 from adu_bench.pretraining.corpus import Corpus
 from adu_bench.pretraining.emoji_clip import EMOJI
-from adu_bench.pretraining.trainer import Trainer, _contrastive, _encode_text
+from adu_bench.pretraining.trainer import Trainer, _contrastive
 
 
 def test_augmented_images_keep_shape_and_range():
@@ -40,7 +41,8 @@ def test_copies_of_a_caption_are_all_positives():
 
 def test_leaving_padding_out_changes_nothing(tiny_backbone):
     tokens = tiny_backbone.tokenizer(["a dog", "a picture of a house with a tree"])
-    assert torch.allclose(_encode_text(tiny_backbone.model, tokens), tiny_backbone.model.encode_text(tokens), atol=1e-5)
+    found = encode_text(tiny_backbone.model, tokens, torch.device("cpu"))
+    assert torch.allclose(found, tiny_backbone.model.encode_text(tokens), atol=1e-5)
 
 
 def small_corpus(count: int = 64) -> Corpus:
