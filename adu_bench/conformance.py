@@ -77,7 +77,7 @@ def returns_finite_logits(subject: Subject) -> None:
         isinstance(classifier, Classifier), f"unlearn returned a {type(classifier).__name__}", "Return a Classifier."
     )
     logits = answers(problem, classifier)
-    shape = (len(problem.validation), len(problem.classes))
+    shape = (len(problem.train), len(problem.classes))
     _require(
         tuple(logits.shape) == shape,
         f"logits have the shape {tuple(logits.shape)}, not {shape}",
@@ -121,7 +121,7 @@ def judges_images_one_by_one(subject: Subject) -> None:
     """The answer for an image does not depend on the other images of its batch."""
     problem, classifier = subject.result
     together = answers(problem, classifier)
-    alone = torch.cat([_logits(classifier, problem.validation.images[i : i + 1]) for i in range(4)])
+    alone = torch.cat([_logits(classifier, problem.train.images[i : i + 1]) for i in range(4)])
     same = torch.allclose(together[:4], alone, atol=1e-3)
     _require(same, "answers change with the batch", "Use no statistics of the batch when answering.")
 
@@ -193,8 +193,8 @@ def run_checks(choice: Choice, device: str = "cpu") -> Iterator[tuple[str, str]]
 
 @torch.inference_mode()
 def answers(problem: Problem, classifier: Classifier) -> Tensor:
-    """Return the logits (N, C) of the problem's validation images."""
-    return _logits(classifier, problem.validation.images)
+    """Return the logits (N, C) of the few-shot images, which are not augmented here."""
+    return _logits(classifier, problem.train.images)
 
 
 @torch.inference_mode()

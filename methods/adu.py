@@ -85,7 +85,7 @@ class Adu(Method):
         Preset("adu-balanced", group="ablation", summary="Batches with equal shares of domains.", balanced=True),
     )
 
-    ranges = {"lr": (3e-3, 3e-1), "gamma": (0.3, 30.0), "lam": (0.3, 30.0)}
+    ranges = {"lr": (1e-3, 3e-1), "gamma": (0.3, 100.0), "lam": (0.3, 100.0)}
 
     epochs: int = 50
     """Passes over the few-shot images."""

@@ -31,7 +31,7 @@ class Baseline(Method):
         notes="L_memorize + L_forget with the settings of the released code's visual prompts.",
     )
 
-    ranges = {"lr": (3e-3, 3e-1)}
+    ranges = {"lr": (1e-3, 3e-1)}
 
     epochs: int = 50
     """Passes over the few-shot images."""

@@ -7,7 +7,7 @@ import torch
 from cmaes import CMA
 from torch import Tensor
 
-from adu_bench.api import Card, Classifier, Method, Problem, TextPrompts, harmonic_h, memorize, uniform_ce
+from adu_bench.api import Card, Classifier, Method, Problem, TextPrompts, memorize, uniform_ce
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +26,12 @@ class Bbf(Method):
             "The mask of forgotten images selects domains instead of classes; the rest follows the released code: one "
             "CMA-ES for the shared latent and one for each context, a random projection scaled by the spread of the "
             "token embeddings, the mean token embedding as origin, the class name after the contexts, and the "
-            "candidate with the best H on the validation images. The few-shot images are not augmented. Contexts are "
-            "the same for every image, so a domain can be forgotten only through the class texts. The small suites "
-            "reduce the budget (iterations, latent sizes), as the run's fields show."
+            "candidate with the best score is returned. The code scores by H on validation images, which no method "
+            "sees here; here the score is the loss on the few-shot images, which are not augmented (on emoji-mini, "
+            "sigma 6.3, H is 48.5, and 47.9 with H on the few-shot images). The library cmaes takes the place of the "
+            "official code's cma. Contexts are the same for every image, so a domain can be forgotten only through "
+            "the class texts. The small suites reduce the budget (iterations, latent sizes), "
+            "as the run's fields show."
         ),
     )
 
@@ -55,35 +58,31 @@ class Bbf(Method):
         embeddings = model.text_tower.token_embedding.weight
         origin, spread = embeddings.mean(dim=0).cpu(), embeddings.std().cpu()
         project = spread * torch.randn(self.shared + self.unique, model.text_width, generator=problem.rng)
-        train, validation = problem.train, problem.validation
-        images = torch.cat([train.frozen, validation.frozen])
+        train = problem.train
 
         def contexts(shared: np.ndarray, unique: np.ndarray) -> Tensor:
             latent = np.concatenate([np.broadcast_to(shared, (self.contexts, self.shared)), unique], axis=1)
             return origin + torch.from_numpy(self.sigma * latent).float() @ project
 
-        def judge(candidate: Tensor) -> tuple[float, float]:
-            """Return the loss on the few-shot images and H on the validation images."""
+        def loss_of(candidate: Tensor) -> float:
             prompts.tokens[0] = candidate
             # In training mode, and only then, every call encodes the class texts again.
-            logits, held_out = model.train().logits(None, frozen=images).split([len(train), len(validation)])
-            loss = memorize(logits, train.labels, train.forget) + uniform_ce(logits, train.forget)
-            return float(loss), harmonic_h(held_out, validation.labels, validation.forget)
+            logits = model.train().logits(None, frozen=train.frozen)
+            return float(memorize(logits, train.labels, train.forget) + uniform_ce(logits, train.forget))
 
         search = LatentContextSearch(self, int(torch.randint(2**31, (), generator=problem.rng)))
         best = contexts(np.zeros(self.shared), np.zeros((self.contexts, self.unique)))
-        best_h = judge(best)[1]
+        least = loss_of(best)
         for iteration in range(1, self.iterations + 1):
             asked = search.ask()
             candidates = [contexts(shared, unique) for shared, unique in asked]
-            judged = [judge(candidate) for candidate in candidates]
-            search.tell(asked, [loss for loss, _ in judged])
-            for candidate, (_, h) in zip(candidates, judged, strict=True):
-                if h > best_h:
-                    best, best_h = candidate, h
-            least = min(loss for loss, _ in judged)
-            problem.log(iteration=iteration, loss=least, best_validation_h=best_h)
-            problem.report("search", iteration, self.iterations, f"loss {least:.3f}")
+            losses = [loss_of(candidate) for candidate in candidates]
+            search.tell(asked, losses)
+            if min(losses) < least:
+                least = min(losses)
+                best = candidates[losses.index(least)]
+            problem.log(iteration=iteration, loss=min(losses), least_loss=least)
+            problem.report("search", iteration, self.iterations, f"loss {min(losses):.3f}")
         prompts.tokens[0] = best
         return model.eval()
 

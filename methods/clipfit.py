@@ -39,7 +39,7 @@ class ClipFit(Method):
         ),
     )
 
-    ranges = {"lr": (3e-3, 3e-1), "distillation": (0.5, 50.0)}
+    ranges = {"lr": (1e-3, 3e-1), "distillation": (0.5, 50.0)}
 
     epochs: int = 50
     """Passes over the few-shot images."""

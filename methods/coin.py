@@ -22,8 +22,8 @@ class Coin(Method):
         licence="MIT",
         notes=(
             "The share only trades Mem for For, but H reaches about 50 if the backbone is right for more than half of "
-            "the images: an H near 50 does not show selective forgetting. The share with the best H on the validation "
-            "images is used."
+            "the images: an H near 50 does not show selective forgetting. The share with the best H on the few-shot "
+            "images, on which zero-shot CLIP was not trained, is used."
         ),
     )
 
@@ -32,15 +32,15 @@ class Coin(Method):
 
     def unlearn(self, problem: Problem) -> Classifier:
         """Choose the share of uniform answers."""
-        model, held_out = problem.classifier(), problem.validation
+        model, train = problem.classifier(), problem.train
         coin = model.add("coin", RandomAbstention(model.feature_width))
         with torch.no_grad():
-            logits = problem.classifier().classify(held_out.frozen)
+            logits = problem.classifier().classify(train.frozen)
             scores = []
             for step in range(self.steps + 1):
                 coin.share.fill_(step / self.steps)
-                answers = coin.adjust(logits, held_out.frozen)
-                scores.append(harmonic_h(answers, held_out.labels, held_out.forget))
+                answers = coin.adjust(logits, train.frozen)
+                scores.append(harmonic_h(answers, train.labels, train.forget))
             coin.share.fill_(scores.index(max(scores)) / self.steps)
         return model
 

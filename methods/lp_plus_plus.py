@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from adu_bench.api import Card, Classifier, Method, Part, Problem, harmonic_h, memorize, uniform_ce
+from adu_bench.api import Card, Classifier, Method, Part, Problem, memorize, uniform_ce
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,10 +23,14 @@ class LpPlusPlus(Method):
         notes=(
             "The few-shot cross-entropy is replaced by L_memorize + L_forget; how the ADU paper's authors ported it is "
             "not public. Features are frozen, so only what is linear in them can be forgotten. Centroids and the start "
-            "of the multipliers are taken over retain domains. The iterate with the best H on the validation images is "
-            "kept, as the released code keeps the one with the best accuracy; that code starts from class sums "
-            "instead of class means, adds a bias, and never resets the multipliers' gradient, which is not in its "
-            "equations. The Lipschitz bounds weigh each image as the two losses do."
+            "of the multipliers are taken over retain domains. As in the released code, features come from one pass "
+            "over randomly cropped images (an incomplete last batch is left out), and the multipliers' gradient is "
+            "never reset, which is not in the paper's equations. Different from that code: the last iterate is kept, "
+            "since no method sees validation images here (the code keeps the last one with the best validation "
+            "accuracy), class weights start from class means instead of sums, there is no bias, and the Lipschitz "
+            "bounds weigh each image as the two losses do. On emoji (14 tasks, seed 1, step 2.7, text weight 30) H is "
+            "51.9; 51.8 if the gradient is reset, 51.8 with whole images, 48.8 if the iterate with the best H on the "
+            "few-shot images is kept."
         ),
     )
 
@@ -43,35 +47,30 @@ class LpPlusPlus(Method):
     multiplier_every: int = 10
     """Number of iterations between two steps of the text multipliers."""
 
+    crop: float = 0.08
+    """Smallest share of the area that random-resized-crop keeps."""
+
     def unlearn(self, problem: Problem) -> Classifier:
-        """Fit the probe on the frozen features of the few-shot images."""
+        """Fit the probe on the frozen features of one pass over randomly cropped few-shot images."""
         model = problem.classifier()
-        text, train = model.text_features(), problem.train
+        features, labels, forget = cropped_features(problem, model, self.crop)
+        text = model.text_features()
         probe = model.add("probe", BlendedProbe(len(problem.classes), model.feature_width))
-        probe.start(train.frozen[~train.forget], train.labels[~train.forget], text, self.text_weight)
-        share = image_weights(train.forget)
-        weight_step, multiplier_step = (self.step * size for size in step_sizes(train.frozen, text, share))
+        probe.start(features[~forget], labels[~forget], text, self.text_weight)
+        weight_step, multiplier_step = (self.step * size for size in step_sizes(features, text, image_weights(forget)))
         stepper = torch.optim.SGD([probe.weights], lr=weight_step, momentum=self.momentum)
-        best, chosen = -1.0, {}
         for iteration in range(1, self.iterations + 1):
-            logits = probe.score(None, train.frozen, text)
-            terms = {
-                "memorize": memorize(logits, train.labels, train.forget),
-                "forget": uniform_ce(logits, train.forget),
-            }
-            probe.zero_grad()
+            logits = probe.score(None, features, text)
+            terms = {"memorize": memorize(logits, labels, forget), "forget": uniform_ce(logits, forget)}
+            # The gradient of the multipliers is never reset, as in the released code.
+            stepper.zero_grad()
             torch.stack(list(terms.values())).sum().backward()
             stepper.step()
-            with torch.no_grad():
-                if iteration % self.multiplier_every == 0:
+            if iteration % self.multiplier_every == 0:
+                with torch.no_grad():
                     probe.multipliers -= multiplier_step * probe.multipliers.grad
-                answers = probe.score(None, problem.validation.frozen, text)
-            h = harmonic_h(answers, problem.validation.labels, problem.validation.forget)
-            if h > best:
-                best, chosen = h, {name: value.clone() for name, value in probe.state_dict().items()}
-            problem.log(iteration=iteration, validation_h=h, **{name: term.detach() for name, term in terms.items()})
-            problem.report("training", iteration, self.iterations, f"best H {best:.3f}")
-        probe.load_state_dict(chosen)
+            problem.log(iteration=iteration, **{name: term.detach() for name, term in terms.items()})
+            problem.report("training", iteration, self.iterations)
         return model
 
 
@@ -103,6 +102,14 @@ class BlendedProbe(Part):
     def score(self, logits: Tensor | None, features: Tensor, text: Tensor) -> Tensor:
         """Return the probe's logits (N, C) in place of the zero-shot ones."""
         return features @ self.weights.T + self.multipliers * (features @ text.T)
+
+
+@torch.no_grad()
+def cropped_features(problem: Problem, model: Classifier, crop: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Return features (N, D), labels (N,) and forget masks (N,) of one pass over randomly cropped few-shot images."""
+    parts = [(model.features(batch.images), batch.labels, batch.forget) for batch in problem.batches(crop=crop)]
+    features, labels, forget = (torch.cat(part) for part in zip(*parts, strict=True))
+    return features, labels, forget
 
 
 def image_weights(forget: Tensor) -> Tensor:

@@ -41,7 +41,7 @@ class PromptTuning(Method):
         ),
     )
 
-    ranges = {"lr": (3e-3, 3e-1)}
+    ranges = {"lr": (1e-3, 3e-1)}
 
     epochs: int = 50
     """Passes over the few-shot images."""

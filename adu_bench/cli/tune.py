@@ -1,11 +1,14 @@
-"""Choose a method's hyper-parameters by random search on the validation pool."""
+"""Choose methods' hyper-parameters on the validation pool."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adu_bench.cli.common import flag, from_option, selection_of, suite_option
+
+if TYPE_CHECKING:
+    from adu_bench.runner.tune import Chosen
 
 
 def options(parser: Any) -> None:
@@ -13,38 +16,44 @@ def options(parser: Any) -> None:
     parser.add_argument("methods", type=str, metavar="METHODS", help="names with commas, or a group")
     suite_option(parser)
     parser.add_argument(
-        "--trials", type=int, default=8, metavar="N", help="trials per method; the first uses the defaults"
+        "--trials", type=int, default=12, metavar="N", help="trials per method; the first has the defaults"
     )
     parser.add_argument("--out", type=str, default="tuning", metavar="DIR", help="folder of the finished trials")
-    flag(parser, "score-test", "also score every trial on test images, to see how well validation predicts them")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="worker processes")
+    flag(parser, "score-test", "also score every run on test images, to see how well validation predicts them")
     from_option(parser)
 
 
 def run(options: Any) -> int:
-    """Run the trials, and write the best fields where ``run --settings`` finds them."""
+    """Search, and write the chosen fields where ``run --settings`` finds them."""
     from adu_bench.cli.progress import display, result_line
+    from adu_bench.runner.executors.local import LocalProcesses
     from adu_bench.suites import load_suite
-    from adu_bench.workflows.tune import tune_methods, validation_agreement
+    from adu_bench.workflows.tune import tune_methods
 
     suite, choices = load_suite(options.suite), selection_of(options).catalogue.select([options.methods])
-    out, scored = Path(options.out), options.score_test
     with display() as shown:
-        best, settings = tune_methods(
+        settings = tune_methods(
             suite,
             choices,
             options.trials,
-            out,
+            Path(options.out),
+            LocalProcesses(workers=options.jobs),
             progress=shown,
             on_result=lambda *result: shown.line(result_line(*result)),
-            score_test=scored,
+            on_chosen=lambda label, chosen: shown.line(outcome(label, chosen)),
+            score_test=options.score_test,
         )
-    for label, found in best.items():
-        print(f"best for {label}: H {100 * found['h']:.1f} on validation with {found['fields']}")
     print(f"wrote {settings}; use it: adu-bench run --suite {options.suite} --settings {settings}")
-    if scored:
-        found = validation_agreement(out, suite)
-        print(
-            f"H on validation against test, {found['trials']} trials of {found['methods']} methods: "
-            f"Spearman {found['spearman']:.2f}, Pearson {found['pearson']:.2f}"
-        )
     return 0
+
+
+def outcome(label: str, chosen: Chosen) -> str:
+    """Return a search's outcome in a sentence; H and its differences in percentage points on validation images."""
+    fields = ", ".join(f"{name} {value:g}" for name, value in chosen.fields.items())
+    if chosen.gain is None or chosen.error is None:
+        return f"{label}: no trial was better than the defaults ({fields}), H {100 * chosen.h:.1f}"
+    gain = f"{100 * chosen.gain:+.1f} points over the defaults (standard error {100 * chosen.error:.1f})"
+    if chosen.trial:
+        return f"{label}: {fields}, H {100 * chosen.h:.1f}; {gain}"
+    return f"{label}: the defaults stay ({fields}), H {100 * chosen.h:.1f}; the best trial gains {gain}"

@@ -16,10 +16,11 @@ from adu_bench.data.sampler import draw_shots
 from adu_bench.data.sources import open_source
 from adu_bench.runner.plan import PlannedRun
 
-HELD_OUT = ("validation", "test")
+SCORED = ("test",)
+"""The pools that a run answers."""
 
 
-def decode_needed(runs: Sequence[PlannedRun], progress: Progress = silent, pools: Sequence[str] = HELD_OUT) -> None:
+def decode_needed(runs: Sequence[PlannedRun], progress: Progress = silent, pools: Sequence[str] = SCORED) -> None:
     """Decode image files that runs need and the cache lacks; drawn images are left to the runs.
 
     Parameters
@@ -61,7 +62,7 @@ def decode_needed(runs: Sequence[PlannedRun], progress: Progress = silent, pools
         )
 
 
-def needed(rows: pd.DataFrame, shots: np.ndarray, pools: Sequence[str] = HELD_OUT) -> np.ndarray:
+def needed(rows: pd.DataFrame, shots: np.ndarray, pools: Sequence[str] = SCORED) -> np.ndarray:
     """Return the positions of the images that a run needs: its shots and whole pools, sorted, int64 (N,)."""
     return np.unique(np.concatenate([shots, *(of_pool(rows, pool) for pool in pools)]))
 

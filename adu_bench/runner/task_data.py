@@ -79,13 +79,12 @@ class TaskData:
     def problem(
         self, spec: RunSpec, record: Callable[[dict[str, float]], None] = lambda values: None, report: Progress = silent
     ) -> Problem:
-        """Build what the method sees: few-shot and validation images, and nothing of the test images."""
+        """Build what the method sees: the few-shot images, and none of the validation and test images."""
         shots = self._shots(spec.seed)
         return Problem(
             task=spec.task,
             backbone=self.backbone,
             train=self._batch(self._images(shots)),
-            validation=self._batch(self.images("validation")),
             full=self._full(shots),
             training=spec.training,
             rng=torch.Generator().manual_seed(derive(spec.seed, "batches")),

@@ -1,165 +1,265 @@
-"""Choose hyper-parameters by seeded random search on the validation pool, with the same budget for every method."""
+"""Choose hyper-parameters on the validation pool, with the same number of trials for every method.
+
+Trials are compared by successive halving: all on half of the tasks, the better half on the other tasks, the best
+quarter with a second seed.  The best is then compared with the method's defaults, with seeds that no earlier stage
+used, and the defaults stay unless it is better by more than twice the standard error.  Runs are scored on the test
+pool only where that is asked for, and nothing here depends on it.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import yaml
 
 from adu_bench.clip.weights import backbone_spec
 from adu_bench.core.errors import UserError
 from adu_bench.core.progress import Progress, silent
 from adu_bench.core.seeds import derive
-from adu_bench.core.specs import RunSpec, Value
+from adu_bench.core.specs import RunSpec, Task, Value
 from adu_bench.registry import Choice
-from adu_bench.runner.decoding import HELD_OUT, decode_needed
-from adu_bench.runner.executors.interface import Executor, Result
+from adu_bench.runner.decoding import decode_needed
 from adu_bench.runner.plan import plan
 from adu_bench.runner.trial import TrialJob, read_log
 from adu_bench.suites import Suite
 
-TASKS = 2
-"""Number of tasks that tuning uses, spread over the suite."""
+FIRST_SEED = 101
+"""The first seed of tuning; boards have other seeds."""
+FINAL_SEEDS = 2
+"""Number of seeds with which the best trial is compared with the defaults."""
+ERRORS = 2.0
+"""The best trial replaces the defaults if it gains more than this number of standard errors."""
+
+Fields = Mapping[str, Value]
 
 
-def draw_trials(choice: Choice, number: int) -> list[dict[str, Value]]:
-    """Draw the fields of ``number`` trials from a method's ranges; the first trial uses the defaults.
+class Cell(NamedTuple):
+    """A task and a seed on which trials are compared."""
+
+    task: Task
+    seed: int
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The outcome of a search.
+
+    Parameters
+    ----------
+    trial
+        The chosen trial, 0 for the defaults.
+    fields
+        Values of all searched fields, those of the defaults too.
+    best
+        The trial that won the stages before the final.
+    gain, error
+        Mean difference in H on the validation images between the best trial and the defaults in the final, and its
+        standard error over tasks and seeds; None if the defaults won the earlier stages.
+    h
+        Mean H of the chosen trial over the final's tasks and seeds, or over those of the last stage without a final.
+    """
+
+    trial: int
+    fields: Fields
+    best: int
+    gain: float | None
+    error: float | None
+    h: float
+
+
+def free_fields(choice: Choice) -> dict[str, Any]:
+    """Return the ranges of the fields that a search varies; fields that a preset or the user sets stay as they are.
 
     Raises
     ------
     UserError
-        If the method declares no ranges.
+        If there are none.
     """
-    ranges = choice.entry.ranges
-    if not ranges:
+    fixed = {*choice.preset.fields, *choice.overrides}
+    free = {name: range_ for name, range_ in sorted(choice.entry.ranges.items()) if name not in fixed}
+    if not free:
         raise UserError(
             f"'{choice.label}' cannot be tuned.",
-            "Its class declares no ranges.",
+            "Its class declares no ranges of fields that are free.",
             "Add ranges, or choose another method.",
         )
-    rng = np.random.default_rng(derive(0, "tune", choice.entry.name))
-    # Fields that a preset sets stay as they are.
-    free = {name: range_ for name, range_ in sorted(ranges.items()) if name not in choice.preset.fields}
-    drawn = [{name: _draw(range_, rng) for name, range_ in free.items()} for _ in range(number - 1)]
-    return [{}, *drawn]
+    return free
 
 
-def _draw(range_: Any, rng: np.random.Generator) -> Value:
+def draw_trials(choice: Choice, number: int) -> list[dict[str, Value]]:
+    """Draw the fields of ``number`` trials; the first has the defaults.
+
+    The other trials are a Latin hypercube (McKay et al. 1979): a field's values lie in as many equal parts of its range
+    (of its logarithm) as there are trials, one in each.  They depend on the field's name and range alone, so methods
+    and ablations that share a field try the same values of it.
+    """
+    columns = {name: _values(name, range_, number - 1) for name, range_ in free_fields(choice).items()}
+    return [{}, *({name: values[place] for name, values in columns.items()} for place in range(number - 1))]
+
+
+def _values(name: str, range_: Any, number: int) -> list[Value]:
+    rng = np.random.default_rng(derive(0, "tune", name))
+    places = (rng.permutation(number) + rng.random(number)) / max(number, 1)
     if isinstance(range_, tuple):
         low, high = (math.log(end) for end in range_)
-        return float(f"{math.exp(rng.uniform(low, high)):.2g}")
-    return range_[int(rng.integers(len(range_)))]
+        return [float(f"{math.exp(low + place * (high - low)):.2g}") for place in places]
+    return [range_[int(place * len(range_))] for place in places]
 
 
-def trials(suite: Suite, choice: Choice, number: int, out: Path, *, score_test: bool = False) -> list[TrialJob]:
-    """Return the trials of a method, finished or not, in the order in which they were drawn.
+@dataclass(frozen=True)
+class Search:
+    """The search for one method's fields; its state is the log, so it continues where it was interrupted.
 
     Parameters
     ----------
     suite
-        Gives tasks (some, spread over the suite), the first seed, budget and backbone.
+        Gives the tasks (those with the fewest forget domains), budget and backbone.
     choice
         The method.
     number
         Number of trials.
     out
-        Folder of ``<suite>/<method>.jsonl``, with one line per finished trial.
+        Folder of ``<suite>/<method>.jsonl``, with one line per finished run of a trial.
     score_test
-        Also score each trial on the test images and write that to ``<suite>/<method>.test.jsonl``.  The order of the
-        trials never depends on it; it shows afterwards how well validation images predict test images.
+        Also score each run on the test images and write that to ``<suite>/<method>.test.jsonl``.  The search never
+        reads it; it shows afterwards how well validation images predict test images.
     """
-    logs = {"validation": out / suite.name / f"{choice.label}.jsonl"}
-    if score_test:
-        logs["test"] = out / suite.name / f"{choice.label}.test.jsonl"
-    weights = backbone_spec(suite.backbone)
-    tasks = suite.tasks()
-    chosen = tasks[:: max(1, len(tasks) // TASKS)][:TASKS]
-    found = []
-    for fields in draw_trials(choice, number):
-        method = choice.resolve(suite.budget, {choice.preset.name: fields})
-        specs = [RunSpec(task, weights, method, suite.training, suite.seeds[0]) for task in chosen]
-        found.append(
-            TrialJob(
-                choice.label,
-                fields,
-                tuple(specs),
-                choice.entry.path,
-                choice.entry.class_name,
-                suite.backbone,
-                logs,
-            )
+
+    suite: Suite
+    choice: Choice
+    number: int
+    out: Path
+    score_test: bool = False
+
+    @property
+    def logs(self) -> dict[str, Path]:
+        """The log of each pool that is scored."""
+        names = {"validation": f"{self.choice.label}.jsonl"}
+        if self.score_test:
+            names["test"] = f"{self.choice.label}.test.jsonl"
+        return {pool: self.out / self.suite.name / name for pool, name in names.items()}
+
+    def missing(self) -> list[TrialJob]:
+        """Return the runs of the first stage that is not finished; none if the search is over."""
+        log = read_log(self.logs["validation"])
+        trials = draw_trials(self.choice, self.number)
+        for wanted in self._stages(trials, log):
+            jobs = [self._job(number, trials[number], cell) for number, cells in wanted.items() for cell in cells]
+            if waiting := [job for job in jobs if job.missing()]:
+                return waiting
+        return []
+
+    def most(self) -> int:
+        """Return the largest number of runs that the search can take."""
+        return sum(number * cells for number, cells in self._sizes())
+
+    def chosen(self) -> Chosen:
+        """Return the outcome of a finished search."""
+        log = read_log(self.logs["validation"])
+        trials = draw_trials(self.choice, self.number)
+        *earlier, last = self._stages(trials, log)
+        final = len(last) == 2 and 0 in last and len(earlier) == len(self._sizes()) - 1
+        if not final:
+            (best,) = self._best(trials, log, last, 1)
+            return Chosen(best, self._full(trials[best]), best, None, None, self._mean(best, trials, last[best], log))
+        best = next(number for number in last if number)
+        pairs = np.array([[self._h(number, trials, cell, log) for cell in last[number]] for number in (best, 0)])
+        differences = pairs[0] - pairs[1]
+        gain, error = float(differences.mean()), float(differences.std(ddof=1) / math.sqrt(len(differences)))
+        taken = best if gain > ERRORS * error else 0
+        return Chosen(taken, self._full(trials[taken]), best, gain, error, float(pairs[0 if taken else 1].mean()))
+
+    def _cells(self) -> tuple[list[Cell], list[Cell], list[Cell], list[Cell]]:
+        """Return the tasks and seeds that each stage adds."""
+        tasks = self.suite.tasks()
+        fewest = min(len(task.forget) for task in tasks)
+        tasks = [task for task in tasks if len(task.forget) == fewest]
+        first, second, *final = tuning_seeds(self.suite, 2 + FINAL_SEEDS)
+        halves = tasks[::2], tasks[1::2]
+        return (
+            [Cell(task, first) for task in halves[0]],
+            [Cell(task, first) for task in halves[1]],
+            [Cell(task, second) for task in tasks],
+            [Cell(task, seed) for seed in final for task in tasks],
         )
-    return found
+
+    def _sizes(self) -> list[tuple[int, int]]:
+        """Return number of trials and of cells of each stage."""
+        counts = (self.number, math.ceil(self.number / 2), math.ceil(self.number / 4), min(2, self.number))
+        return [(count, len(cells)) for count, cells in zip(counts, self._cells(), strict=True)]
+
+    def _stages(self, trials: Sequence[Fields], log: Mapping[str, Mapping[str, Any]]) -> list[dict[int, list[Cell]]]:
+        """Return what each stage compares, as far as the log decides it: trials and the cells that the stage adds."""
+        *halving, final = self._cells()
+        stages: list[dict[int, list[Cell]]] = []
+        alive = list(range(len(trials)))
+        seen: dict[int, list[Cell]] = {number: [] for number in alive}
+        for (count, _), cells in zip(self._sizes(), halving, strict=False):
+            if stages:
+                alive = self._best(trials, log, seen, count)
+            stages.append({number: list(cells) for number in alive})
+            seen = {number: [*seen[number], *cells] for number in alive}
+            if not all(self._spec(trials[number], cell).key in log for number in alive for cell in cells):
+                return stages
+        (best,) = self._best(trials, log, seen, 1)
+        return [*stages, {best: final, 0: final}] if best else stages
+
+    def _best(
+        self, trials: Sequence[Fields], log: Mapping[str, Any], cells: Mapping[int, Sequence[Cell]], count: int
+    ) -> list[int]:
+        """Return the trials with the highest mean H over their cells; of equal ones the earlier."""
+        means = {number: self._mean(number, trials, own, log) for number, own in cells.items()}
+        return sorted(sorted(means, key=lambda number: (-means[number], number))[:count])
+
+    def _mean(self, number: int, trials: Sequence[Fields], cells: Sequence[Cell], log: Mapping[str, Any]) -> float:
+        return float(np.mean([self._h(number, trials, cell, log) for cell in cells]))
+
+    def _h(self, number: int, trials: Sequence[Fields], cell: Cell, log: Mapping[str, Any]) -> float:
+        return float(log[self._spec(trials[number], cell).key]["h"])
+
+    def _full(self, fields: Fields) -> Fields:
+        """Return the values of all searched fields."""
+        resolved = dict(self.choice.resolve(self.suite.budget, {self.choice.preset.name: fields}).fields)
+        return {name: resolved[name] for name in free_fields(self.choice)}
+
+    def _spec(self, fields: Fields, cell: Cell) -> RunSpec:
+        method = self.choice.resolve(self.suite.budget, {self.choice.preset.name: fields})
+        return RunSpec(cell.task, backbone_spec(self.suite.backbone), method, self.suite.training, cell.seed)
+
+    def _job(self, number: int, fields: Fields, cell: Cell) -> TrialJob:
+        entry = self.choice.entry
+        spec = self._spec(fields, cell)
+        return TrialJob(
+            self.choice.label, number, fields, spec, entry.path, entry.class_name, self.suite.backbone, self.logs
+        )
 
 
-def run_trials(jobs: list[TrialJob], executor: Executor, progress: Progress = silent) -> Iterator[Result]:
-    """Run the trials that are not finished, and yield one result per trial.
-
-    Raises
-    ------
-    UserError
-        If a trial stops with an error; a training that diverges is not an error but an H of 0.
-    """
-    for result in executor.run([job for job in jobs if job.missing()], progress):
-        if result.state == "failed":
-            raise UserError(
-                f"The trial {result.job.title} stopped.", result.text, "Fix the cause; the same command continues."
-            )
-        yield result
-
-
-def best_first(jobs: list[TrialJob]) -> list[dict[str, Any]]:
-    """Return the records of finished trials of one method, best on the validation images first.
-
-    Returns
-    -------
-    list of dict
-        ``fields``, ``h`` (mean over tasks of H on the validation images; 0 if a run failed), ``mem``, ``for``, ``key``.
-    """
-    records = read_log(jobs[0].logs["validation"])
-    return sorted((records[job.key] for job in jobs), key=lambda record: -record["h"])
+def tuning_seeds(suite: Suite, count: int) -> list[int]:
+    """Return seeds for tuning that the suite's boards do not have."""
+    free = (seed for seed in range(FIRST_SEED, FIRST_SEED + count + len(suite.seeds)) if seed not in suite.seeds)
+    return [seed for seed, _ in zip(free, range(count), strict=False)]
 
 
 def decode_tuned(suite: Suite, choice: Choice, progress: Progress = silent, *, score_test: bool = False) -> None:
-    """Decode the images that trials need and the cache lacks: the same for all tasks and methods.
+    """Decode the images that searches need and the cache lacks: the same for all methods.
 
     Parameters
     ----------
     suite, choice, score_test
-        As in `trials`; any method will do.
+        As for `Search`; any method will do.
     progress
         As in `adu_bench.runner.decoding.decode_needed`, errors too.
     """
-    runs = plan(suite, [choice], seeds=suite.seeds[:1], limit=1).runs
-    decode_needed(runs, progress, HELD_OUT if score_test else HELD_OUT[:1])
+    runs = plan(suite, [choice], seeds=tuning_seeds(suite, 2 + FINAL_SEEDS), limit=1).runs
+    decode_needed(runs, progress, ("validation", "test") if score_test else ("validation",))
 
 
-def agreement(folder: Path) -> pd.DataFrame:
-    """Return H on validation and test images of every trial below a folder that was scored on both.
-
-    Returns
-    -------
-    DataFrame
-        One row per trial: ``method``, ``key``, ``validation``, ``test`` (H, fractions).
-    """
-    rows = []
-    for path in sorted(folder.glob("*.test.jsonl")):
-        label = path.name.removesuffix(".test.jsonl")
-        validation, test = read_log(folder / f"{label}.jsonl"), read_log(path)
-        rows += [
-            {"method": label, "key": key, "validation": validation[key]["h"], "test": test[key]["h"]}
-            for key in validation
-            if key in test
-        ]
-    return pd.DataFrame(rows, columns=["method", "key", "validation", "test"])
-
-
-def write_settings(path: Path, best: Mapping[str, Mapping[str, Value]]) -> None:
+def write_settings(path: Path, best: Mapping[str, Fields]) -> None:
     """Write the chosen fields by preset as YAML, which ``--settings`` reads; other presets in the file stay."""
     before = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
     path.parent.mkdir(parents=True, exist_ok=True)

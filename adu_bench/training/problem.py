@@ -1,4 +1,4 @@
-"""The problem that a method receives: labelled few-shot images of all domains and a backbone, but no test images."""
+"""The problem that a method receives: labelled few-shot images of all domains and a backbone, and no other images."""
 
 from __future__ import annotations
 
@@ -84,6 +84,9 @@ class FullImages:
 class Problem:
     """One unlearning problem as a method sees it.
 
+    There are no validation images: they serve to choose hyper-parameters, in the same way for all methods.  A method
+    that stopped early or chose an iterate by them would use labels that other methods do not use.
+
     Parameters
     ----------
     task
@@ -92,8 +95,6 @@ class Problem:
         The frozen CLIP model.
     train
         The few-shot images of all domains (retain and forget), uint8; ``shots`` for each (class, domain).
-    validation
-        Held-out images for choosing hyper-parameters or iterations, uint8; disjoint from train and test.
     full
         The few-shot images in the order of ``train``, for augmentation.
     training
@@ -105,7 +106,6 @@ class Problem:
     task: Task
     backbone: Backbone
     train: Batch
-    validation: Batch
     full: FullImages
     training: TrainingSpec
     rng: torch.Generator

@@ -1,4 +1,4 @@
-"""Scores for choosing among iterates on the validation images."""
+"""H of logits, for methods that choose by it."""
 
 from __future__ import annotations
 
