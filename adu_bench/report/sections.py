@@ -363,21 +363,33 @@ def _sweeps(material: Material) -> Iterator[Section | Missing]:
         frame = pd.concat([frame, score(others, material.suite.name)])
     for name, plan in studies.items():
         points = curves_of(plan, frame)
-        for variable in dict.fromkeys(point.variable for point in plan.points):
-            title = f"Over {sweeps.NAMES.get(variable, variable)}"
-            if len(sweeps.usable(points, variable)):
-                yield Section(
-                    f"study-{variable.replace('_', '-')}",
-                    title,
-                    sweeps.caption(points, variable, material.board),
-                    partial(sweeps.sweep, points, variable),
-                )
-            else:
-                yield Missing(
-                    title,
-                    f"study {name} has no method with two finished points",
-                    f"adu-bench run --suite {material.suite.name} --study {name}",
-                )
+        variables = [one for one in dict.fromkeys(point.variable for point in plan.points) if one]
+        shown = [variable for variable in variables if len(sweeps.usable(points, variable))]
+        title = f"Over {listed([sweeps.NAMES.get(variable, variable) for variable in shown or variables])}"
+        if shown:
+            marks = _marks(material, points, shown)
+            caption = sweeps.caption(points, shown, material.board, marks)
+            yield Section(f"study-{name}", title, caption, partial(sweeps.sweep, points, shown, marks))
+        else:
+            yield Missing(
+                title,
+                f"study {name} has no method with two finished points",
+                f"adu-bench run --suite {material.suite.name} --study {name}",
+            )
+
+
+def _marks(material: Material, points: pd.DataFrame, variables: Sequence[str]) -> dict[str, sweeps.Marked]:
+    """Return the default and the board's value of numeric fields that one method alone is swept over."""
+    found = {}
+    for variable in variables:
+        methods = set(sweeps.usable(points, variable)["method"])
+        (choice, *_) = material.catalogue.select([methods.pop()])
+        field_ = choice.entry.fields.get(variable)
+        if not methods and field_ is not None and isinstance(field_.default, int | float):
+            used = dict(choice.resolve(material.suite.budget, material.suite.settings).fields)[variable]
+            assert isinstance(used, int | float)
+            found[variable] = sweeps.Marked(float(field_.default), float(used))
+    return found
 
 
 def unranked(board: Board) -> str:
