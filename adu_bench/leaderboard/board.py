@@ -13,6 +13,7 @@ from adu_bench.core.specs import RunSpec
 from adu_bench.metrics.evidence import harmonic
 from adu_bench.metrics.frame import Scorable, score
 from adu_bench.metrics.measures import board_metrics
+from adu_bench.registry import ChangedField
 from adu_bench.runner.plan import Plan, PlannedRun
 from adu_bench.stats.estimates import over_domains
 from adu_bench.stats.measured import caveat
@@ -49,6 +50,8 @@ class Row:
         here.
     claimed
         What its submitter claims, by metric key; ``values`` are computed from the predictions.
+    changed
+        The fields that differ from the defaults in the method's file, see `adu_bench.registry.Choice.changed`.
     """
 
     method: str
@@ -61,6 +64,7 @@ class Row:
     reason: str
     state: str = ""
     claimed: Mapping[str, float] = field(default_factory=dict)
+    changed: tuple[ChangedField, ...] = ()
 
     def __getitem__(self, key: str) -> Any:
         return self.values.get(key)
@@ -246,6 +250,7 @@ def _row(
         tasks=own["task"].nunique(),
         runs=len(keys),
         reason=_reason(label, planned, missing, stale) if missing else "",
+        changed=planned[0].changed,
     )
 
 

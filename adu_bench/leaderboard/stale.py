@@ -7,7 +7,7 @@ from pathlib import Path
 
 from adu_bench.leaderboard.board import differences
 from adu_bench.leaderboard.rows import StoredRun
-from adu_bench.registry import Choice
+from adu_bench.registry import ChangedField, Choice
 from adu_bench.runner.plan import Plan, PlannedRun
 from adu_bench.suites import Suite
 
@@ -89,7 +89,28 @@ def as_recorded(
     if len(shared) != 1 or set(chosen) - set(stale):
         return None
     planned = tuple(
-        PlannedRun(run.spec, run.label, chosen[run.label].preset.group, Path(), "", run.spec.backbone.name)
+        PlannedRun(
+            run.spec,
+            run.label,
+            chosen[run.label].preset.group,
+            Path(),
+            "",
+            run.spec.backbone.name,
+            _changed(suite, chosen[run.label], run),
+        )
         for run in own
     )
     return Plan(suite, planned, ())
+
+
+def _changed(suite: Suite, choice: Choice, run: StoredRun) -> tuple[ChangedField, ...]:
+    """Return the recorded fields that differ from a method's defaults.
+
+    A row does not record who set a field, so that is taken from the suite as it is now.
+    """
+    origins = {field.name: field.origin for field in choice.changed(suite.budget, suite.settings)}
+    return tuple(
+        ChangedField(name, field.default, value, origins.get(name, "tuned"))
+        for name, value in run.spec.method.fields
+        if (field := choice.entry.fields.get(name)) is not None and value != field.default
+    )

@@ -15,8 +15,8 @@ from adu_bench.leaderboard.board import BASELINE, Board, Row
 from adu_bench.leaderboard.curves import curves_of
 from adu_bench.metrics.frame import ZERO_SHOT, score
 from adu_bench.registry import Catalogue
-from adu_bench.report.figures import attention, cost, domains, embedding, intervals, profile, ranks, sweeps, tradeoff
-from adu_bench.report.figures.common import complete, counted, listed, ranked
+from adu_bench.report.figures import attention, cost, domains, embedding, intervals, profile, sweeps, tradeoff
+from adu_bench.report.figures.common import complete, listed, ranked
 from adu_bench.report.tables import summaries
 from adu_bench.report.tables.ablation import ablation_caption, ablation_changes, ablation_table
 from adu_bench.report.tables.drawing import draw
@@ -164,9 +164,9 @@ def apart(board: Board) -> tuple[Board, Board | None]:
 
 
 def _only(board: Board, rows: Sequence[Row]) -> Board:
-    """Return a board with some of its rows, ranked anew."""
-    places = iter(range(1, len(rows) + 1))
-    numbered = tuple(replace(row, rank=next(places)) if row.rank is not None else row for row in rows)
+    """Return a board with some of its rows, ranked anew; equal ranks stay equal."""
+    places = sorted(row.rank for row in rows if row.rank is not None)
+    numbered = tuple(replace(row, rank=places.index(row.rank) + 1) if row.rank is not None else row for row in rows)
     methods = {row.method for row in rows}
     frame = board.frame[board.frame["method"].isin(methods)]
     return replace(board, rows=numbered, frame=frame)
@@ -182,7 +182,6 @@ def _main(board: Board) -> Iterator[Section | Missing]:
     )
     yield Section("intervals", "Means with intervals", intervals.caption(board), partial(intervals.intervals, board))
     yield from _summaries(board)
-    yield _ranks(board)
     if ranked(board) and not domains.accuracies(board, "accuracy_before").empty:
         yield Section(
             "domains",
@@ -214,17 +213,6 @@ def _summaries(board: Board) -> Iterator[Section | Missing]:
         table = summaries.improvement_table(board)
         caption = summaries.improvement_caption(board)
         yield Section("improvement", "Probability of improvement", caption, partial(draw, table), table)
-
-
-def _ranks(board: Board) -> Section | Missing:
-    title = "Critical differences"
-    if len(ranked(board)) < 3:
-        few = f"{counted(len(ranked(board)), 'method')} with a complete block are too few to rank"
-        return Missing(title, few, f"adu-bench run --suite {board.suite} --methods paper")
-    found = ranks.ranking(board)
-    if found.pairs.isna().any(axis=None):
-        return Missing(title, "too few domains can be told apart", f"adu-bench show {board.suite}")
-    return Section("ranks", title, ranks.caption(board, found), partial(ranks.ranks, board, found))
 
 
 def _domains(board: Board) -> tuple[str, ...]:

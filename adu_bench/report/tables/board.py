@@ -9,11 +9,19 @@ from typing import Any
 from adu_bench.leaderboard.board import Board, Row
 from adu_bench.metrics.measures import METRICS, board_metrics
 from adu_bench.metrics.metric import ALWAYS, IF_ANY, LETTERS, PERCENT, Metric
+from adu_bench.report.escape import markdown_code, markdown_text
+from adu_bench.report.tables.settings import HEADING, settings_lines, settings_record
 from adu_bench.report.tables.table import Cell, Table, latex, markdown, records_csv, records_json
 
+ABOUT = "Accuracies, error rates and H are per cent: means over seeds, then over tasks."
+REFERENCES = "Reference rows are bounds and controls; they have no rank."
+INTERVALS = (
+    "The 95 % interval is for other few-shot draws and other test images, on these tasks. Methods that share a letter "
+    "cannot be told apart."
+)
 _STATES = (
-    " State: claimed (checked by nobody else), verified (every number was computed again from the predictions), "
-    "reproduced (some of its runs were also run again)."
+    "claimed: checked by nobody else; verified: every number was computed again from the predictions; "
+    "reproduced: some of its runs were also run again"
 )
 
 
@@ -84,20 +92,20 @@ def board_table(board: Board, priority: int = 3, counts: bool = False) -> Table:
     )
 
 
-def board_legend(board: Board) -> str:
-    """Return what a reader needs to know about the columns of a board."""
-    explained = "; ".join(f"{metric.title}: {metric.explanation}" for metric in shown_metrics(board))
-    return (
-        f"Accuracies, error rates and H in per cent; means are over seeds first, then over tasks. {explained}. "
-        f"Reference rows are bounds and controls, and have no rank.{_STATES * has_states(board)}"
-    )
+def board_legend(board: Board) -> list[tuple[str, str]]:
+    """Return what each column of a board means, as (title, one sentence without full stop)."""
+    explained = [(metric.title, metric.explanation) for metric in shown_metrics(board)]
+    return [*explained, *[("state", _STATES)] * has_states(board)]
 
 
 def board_markdown(board: Board, legend: bool = True) -> str:
-    """Return a board as Markdown, with a legend unless there is one elsewhere."""
-    texts = [board_legend(board)] * legend + [board.caveat] * bool(board.caveat)
-    below = ["", " ".join(texts), ""] if texts else []
-    return markdown(board_table(board, counts=True)) + "\n".join(below)
+    """Return a board as Markdown, with what the suite sets, and with a legend unless there is one elsewhere."""
+    lines = [f"{ABOUT} {REFERENCES}", "", *(f"- **{title}**: {text}." for title, text in board_legend(board)), ""]
+    settings = [
+        f"- {', '.join(map(markdown_code, methods))}: {markdown_text(text)}" for methods, text in settings_lines(board)
+    ]
+    texts = [*lines * legend, *([f"{HEADING}:", "", *settings, ""] if settings else [])]
+    return "\n".join([markdown(board_table(board, counts=True)), *texts])
 
 
 def board_latex(board: Board) -> str:
@@ -113,8 +121,9 @@ def board_csv(board: Board) -> str:
 
 
 def board_json(board: Board) -> str:
-    """Return the rows as a JSON list; fractions with six decimals."""
-    return records_json(records(board))
+    """Return the rows as a JSON list; fractions with six decimals, and what the suite sets."""
+    found = [record | settings_record(row) for record, row in zip(records(board), board.rows, strict=True)]
+    return records_json(found)
 
 
 FORMATS: Mapping[str, Callable[[Board], str]] = {

@@ -16,11 +16,11 @@ from adu_bench.leaderboard.board import Board, Row
 from adu_bench.leaderboard.published import has_paper
 from adu_bench.metrics.metric import DOWN, INTERVAL, LETTERS, Metric
 from adu_bench.report.style import look
-from adu_bench.report.tables.board import best, has_states, place, shown_metrics, why_empty
+from adu_bench.report.tables.board import ABOUT, INTERVALS, best, has_states, place, shown_metrics, why_empty
 from adu_bench.report.tables.paper import paper_legend, paper_table
+from adu_bench.report.tables.settings import HEADING, settings_lines
 from adu_bench.report.templates import environment
 from adu_bench.report.web.details import Cards, Details
-from adu_bench.report.web.ranks import rank_diagram
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,8 @@ def web_page(boards: Sequence[Board], cards: Cards, files: bool = False) -> str:
         panels=panels,
         states=any(has_states(board) for board in boards),
         warnings=_warnings(boards),
+        settings=HEADING,
+        about=ABOUT,
         runs=len({run.key for board in boards for run in board.runs}),
     )
 
@@ -150,11 +152,11 @@ def _panel(whole: Board, board: Board, views: list[str], heading: str, cards: Ca
         "views": views,
         "heading": heading,
         "block": f"{board.title}. A complete block is {tasks} task{'s' * (tasks != 1)} x {seeds} "
-        f"seed{'s' * (seeds != 1)}.{_told_apart(board)}{' ' * bool(board.caveat)}{board.caveat}",
+        f"seed{'s' * (seeds != 1)}.{f' {INTERVALS}' * any(row['letters'] for row in board.rows)}",
         "columns": columns,
         "domains": details.domains,
         "sections": [section for section in sections if section["rows"]],
-        "ranks": rank_diagram(whole, board),
+        "settings": list(settings_lines(board)),
         "paper": _paper(board) if board is whole else None,
     }
 
@@ -164,16 +166,6 @@ def _column(metric: Metric) -> Column:
     ascending = metric.direction == DOWN or metric.unit == LETTERS
     first = "ascending" if ascending else "descending"
     return Column(metric.key, metric.title, metric.explanation, kind, first, metric.priority > 1)
-
-
-def _told_apart(board: Board) -> str:
-    """Return what the letters of a board mean; empty where it has none."""
-    found = [row["letters"] for row in board.rows if row["letters"]]
-    if not found:
-        return ""
-    if set.intersection(*map(set, found)):
-        return " No two ranked methods can be told apart on other domains, so all share a letter."
-    return " Ranked methods that share a letter cannot be told apart on other domains."
 
 
 def _row(
