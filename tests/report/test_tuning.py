@@ -1,0 +1,64 @@
+"""The page on tuning: what was taken and why, and correlations within a method over runs that all trials have."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from adu_bench.report.tables.tuning import Tuned, agreement, chosen_fields, tuning_page
+
+COLUMNS = ["trial", "task", "seed", "h"]
+
+
+def pool(by_trial: dict[int, list[float]]) -> pd.DataFrame:
+    """Runs of trials on the tasks a, b, c ... with one seed."""
+    rows = [(trial, task, 101, h) for trial, values in by_trial.items() for task, h in zip("abc", values, strict=False)]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def tuned(method="adu", chosen=2, gain: float | None = 0.03, **changes) -> Tuned:
+    given = {
+        "method": method,
+        "trials": {0: {}, 1: {"lr": 0.1, "lam": 1.0}, 2: {"lr": 0.01, "lam": 4.0}, 3: {"lr": 0.2, "lam": 9.0}},
+        # Trial 3 was dropped after task a, and would be the best on the tasks that it never saw.
+        "validation": pool({0: [0.40, 0.9], 1: [0.45, 0.1], 2: [0.50, 0.2], 3: [0.30]}),
+        "test": pool({0: [0.41, 0.9], 1: [0.56, 0.1], 2: [0.52, 0.2], 3: [0.31]}),
+        "chosen": chosen, "best": 2, "gain": gain, "error": 0.01,
+        "ranges": {"lr": (0.003, 0.3), "lam": (0.1, 100.0)}, "defaults": {"lr": 0.0025, "lam": 10.0},
+    }  # fmt: skip
+    return Tuned(**{**given, **changes})
+
+
+def test_correlation_and_regret_are_over_the_runs_that_all_trials_have():
+    found = agreement(tuned())
+    assert (found.trials, found.runs) == (4, 1)
+    # Ranks on task a: validation 2, 3, 4, 1; test 2, 4, 3, 1; 1 - 6 x 2 / (4 x 15) = 0.8.
+    assert found.spearman == pytest.approx(0.8)
+    assert found.regret == pytest.approx(0.56 - 0.52)
+
+
+def test_without_test_scores_or_spread_there_is_no_correlation():
+    assert agreement(tuned(test=pool({}))).spearman is None
+    flat = tuned(validation=pool({0: [0.5], 1: [0.5], 2: [0.5]}), test=pool({0: [0.4], 1: [0.5], 2: [0.6]}))
+    assert agreement(flat).spearman is None
+    assert agreement(flat).regret == pytest.approx(0.0)
+
+
+def test_the_page_says_what_was_taken_and_why_and_pools_no_methods():
+    kept = tuned("baseline", chosen=0, gain=0.005)
+    assert chosen_fields(kept) == {"lr": 0.0025, "lam": 10.0}
+    assert chosen_fields(tuned()) == {"lr": 0.01, "lam": 4.0}
+    lines = tuning_page("emoji-mini", [tuned(), kept]).splitlines()
+    assert "| `adu` | 4 | 7 | lr 0.01, lam 4 | +3.0 | 1.0 | tuned | 0.80 | 4.0 |" in lines
+    assert "| `baseline` | 4 | 7 | lr 0.0025, lam 10 | +0.5 | 1.0 | defaults | 0.80 | 15.0 |" in lines
+    assert "| `adu` | lam | 0.1 to 100 | 10 | 4 |" in lines
+    assert sum(line.startswith("| `") for line in lines) == 2 + 4
+
+
+def test_defaults_that_win_need_no_final():
+    line = next(
+        line
+        for line in tuning_page("s", [tuned(chosen=0, best=0, gain=None, error=None)]).splitlines()
+        if "`adu`" in line
+    )
+    assert "| - | - | defaults |" in line
