@@ -29,9 +29,10 @@ def run(options: Any) -> int:
     from adu_bench.cli.progress import display, result_line
     from adu_bench.runner.executors.local import LocalProcesses
     from adu_bench.suites import load_suite
-    from adu_bench.workflows.tune import tune_methods
+    from adu_bench.workflows.tune import tune_methods, write_tuning_page
 
-    suite, choices = load_suite(options.suite), selection_of(options).catalogue.select([options.methods])
+    suite, catalogue = load_suite(options.suite), selection_of(options).catalogue
+    choices = catalogue.select([options.methods])
     with display() as shown:
         settings = tune_methods(
             suite,
@@ -44,6 +45,7 @@ def run(options: Any) -> int:
             on_chosen=lambda label, chosen: shown.line(outcome(label, chosen)),
             score_test=options.score_test,
         )
+    print(f"wrote {write_tuning_page(suite, catalogue, Path(options.out))}")
     print(f"wrote {settings}; use it: adu-bench run --suite {options.suite} --settings {settings}")
     return 0
 

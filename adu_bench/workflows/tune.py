@@ -7,9 +7,11 @@ from pathlib import Path
 
 from adu_bench.core.errors import UserError
 from adu_bench.core.progress import Progress, silent
-from adu_bench.registry import Choice
+from adu_bench.registry import Catalogue, Choice
+from adu_bench.report.tables.tuning import read_search, tuning_page
 from adu_bench.runner.executors.interface import Executor, Result
 from adu_bench.runner.executors.local import LocalProcesses
+from adu_bench.runner.trial import read_log
 from adu_bench.runner.tune import Chosen, Search, decode_tuned, free_fields, write_settings
 from adu_bench.suites import Suite
 
@@ -82,3 +84,31 @@ def tune_methods(
         write_settings(settings, {search.choice.preset.name: {**search.choice.overrides, **chosen.fields}})
         on_chosen(search.choice.label, chosen)
     return settings
+
+
+def write_tuning_page(suite: Suite, catalogue: Catalogue, out: Path) -> Path:
+    """Write the page on all finished searches whose logs are in a folder.
+
+    Parameters
+    ----------
+    suite, catalogue
+        What was tuned on, and the known methods.
+    out
+        As for `tune_methods`.
+
+    Returns
+    -------
+    Path
+        ``<out>/<suite>/README.md``.
+    """
+    folder = out / suite.name
+    searches = []
+    for log in sorted(folder.glob("*.jsonl")):
+        if not log.name.endswith(".test.jsonl"):
+            number = 1 + max((record["trial"] for record in read_log(log).values()), default=0)
+            (choice,) = catalogue.select([log.name.removesuffix(".jsonl")])
+            searches.append(Search(suite, choice, number, out))
+    path = folder / "README.md"
+    finished = [search for search in searches if not search.missing()]
+    path.write_text(tuning_page(suite.name, [read_search(search) for search in finished]), encoding="utf-8")
+    return path

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import pandas as pd
 import pytest
 
-from adu_bench.report.tables.tuning import Tuned, agreement, chosen_fields, tuning_page
+from adu_bench.registry import Catalogue
+from adu_bench.report.tables.tuning import Tuned, agreement, chosen_fields, read_search, tuning_page
+from adu_bench.runner.tune import Search
+from adu_bench.suites import load_suite
+from adu_bench.workflows.tune import write_tuning_page
 
 COLUMNS = ["trial", "task", "seed", "h"]
 
@@ -62,3 +68,32 @@ def test_defaults_that_win_need_no_final():
         if "`adu`" in line
     )
     assert "| - | - | defaults |" in line
+
+
+def test_the_page_is_made_from_the_logs_of_finished_searches(tmp_path):
+    """Made-up scores: the more trial 2 is ahead, the surer it is taken; a search that goes on is left out."""
+    suite, catalogue = load_suite("toy"), Catalogue()
+    for label, number in (("adu", 4), ("baseline", 3)):
+        search = Search(suite, *catalogue.select([label]), number, tmp_path, score_test=True)
+        while jobs := search.missing():
+            for job in jobs:
+                h = 0.3 + 0.1 * (job.trial == 2) + 0.01 * (job.spec.seed % 2) + 0.02 * job.trial
+                head = {"key": job.spec.key, "trial": job.trial, "fields": {}, "task": job.spec.task.name}
+                for path in job.logs.values():
+                    path.parent.mkdir(exist_ok=True)
+                    with path.open("a") as log:
+                        print(json.dumps({**head, "seed": job.spec.seed, "h": h}), file=log)
+        found = read_search(search)
+        assert (found.chosen, found.best) == (2, 2)
+        assert found.gain == pytest.approx(0.14)
+        assert agreement(found).spearman == pytest.approx(1.0)
+        assert agreement(found).regret == pytest.approx(0.0)
+    (tmp_path / "toy" / "clipfit.jsonl").write_text(json.dumps({"key": "k", "trial": 1, "h": 0.5}) + "\n")
+    page = write_tuning_page(suite, catalogue, tmp_path)
+    assert page == tmp_path / "toy" / "README.md"
+    text = page.read_text()
+    assert "| `adu` | 4 |" in text
+    assert "| `baseline` | 3 |" in text
+    assert "clipfit" not in text
+    lr = catalogue.presets["adu"][1].ranges["lr"]
+    assert f"| `adu` | lr | {lr[0]:g} to {lr[1]:g} | 0.0025 |" in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -12,6 +13,8 @@ from adu_bench.core.specs import Value
 from adu_bench.registry import format_value
 from adu_bench.report.figures.common import percent
 from adu_bench.report.tables.table import Cell, Table, markdown
+from adu_bench.runner.trial import read_log
+from adu_bench.runner.tune import Search, draw_trials, free_fields
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,32 @@ class Tuned:
     error: float | None
     ranges: Mapping[str, Any]
     defaults: Mapping[str, Value]
+
+
+def read_search(search: Search) -> Tuned:
+    """Read the logs of a finished search."""
+    validation, test = (_runs(search.out / search.suite.name / f"{search.choice.label}{end}") for end in _LOGS)
+    found, fields = search.chosen(), search.choice.entry.fields
+    ranges = free_fields(search.choice)
+    return Tuned(
+        search.choice.label,
+        dict(enumerate(draw_trials(search.choice, search.number))),
+        validation,
+        test,
+        found.trial,
+        found.best,
+        found.gain,
+        found.error,
+        ranges,
+        {name: fields[name].default for name in ranges},
+    )
+
+
+_LOGS = (".jsonl", ".test.jsonl")
+
+
+def _runs(log: Path) -> pd.DataFrame:
+    return pd.DataFrame(list(read_log(log).values()), columns=["trial", "task", "seed", "h"])
 
 
 @dataclass(frozen=True)
@@ -144,9 +173,9 @@ def tuning_page(suite: str, found: Sequence[Tuned]) -> str:
         [
             f"# How the settings of {suite} were chosen",
             "",
-            "Written by `adu-bench tune` from the logs in this folder. Every method has the same number of trials. Only "
-            "validation images decide. Test images are scored to show how far validation can be trusted; nothing is "
-            "chosen by them.",
+            "Written by `adu-bench tune` from the logs in this folder. Every method has the same number of trials. "
+            "Only validation images decide. Test images are scored to show how far validation can be trusted; nothing "
+            "is chosen by them.",
             "",
             markdown(outcome_table(found)),
             "- **fields**: the taken values of the searched fields.",
