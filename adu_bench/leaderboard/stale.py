@@ -109,8 +109,9 @@ def _changed(suite: Suite, choice: Choice, run: StoredRun) -> tuple[ChangedField
     A row does not record who set a field, so that is taken from the suite as it is now.
     """
     origins = {field.name: field.origin for field in choice.changed(suite.budget, suite.settings)}
+    recorded = dict(run.spec.method.fields)
     return tuple(
-        ChangedField(name, field.default, value, origins.get(name, "tuned"))
-        for name, value in run.spec.method.fields
-        if (field := choice.entry.fields.get(name)) is not None and value != field.default
+        ChangedField(name, field.default, recorded[name], origins.get(name, "tuned"))
+        for name, field in choice.entry.fields.items()
+        if recorded.get(name, field.default) != field.default
     )

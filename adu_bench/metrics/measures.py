@@ -42,12 +42,12 @@ METRICS: dict[str, Metric] = {
         ),
         Metric(
             "h_interval", "95 % interval",
-            "interval of the mean of H: other few-shot draws and other test images, these tasks",
+            "interval of the mean of H for other few-shot draws and other test images, on these tasks",
             unit=INTERVAL, column=ALWAYS, empty="too few seeds for an interval",
         ),
         Metric(
             "letters", "letters",
-            "ranked methods that share a letter cannot be told apart (all pairs, Holm, 5 %)",
+            "ranked methods that share a letter cannot be told apart (tests of all pairs, Holm, 5 %)",
             unit=LETTERS, direction=NEITHER, column=ALWAYS, empty="not ranked, or nothing to compare with",
         ),
         Metric(

@@ -11,6 +11,7 @@ from adu_bench.leaderboard.committed import committed_board, committed_suites
 from adu_bench.leaderboard.published import has_paper
 from adu_bench.registry import Catalogue
 from adu_bench.report.escape import markdown_code
+from adu_bench.report.figures.common import counted
 from adu_bench.report.tables.board import board_csv, board_latex, board_markdown, claims_table
 from adu_bench.report.tables.main import main_table
 from adu_bench.report.tables.paper import PAPER_FORMATS
@@ -25,7 +26,7 @@ SIZE_FILES: Writers = {
     "by_size.tex": lambda board: latex(main_table(board)),
 }
 READING = "READING.md"
-"""Conclusions from a board: written by hand, kept beside the rows, and shown below the tables."""
+"""Conclusions from a board: written by hand, kept beside the rows, and shown below the first table."""
 
 
 def cards(catalogue: Catalogue) -> Cards:
@@ -84,7 +85,9 @@ def _page(board: Board, reading: str) -> str:
     warning = [f"**{board.warning}**"] * bool(board.warning)
     # The warning stands above the table once, not below it again.
     table = board_markdown(replace(board, warning=""))
-    sections = [f"# {board.suite}", *warning, f"{board.title}.", _block(board), _protocol(board), table]
+    sections = [f"# {board.suite}", *warning, f"{board.title}. {_block(board)}", table]
+    if reading:
+        sections += ["## Reading", reading]
     if has_paper(board):
         sections += ["## The paper beside it", PAPER_FORMATS["md"](board)]
     if len(_sizes(board)) > 1:
@@ -102,26 +105,29 @@ def _page(board: Board, reading: str) -> str:
             "What each row's submitter claims, and what its predictions give; the tables above show the latter.",
             markdown(claims),
         ]
-    if reading:
-        sections += ["## Reading", reading]
+    sections += ["## What was run", _protocol(board)]
     return "\n\n".join(section.rstrip("\n") for section in sections) + "\n"
 
 
 def _block(board: Board) -> str:
-    tasks = ", ".join(f"`{task}`" for task in board.tasks)
-    seeds = ", ".join(str(seed) for seed in board.seeds)
-    return (
-        f"A complete block is {len(board.tasks)} tasks (forget {tasks}) x {len(board.seeds)} "
-        f"seed{'s' * (len(board.seeds) != 1)} ({seeds})."
-    )
+    return f"Complete rows have {counted(len(board.tasks), 'task')} x {counted(len(board.seeds), 'seed')}."
 
 
 def _protocol(board: Board) -> str:
     spec = board.common
-    return (
-        f"Protocol {spec.protocol}, images `{spec.task.data_hash}`, {spec.task.shots} shots, weights "
-        f"{markdown_code(spec.backbone.name)} `{spec.backbone.weights_hash}`; rows of another protocol, split or "
-        "backbone are not ranked."
+    lines = {
+        "Tasks, by what they forget": ", ".join(f"`{task}`" for task in board.tasks),
+        "Seeds": ", ".join(str(seed) for seed in board.seeds),
+        "Few-shot images per class and domain": str(spec.task.shots),
+        "Backbone": f"{markdown_code(spec.backbone.name)}, weights `{spec.backbone.weights_hash}`",
+        "Images": f"`{spec.task.data_hash}`",
+        "Protocol": f"{spec.protocol}",
+    }
+    return "\n".join(
+        [
+            *(f"- {name}: {text}" for name, text in lines.items()),
+            "\nRows with another protocol, other images or another backbone are not ranked.",
+        ]
     )
 
 

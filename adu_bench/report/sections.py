@@ -204,9 +204,8 @@ def _summaries(board: Board) -> Iterator[Section | Missing]:
             "Summary, profile and improvement", reason, f"adu-bench run --suite {board.suite} --methods paper"
         )
         return
-    found = summaries.summaries(board)
-    table = summaries.summary_table(board, found)
-    caption = summaries.summary_caption(board, found)
+    table = summaries.summary_table(board)
+    caption = summaries.summary_caption(board)
     yield Section("summary-table", "Mean, interquartile mean, worst task", caption, partial(draw, table), table)
     yield Section("profile", "Performance profiles", profile.caption(board), partial(profile.profile, board))
     if len(complete(board)) > 1:

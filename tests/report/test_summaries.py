@@ -8,7 +8,7 @@ import pytest
 from adu_bench.report.figures.common import percent, ranked
 from adu_bench.report.figures.profile import profile
 from adu_bench.report.style import style
-from adu_bench.report.tables.summaries import improvement_table, summaries, summary_caption, summary_table
+from adu_bench.report.tables.summaries import improvement_table, summary_caption, summary_table
 
 
 def texts(table, part: int) -> list[list[str]]:
@@ -23,31 +23,36 @@ def board(boards):
 
 @pytest.fixture
 def values(board):
-    """H by task, a column a method."""
+    """H by task, one column per method."""
     return board.frame[board.frame["metric"] == "h"].pivot(index="task", columns="method", values="value")
 
 
-def test_the_summary_has_a_part_a_number_of_domains_and_one_for_all(board, values):
-    found = summaries(board)
-    assert list(found) == [1, 2, None]
-    table = summary_table(board, found)
-    for part, tasks in enumerate((["a", "b", "c"], ["a+b", "b+c"], list(board.tasks))):
+def test_the_summary_has_a_part_for_each_number_of_domains_and_one_for_all(board, values):
+    table = summary_table(board)
+    groups = (["a", "b", "c"], ["a+b", "b+c"], list(board.tasks))
+    assert len(table.parts) == len(groups)
+    for part, tasks in enumerate(groups):
         for row, line in zip(ranked(board), texts(table, part), strict=True):
             own = values.loc[tasks, row.method]
             assert line[:2] == [row.method, ("1", "2", "any")[part]]
-            assert line[2].replace(" + ", "+") == own.idxmin()
-            assert (line[3], line[7]) == (percent(own.mean()), percent(own.min()))
-            assert line[4].count(" to ") == 1
-            assert line[8] == ""
+            assert (line[2], line[5]) == (percent(own.mean()), percent(own.min()))
+            assert line[3] == ""
+            assert line[6].replace(" + ", "+") == own.idxmin()
     middle = np.sort(values.loc[list(board.tasks), "adu"])[1:4].mean()
     (adu,) = (line for line in texts(table, 2) if line[0] == "adu")
-    assert adu[5] == percent(middle)
+    assert adu[4] == percent(middle)
     best = values[[row.method for row in ranked(board)]].mean().idxmax()
-    assert [row[0].text for row in table.parts[2] if row[3].bold] == [best]
+    assert [row[0].text for row in table.parts[2] if row[2].bold] == [best]
 
 
-def test_the_caption_says_why_there_is_no_interval(board):
-    assert "Too few seeds: there is 1; an interval needs 3." in summary_caption(board, summaries(board))
+def test_intervals_are_those_of_the_board_and_the_caption_says_what_they_are_for(board):
+    assert "There are no intervals, because there are too few seeds." in summary_caption(board)
+    first, *rest = board.rows
+    known = replace(first, values={**first.values, "h_interval": (0.25, 0.5)})
+    with_interval = replace(board, rows=(known, *rest))
+    (line,) = (line for line in texts(summary_table(with_interval), 2) if line[0] == first.method)
+    assert line[3] == "25.0 to 50.0"
+    assert "other few-shot draws and other test images, on these tasks" in summary_caption(with_interval)
 
 
 def test_the_best_method_is_compared_with_every_other(board, values):
@@ -78,4 +83,4 @@ def test_a_profile_falls_from_the_worst_run_to_the_best(board, values):
 def test_one_method_alone_is_never_bold(board):
     first, *_ = ranked(board)
     alone = replace(board, rows=(first,))
-    assert not any(cell.bold for part in summary_table(alone, summaries(alone)).parts for row in part for cell in row)
+    assert not any(cell.bold for part in summary_table(alone).parts for row in part for cell in row)

@@ -42,6 +42,13 @@ def block(board: Board) -> str:
     )
 
 
+def intervals_sentence(board: Board) -> str:
+    """Return a sentence on what the intervals of means are for, or why there are none."""
+    if any(row["h_interval"] is not None for row in board.rows):
+        return "95 % intervals are for other few-shot draws and other test images, on these tasks."
+    return "There are no intervals, because there are too few seeds."
+
+
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun, in the plural unless the number is one."""
     return f"{number} {noun}{'s' * (number != 1)}"

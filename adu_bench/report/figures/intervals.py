@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from adu_bench.leaderboard.board import Board
-from adu_bench.report.figures.common import block, complete
+from adu_bench.report.figures.common import block, complete, intervals_sentence
 from adu_bench.report.style import FAINT, QUIET, TWO_COLUMNS, look
 
 if TYPE_CHECKING:
@@ -40,11 +40,7 @@ def intervals(board: Board) -> Figure:
 
 def caption(board: Board) -> str:
     """Return the caption."""
-    few = all(row["h_interval"] is None for row in board.rows)
-    bars = (
-        "No intervals: they need three domains that can be told apart."
-        if few
-        else "Bars: 95 % interval of the mean on other domains than these (Student's t over domains)."
+    return (
+        f"Points: mean of H; bars: its interval. {intervals_sentence(board)} Ticks: single tasks. Below the line: "
+        f"references. {block(board)}"
     )
-    doubt = f"{board.caveat} " if board.caveat and not few else ""
-    return f"{bars} {doubt}Ticks: single tasks. Below the line: references. {block(board)}"

@@ -19,9 +19,10 @@ INTERVALS = (
     "The 95 % interval is for other few-shot draws and other test images, on these tasks. Methods that share a letter "
     "cannot be told apart."
 )
+STATISTICS = "`docs/statistics.md` explains how intervals and letters are computed."
 _STATES = (
-    "claimed: checked by nobody else; verified: every number was computed again from the predictions; "
-    "reproduced: some of its runs were also run again"
+    "claimed (checked by nobody else), verified (every number was computed again from the predictions) or reproduced "
+    "(some of its runs were also run again)"
 )
 
 
@@ -46,7 +47,7 @@ def shown_metrics(board: Board, priority: int = 3) -> list[Metric]:
     ]
 
 
-def board_table(board: Board, priority: int = 3, counts: bool = False) -> Table:
+def board_table(board: Board, priority: int = 3) -> Table:
     """Return a board as a table; notes say why cells are empty and why rows are not ranked.
 
     Parameters
@@ -55,8 +56,6 @@ def board_table(board: Board, priority: int = 3, counts: bool = False) -> Table:
         The board.
     priority
         As for `shown_metrics`; the state of committed rows has priority 3.
-    counts
-        Whether to show how many tasks and runs are finished.
     """
     metrics, bold = shown_metrics(board, priority), best(board)
     states = priority >= 3 and has_states(board)
@@ -71,8 +70,7 @@ def board_table(board: Board, priority: int = 3, counts: bool = False) -> Table:
         return Cell(text, (row.method, metric.key) in bold)
 
     def cells(row: Row) -> tuple[Cell, ...]:
-        numbers = [str(row.tasks), str(row.runs)] * counts
-        ends = [*numbers, *[row.state] * states]
+        ends = [row.state] * states
         return (
             Cell(place(row)),
             Cell(row.method, name=True),
@@ -85,9 +83,9 @@ def board_table(board: Board, priority: int = 3, counts: bool = False) -> Table:
     notes += [f"{row.method} is not ranked: {row.reason}" for row in board.rows if row.reason]
     notes += [board.warning.rstrip(".")] * bool(board.warning)
     return Table(
-        columns=("", "method", *(metric.title for metric in metrics), *["tasks", "runs"] * counts, *["state"] * states),
+        columns=("", "method", *(metric.title for metric in metrics), *["state"] * states),
         parts=parts,
-        align="ll" + "r" * (len(metrics) + 2 * counts) + "l" * states,
+        align="ll" + "r" * len(metrics) + "l" * states,
         notes=tuple(notes),
     )
 
@@ -100,12 +98,13 @@ def board_legend(board: Board) -> list[tuple[str, str]]:
 
 def board_markdown(board: Board, legend: bool = True) -> str:
     """Return a board as Markdown, with what the suite sets, and with a legend unless there is one elsewhere."""
-    lines = [f"{ABOUT} {REFERENCES}", "", *(f"- **{title}**: {text}." for title, text in board_legend(board)), ""]
+    columns = [f"- **{title}**: {text}." for title, text in board_legend(board)]
+    lines = [f"{ABOUT} {REFERENCES}", "", *columns, "", STATISTICS, ""]
     settings = [
         f"- {', '.join(map(markdown_code, methods))}: {markdown_text(text)}" for methods, text in settings_lines(board)
     ]
     texts = [*lines * legend, *([f"{HEADING}:", "", *settings, ""] if settings else [])]
-    return "\n".join([markdown(board_table(board, counts=True)), *texts])
+    return "\n".join([markdown(board_table(board)), *texts])
 
 
 def board_latex(board: Board) -> str:

@@ -2,83 +2,63 @@
 
 from __future__ import annotations
 
+from scipy.stats import trim_mean
+
 from adu_bench.core.specs import forget_name
-from adu_bench.leaderboard.board import Board
-from adu_bench.report.figures.common import block, complete, ends, percent, ranked, scores_of
+from adu_bench.leaderboard.board import Board, Row
+from adu_bench.report.figures.common import block, complete, ends, intervals_sentence, percent, ranked, scores_of
 from adu_bench.report.tables.table import Cell, Table
 from adu_bench.stats.ranks import improvement
 from adu_bench.stats.scores import views_of
-from adu_bench.stats.summary import Summary, summarise
+
+ANY = "any"
+"""The part of a table that holds the tasks of all sizes."""
 
 
-def summaries(board: Board) -> dict[int | None, dict[str, Summary]]:
-    """Summarise the ranked methods for each number of forgotten domains, and (None) for all tasks."""
-    found = scores_of(board, ranked(board))
-    return {
-        size: {
-            method: summarise(values, found.forget, found.view(size))
-            for method, values in zip(found.methods, found.values, strict=True)
+def boards_by_size(board: Board) -> dict[str, Board]:
+    """Return the board of each number of forgotten domains, and that of all tasks if there is more than one."""
+    sizes = {str(size): own for size, own in board.sizes.items()}
+    if len(sizes) > 1:
+        return {**sizes, ANY: board}
+    (size,) = set(board.frame["forget"])
+    return {str(size): board}
+
+
+def summary_table(board: Board) -> Table:
+    """Return mean, interquartile mean and worst task of ranked methods, one part per number of forgotten domains."""
+    methods = [row.method for row in ranked(board)]
+
+    def part(size: str, own: Board) -> tuple[tuple[Cell, ...], ...]:
+        by_task = own.frame[own.frame["metric"] == "h"].groupby(["method", "task"])["value"].mean()
+        rows: dict[str, Row] = {row.method: row for row in own.rows}
+        # A quarter of the tasks is left out at either end (Agarwal et al. 2021).
+        found = {
+            method: (rows[method]["h_mean"], trim_mean(by_task[method], 0.25), by_task[method].min())
+            for method in methods
         }
-        for size in views_of(found.sizes)
-    }
+        tops = [max(values) for values in zip(*found.values(), strict=True)]
 
+        def cells(method: str) -> tuple[Cell, ...]:
+            bold = [len(methods) > 1 and one == top for one, top in zip(found[method], tops, strict=True)]
+            mean, middle, worst = (Cell(percent(one), best) for one, best in zip(found[method], bold, strict=True))
+            interval = Cell(ends(*(rows[method]["h_interval"] or (None, None))))
+            name = forget_name(board.forget[by_task[method].idxmin()], " + ")
+            return (Cell(method), Cell(size), mean, interval, middle, worst, Cell(name))
 
-def summary_table(board: Board, found: dict[int | None, dict[str, Summary]]) -> Table:
-    """Return mean, interquartile mean and worst task of the ranked methods, one part per number of forgotten domains.
-
-    Parameters
-    ----------
-    board
-        The board.
-    found
-        See `summaries`.
-    """
-    sets = scores_of(board, ranked(board)).forget
-
-    def part(size: int | None, own: dict[str, Summary]) -> tuple[tuple[Cell, ...], ...]:
-        estimates = {name: (one.mean, one.middle, one.worst) for name, one in own.items()}
-        tops = [
-            max(values) for values in zip(*([each.value for each in row] for row in estimates.values()), strict=True)
-        ]
-        return tuple(
-            (
-                Cell(method),
-                Cell("any" if size is None else str(size)),
-                Cell(forget_name(sets[own[method].worst_task], " + ")),
-                *(
-                    cell
-                    for each, top in zip(row, tops, strict=True)
-                    for cell in (
-                        Cell(percent(each.value), len(own) > 1 and each.value == top),
-                        Cell(ends(each.low, each.high)),
-                    )
-                ),
-            )
-            for method, row in estimates.items()
-        )
+        return tuple(map(cells, methods))
 
     return Table(
-        groups=(("", 3), ("mean", 2), ("interquartile mean", 2), ("worst task", 2)),
-        columns=("method", "forgets", "worst task", *("H", "95 % interval") * 3),
-        parts=tuple(part(size, own) for size, own in found.items()),
-        align="lll" + "rr" * 3,
+        columns=("method", "forgets", "mean of H", "95 % interval", "interquartile mean", "worst task", "which"),
+        parts=tuple(part(size, own) for size, own in boards_by_size(board).items()),
+        align="llrrrrl",
     )
 
 
-def summary_caption(board: Board, found: dict[int | None, dict[str, Summary]]) -> str:
-    """Return the caption of the summary table, with the reasons for missing intervals."""
-    every = [one for own in found.values() for one in own.values()]
-    reasons = dict.fromkeys(each.reason for one in every for each in (one.mean, one.worst) if each.reason)
-    return " ".join(
-        [
-            "Per cent, ranked methods, by number of forgotten domains. The interquartile mean leaves out the lowest "
-            "and the highest quarter of the tasks. Intervals of both means are for other domains (Student's t over "
-            "domains), those of the worst task for other seeds on the same tasks (Student's t, variance of seeds "
-            "pooled over tasks). Bold: best of its part.",
-            *filter(None, [board.caveat]),
-            *reasons,
-            block(board),
-        ]
+def summary_caption(board: Board) -> str:
+    """Return the caption of the summary table."""
+    return (
+        "Per cent, ranked methods, by number of forgotten domains. The interquartile mean leaves out the lowest and "
+        f"the highest quarter of the tasks. {intervals_sentence(board)} Bold: best of its part. {block(board)}"
     )
 
 

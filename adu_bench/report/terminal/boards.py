@@ -10,7 +10,7 @@ from rich.console import Console
 from adu_bench.leaderboard.board import Board
 from adu_bench.leaderboard.published import has_paper
 from adu_bench.metrics.measures import METRICS
-from adu_bench.report.tables.board import board_table
+from adu_bench.report.tables.board import INTERVALS, board_table
 from adu_bench.report.tables.paper import WORDS, paper_legend, paper_table
 from adu_bench.report.tables.table import Cell, Table, terminal
 
@@ -25,8 +25,8 @@ def print_board(board: Board, console: Console) -> None:
     seeds = f"{len(board.seeds)} seed{'s' * (len(board.seeds) != 1)}"
     title = f"{board.suite}: {len(board.tasks)} task{'s' * (len(board.tasks) != 1)} x {seeds}, per cent"
     print_table(console, table, title, bright=int(any(row.rank for row in board.rows)))
-    if wide and board.caveat:
-        say(console, board.caveat)
+    if wide and any(row["letters"] for row in board.rows):
+        say(console, INTERVALS)
     for note in table.notes:
         say(console, f"{note}.")
     if has_paper(board):

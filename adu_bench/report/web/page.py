@@ -15,6 +15,7 @@ from adu_bench.core.paths import RESOURCES
 from adu_bench.leaderboard.board import Board, Row
 from adu_bench.leaderboard.published import has_paper
 from adu_bench.metrics.metric import DOWN, INTERVAL, LETTERS, Metric
+from adu_bench.report.figures.common import counted
 from adu_bench.report.style import look
 from adu_bench.report.tables.board import ABOUT, INTERVALS, best, has_states, place, shown_metrics, why_empty
 from adu_bench.report.tables.paper import paper_legend, paper_table
@@ -142,7 +143,8 @@ def _panel(whole: Board, board: Board, views: list[str], heading: str, cards: Ca
     sections = [
         {"heading": title, "rows": [row for row in rows if row["kind"] == kind]} for kind, title in _SECTIONS.items()
     ]
-    tasks, seeds = len(board.tasks), len(board.seeds)
+    block = f"{counted(len(board.tasks), 'task')} x {counted(len(board.seeds), 'seed')}"
+    letters = any(row["letters"] for row in board.rows)
     for row in rows:
         # The target of links to the row; quoted, since names may contain characters that identifiers may not.
         row["id"] = quote("/".join(filter(None, (board.suite, "" if board is whole else heading, row["method"]))))
@@ -151,8 +153,7 @@ def _panel(whole: Board, board: Board, views: list[str], heading: str, cards: Ca
         "suite": board.suite,
         "views": views,
         "heading": heading,
-        "block": f"{board.title}. A complete block is {tasks} task{'s' * (tasks != 1)} x {seeds} "
-        f"seed{'s' * (seeds != 1)}.{f' {INTERVALS}' * any(row['letters'] for row in board.rows)}",
+        "block": f"{board.title}. Complete rows have {block}.{f' {INTERVALS}' * letters}",
         "columns": columns,
         "domains": details.domains,
         "sections": [section for section in sections if section["rows"]],
