@@ -100,7 +100,7 @@ def report(root):
 def test_everything_is_shown_in_reading_order(report):
     assert [section.name for section in report.sections] == [
         "main-table", "main-table-h-of-means", "trade-off", "intervals", "summary-table", "profile", "improvement",
-        "ranks", "domains", "ablation-adu", "embedding", "attention", "study-shots", "cost",
+        "domains", "ablation-adu", "embedding", "attention", "study-shots", "cost",
     ]  # fmt: skip
     assert report.missing == ()
 
@@ -125,7 +125,7 @@ def texts_of(figure):
                         yield tick.label1
 
 
-@pytest.mark.parametrize("number", range(14))
+@pytest.mark.parametrize("number", range(13))
 def test_no_text_is_cut(report, number):
     with style():
         figure = report.sections[number].draw()
@@ -203,7 +203,7 @@ def test_what_is_missing_is_named_with_its_command(tmp_path, root):
         "main-table", "main-table-h-of-means", "trade-off", "intervals", "summary-table", "profile", "improvement",
         "cost",
     }  # fmt: skip
-    assert len(found.missing) == 6
+    assert len(found.missing) == 5
     for one in found.missing:
         assert one.command.startswith("adu-bench ")
         assert f"--suite {suite().name}" in one.command
