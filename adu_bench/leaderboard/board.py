@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any
@@ -15,13 +15,14 @@ from adu_bench.metrics.frame import Scorable, score
 from adu_bench.metrics.measures import board_metrics
 from adu_bench.registry import ChangedField
 from adu_bench.runner.plan import Plan, PlannedRun
-from adu_bench.stats.estimates import over_domains
-from adu_bench.stats.measured import caveat
-from adu_bench.stats.ranks import letters, pairwise
-from adu_bench.stats.scores import scores
+from adu_bench.stats.sample import Collector, Sample
 
 BASELINE = "baseline"
 """The method that ablations are compared with, beside the method that they belong to."""
+ALL, PART = "all", "part"
+"""Views beside the numbers of forget domains: all tasks, and the tasks of methods with a smaller block."""
+_EQUAL = 1e-9
+"""Means of H that differ by no more are equal, and get equal ranks."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Row:
     reference
         Whether it is a reference: a bound or control, never ranked.
     rank
-        1 is best by mean of H; None if it is not ranked.
+        1 is best by mean of H, equal means have equal ranks (1, 2, 2, 4); None if it is not ranked.
     values
         Values by metric key, see `adu_bench.metrics.measures.board_metrics`: fractions, counts, seconds, an interval
         as a pair of fractions, letters as a text.  Metrics without a value are absent.
@@ -100,8 +101,8 @@ class Board:
         The boards of the tasks that forget the same number of domains, by this number; empty where all tasks do.
     runs
         The finished runs that count.
-    caveat
-        Why intervals and letters may not hold for other domains; empty if they do.
+    sample
+        Estimates and tests of H for the methods with a complete block; None on a board without runs.
     warning
         Why no row may be compared with new runs; empty if all rows may.
     """
@@ -117,7 +118,7 @@ class Board:
     part: Board | None = None
     sizes: Mapping[int, Board] = field(default_factory=dict)
     runs: tuple[Scorable, ...] = ()
-    caveat: str = ""
+    sample: Sample | None = None
     warning: str = ""
 
 
@@ -136,25 +137,32 @@ def make_board(plan: Plan, found: Iterable[Scorable]) -> Board:
     """
     found = list(found)
     wanted = {run.spec.key: run for run in plan.runs}
+    labels = {key: run.label for key, run in wanted.items()}
     counted = tuple(run for run in found if run.key in wanted)
-    frame = score(counted, plan.suite.name)
-    frame["method"] = frame["key"].map(lambda key: wanted[key].label)
     stale = [run for run in found if run.key not in wanted]
-    tasks = {label: _tasks(plan, label) for label in dict.fromkeys(run.label for run in plan.runs)}
-    whole = set().union(*tasks.values())
-    small = [label for label, own in tasks.items() if own != whole]
-    labels = [label for label in tasks if label not in small]
-    board = replace(_board(plan, labels, whole, frame, stale), runs=counted)
-    by_count = _by_count(plan, whole)
-    if len(by_count) > 1:
-        sizes = {count: _board(plan, labels, within, frame, stale) for count, within in sorted(by_count.items())}
-        board = replace(board, sizes=sizes)
+    tasks = {label: _tasks(plan, label) for label in dict.fromkeys(labels.values())}
+    whole = list(dict.fromkeys(run.spec.task.name for run in plan.runs))
+    small = [label for label, own in tasks.items() if own != set(whole)]
+    views: dict[Any, list[str]] = {ALL: whole, **_by_count(plan)}
+    if small:
+        block = set().union(*(tasks[label] for label in small))
+        views[PART] = [task for task in whole if task in block]
+    collector = Collector(labels, views, metrics=("h",))
+    frame = score(counted, plan.suite.name, also=collector.add)
+    frame["method"] = frame["key"].map(labels)
+    samples = collector.samples()
+
+    def part(methods: Sequence[str], view: Any) -> Board:
+        return _board(plan, methods, samples[view], frame, stale)
+
+    every = [label for label in tasks if label not in small]
+    sizes = {view: part(every, view) for view in views if view not in (ALL, PART)}
+    board = replace(part(every, ALL), runs=counted, sizes=sizes if len(sizes) > 1 else {})
     if not small:
         return board
-    block = set().union(*(tasks[label] for label in small))
     methods = {run.spec.method.name for run in plan.runs if run.label in small} | {BASELINE}
     compared = [label for label in tasks if label in methods]
-    return replace(board, part=_board(plan, [*compared, *small], block, frame, stale))
+    return replace(board, part=part([*compared, *small], PART))
 
 
 def by_size(board: Board) -> pd.DataFrame:
@@ -181,35 +189,34 @@ def _tasks(plan: Plan, label: str) -> set[str]:
     return {run.spec.task.name for run in plan.runs if run.label == label}
 
 
-def _by_count(plan: Plan, within: set[str]) -> dict[int, set[str]]:
-    """Group tasks by how many domains they forget."""
-    found: dict[int, set[str]] = {}
-    for task in {run.spec.task for run in plan.runs if run.spec.task.name in within}:
-        found.setdefault(len(task.forget), set()).add(task.name)
-    return found
+def _by_count(plan: Plan) -> dict[int, list[str]]:
+    """Group the tasks of a plan by how many domains they forget, ascending."""
+    found: dict[int, list[str]] = {}
+    for task in dict.fromkeys(run.spec.task for run in plan.runs):
+        found.setdefault(len(task.forget), []).append(task.name)
+    return dict(sorted(found.items()))
 
 
 def _board(
-    plan: Plan, labels: Sequence[str], within: set[str], frame: pd.DataFrame, stale: Sequence[Scorable]
+    plan: Plan, labels: Sequence[str], sample: Sample, frame: pd.DataFrame, stale: Sequence[Scorable]
 ) -> Board:
-    """Make the board of some methods within some tasks."""
-    runs = [run for run in plan.runs if run.label in labels and run.spec.task.name in within]
-    own = frame[frame["method"].isin(labels) & frame["task"].isin(within)]
-    forget = {run.spec.task.name: run.spec.task.forget for run in plan.runs}
-    means = frame[frame["metric"] == "h"].groupby(["method", "task"])["value"].mean()
-    # Other tasks show how far domains differ, too; the same ones for all methods, so that intervals can be compared.
-    common = set(forget).intersection(*(_tasks(plan, label) for label in labels))
-    intervals = {
-        label: _interval(means[label][means[label].index.isin(common)], forget, within) for label in set(own["method"])
-    }
-    rows = [
-        _row(label, [run for run in runs if run.label == label], own, intervals.get(label), stale) for label in labels
-    ]
-    ranked = _with_letters(_ranked(rows), frame, forget, within)
+    """Make the board of some methods on the tasks of a sample."""
+    runs = [run for run in plan.runs if run.label in labels and run.spec.task.name in sample.tasks]
+    own = frame[frame["method"].isin(labels) & frame["task"].isin(sample.tasks)]
+    rows = [_row(label, [run for run in runs if run.label == label], own, sample, stale) for label in labels]
     tasks = tuple(dict.fromkeys(run.spec.task.name for run in runs))
     seeds = tuple(dict.fromkeys(run.spec.seed for run in runs))
-    doubt = caveat([forget[task] for task in sorted(common)])
-    return Board(plan.suite.name, plan.suite.title, tasks, seeds, ranked, own, plan.runs[0].spec, forget, caveat=doubt)
+    return Board(
+        plan.suite.name,
+        plan.suite.title,
+        tasks,
+        seeds,
+        _with_letters(_ranked(rows), sample),
+        own,
+        plan.runs[0].spec,
+        {run.spec.task.name: run.spec.task.forget for run in plan.runs},
+        sample=sample,
+    )
 
 
 def differences(spec: RunSpec, wanted: RunSpec) -> list[str]:
@@ -234,7 +241,7 @@ def _row(
     label: str,
     planned: Sequence[PlannedRun],
     frame: pd.DataFrame,
-    interval: tuple[float, float] | None,
+    sample: Sample,
     stale: Sequence[Scorable],
 ) -> Row:
     group = planned[0].group
@@ -246,7 +253,7 @@ def _row(
         group=group,
         reference=group == "reference",
         rank=None,
-        values=_values(own, interval),
+        values=_values(own, _interval(label, sample)),
         tasks=own["task"].nunique(),
         runs=len(keys),
         reason=_reason(label, planned, missing, stale) if missing else "",
@@ -271,24 +278,20 @@ def without_numbers(label: str, reason: str) -> Row:
     return Row(label, "other", False, None, {}, 0, 0, reason)
 
 
-def _interval(
-    means: pd.Series, forget: Mapping[str, Sequence[str]], within: Collection[str]
-) -> tuple[float, float] | None:
-    """Return the interval of a method's mean over some tasks; all tasks with a mean show how far domains differ."""
-    view = means.index.isin(within)
-    found = over_domains(means.to_numpy(), [forget[task] for task in means.index], view).within(0, 1)
+def _interval(label: str, sample: Sample) -> tuple[float, float] | None:
+    """Return the interval of a method's mean of H; None if its block is not complete, or there are too few seeds."""
+    if label not in sample.methods:
+        return None
+    found = sample.mean(label)
     return None if found.low is None or found.high is None else (found.low, found.high)
 
 
-def _with_letters(
-    rows: Sequence[Row], frame: pd.DataFrame, forget: Mapping[str, Sequence[str]], within: Collection[str]
-) -> tuple[Row, ...]:
-    """Give ranked rows letters: methods that share a letter cannot be told apart on other domains."""
+def _with_letters(rows: Sequence[Row], sample: Sample) -> tuple[Row, ...]:
+    """Give ranked rows letters: methods that share a letter cannot be told apart on these tasks."""
     ranked = [row.method for row in rows if row.rank is not None]
     if len(ranked) < 2:
         return tuple(rows)
-    block = scores(frame, forget, "h", ranked)
-    found = letters(pairwise(block, [task in within for task in block.tasks]))
+    found = sample.letters(ranked)
     return tuple(
         replace(row, values={**row.values, "letters": own}) if (own := found.get(row.method)) else row for row in rows
     )
@@ -309,7 +312,11 @@ def _ranked(rows: Sequence[Row]) -> tuple[Row, ...]:
         return (-row.values.get("h_mean", -1.0), row.method)
 
     ranked = sorted((row for row in rows if not row.reference and not row.reason), key=best_first)
-    numbered = [replace(row, rank=place) for place, row in enumerate(ranked, start=1)]
+    numbered: list[Row] = []
+    for place, row in enumerate(ranked, start=1):
+        before = numbered[-1] if numbered else None
+        equal = before is not None and abs(before["h_mean"] - row["h_mean"]) <= _EQUAL
+        numbered.append(replace(row, rank=before.rank if before is not None and equal else place))
     references = sorted((row for row in rows if row.reference and not row.reason), key=best_first)
     rest = sorted((row for row in rows if row.reason), key=best_first)
     return (*numbered, *references, *rest)

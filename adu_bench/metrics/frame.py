@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 import pandas as pd
@@ -43,7 +43,9 @@ class Scorable(Protocol):
         """Return one row per test image."""
 
 
-def score(runs: Iterable[Scorable], suite: str) -> pd.DataFrame:
+def score(
+    runs: Iterable[Scorable], suite: str, also: Callable[[Scorable, pd.DataFrame], None] | None = None
+) -> pd.DataFrame:
     """Compute all metrics of runs.
 
     Parameters
@@ -53,6 +55,8 @@ def score(runs: Iterable[Scorable], suite: str) -> pd.DataFrame:
         for the metrics that compare with before; without one these metrics are absent.
     suite
         The suite's name, for the column.
+    also
+        Called with each run and its predictions, for what else is to be computed from them.
 
     Returns
     -------
@@ -69,7 +73,10 @@ def score(runs: Iterable[Scorable], suite: str) -> pd.DataFrame:
         reference = _reference_key(spec)
         if reference in before and reference not in loaded:
             loaded[reference] = before[reference].predictions()
-        found = measure(run.predictions(), len(spec.task.classes), loaded.get(reference), with_probe(run))
+        predictions = run.predictions()
+        if also is not None:
+            also(run, predictions)
+        found = measure(predictions, len(spec.task.classes), loaded.get(reference), with_probe(run))
         head = (run.key, suite, spec.task.name, len(spec.task.forget), run.label, spec.seed, spec.protocol)
         rows += [(*head, metric, value, n) for metric, (value, n) in found.items()]
     return pd.DataFrame(rows, columns=list(COLUMNS))
