@@ -197,9 +197,7 @@ def _by_count(plan: Plan) -> dict[int, list[str]]:
     return dict(sorted(found.items()))
 
 
-def _board(
-    plan: Plan, labels: Sequence[str], sample: Sample, frame: pd.DataFrame, stale: Sequence[Scorable]
-) -> Board:
+def _board(plan: Plan, labels: Sequence[str], sample: Sample, frame: pd.DataFrame, stale: Sequence[Scorable]) -> Board:
     """Make the board of some methods on the tasks of a sample."""
     runs = [run for run in plan.runs if run.label in labels and run.spec.task.name in sample.tasks]
     own = frame[frame["method"].isin(labels) & frame["task"].isin(sample.tasks)]

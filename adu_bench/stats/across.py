@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from adu_bench.core.errors import UserError
-from adu_bench.stats.estimates import Estimate
-from adu_bench.stats.paired import Difference, difference
-from adu_bench.stats.resampling import FEWEST_DATA_SETS, cluster_bootstrap
-from adu_bench.stats.scores import Scores
+from adu_bench.stats.estimates import Estimate, student
+
+FEWEST_DATA_SETS = 3
 
 
 @dataclass(frozen=True)
@@ -19,25 +20,25 @@ class Across:
     Parameters
     ----------
     suites
-        H of A minus that of B by suite, see `adu_bench.stats.paired.Difference`.
+        H of A minus that of B by suite, on the suite's tasks.
     together
-        Mean over data sets with equal weights; None if there are too few.
+        Mean for other data sets, which weigh the same (Student's t over data sets); None if there are too few.
     reason
         Why there is no mean; empty if there is one.
     """
 
-    suites: Mapping[str, Difference]
+    suites: Mapping[str, Estimate]
     together: Estimate | None
     reason: str = ""
 
 
-def compare_across(pairs: Mapping[str, tuple[Scores, int | None]], datasets: Mapping[str, str]) -> Across:
+def compare_across(suites: Mapping[str, Estimate], datasets: Mapping[str, str]) -> Across:
     """Compare two methods over several data sets.
 
     Parameters
     ----------
-    pairs
-        H of the two methods by suite, and the number of forget domains of the tasks to use (None: all tasks).
+    suites
+        H of A minus that of B by suite.
     datasets
         Data set by suite.
 
@@ -54,11 +55,10 @@ def compare_across(pairs: Mapping[str, tuple[Scores, int | None]], datasets: Map
                 "Suites are compared as independent data sets.",
                 f"Leave one of them out of --suite {','.join(datasets)}.",
             )
-    suites = {suite: difference(pair, size) for suite, (pair, size) in pairs.items()}
-    if len(pairs) < FEWEST_DATA_SETS:
-        few = f"There are too few data sets for a joint estimate: {len(pairs)}; "
-        return Across(suites, None, f"{few}a bootstrap over data sets needs {FEWEST_DATA_SETS}.")
-    values = {
-        suite: (pair.by_task[0] - pair.by_task[1])[pair.view(size)].tolist() for suite, (pair, size) in pairs.items()
-    }
-    return Across(suites, cluster_bootstrap(values))
+    count = len(suites)
+    if count < FEWEST_DATA_SETS:
+        few = f"There are too few data sets for a joint estimate: {count}; "
+        return Across(suites, None, f"{few}an interval needs {FEWEST_DATA_SETS}.")
+    values = np.array([one.value for one in suites.values()])
+    error = float(values.std(ddof=1) / np.sqrt(count))
+    return Across(suites, student(float(values.mean()), error, count - 1, sum(one.tasks for one in suites.values())))

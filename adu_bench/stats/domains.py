@@ -14,14 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import nctdtr
 
-from adu_bench.stats.estimates import LEVEL, Estimate, quantile, student
+from adu_bench.stats.chance import detectable
+from adu_bench.stats.estimates import Estimate, student
 
 FEWEST_DOMAINS = 3
 """With two domains the 95 % interval is thirteen standard errors wide on each side."""
-POWER = 0.8
-"""Share of repetitions in which a detectable difference is found."""
 
 ForgetSets = Sequence[Sequence[str]]
 """The forget domains of each task."""
@@ -91,23 +89,3 @@ def by_domain(values: np.ndarray, forget: ForgetSets, domains: Sequence[str]) ->
     if not all(one in found and two in found for one, two in pairs):
         return None
     return np.array([(found[one] + found[two]) / 2 for one, two in pairs], dtype=float)
-
-
-def chance(difference: float, error: float, df: float) -> float:
-    """Return the power, 0..1, of a two-sided t-test to find a difference in its direction."""
-    if error <= 0:
-        return float(difference != 0)
-    critical, shift = quantile(df, LEVEL), abs(difference) / error
-    if shift > 40:
-        # The non-central distribution cannot be computed here, and the power is 1 for all degrees of freedom in use.
-        return 1.0
-    return float(1 - nctdtr(df, shift, critical))
-
-
-def detectable(error: float | None, df: float) -> float | None:
-    """Return the smallest difference that is found with 80 % power."""
-    if error is None or error <= 0:
-        return None if error is None else 0.0
-    from scipy.optimize import brentq
-
-    return float(error * brentq(lambda shift: chance(shift, 1.0, df) - POWER, 1e-6, 39.0))

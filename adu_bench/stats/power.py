@@ -1,161 +1,144 @@
-"""Power of a comparison: the detectable difference, and the number of domains, tasks or seeds for a smaller one."""
+"""Power of a comparison: which difference can be detected, and how many seeds or domains a smaller one needs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import comb
 
 import numpy as np
-from scipy.special import chdtri, nctdtr
 
-from adu_bench.stats.estimates import (
-    FEWEST_DOMAINS,
-    FEWEST_SEEDS,
-    LEVEL,
-    noise_share,
-    over_domains,
-    over_seeds,
-    quantile,
-)
-from adu_bench.stats.scores import Scores, views_of
+from adu_bench.stats.chance import POWER, chance, detectable
+from adu_bench.stats.domains import FEWEST_DOMAINS, OtherDomains
+from adu_bench.stats.estimates import FEWEST_SEEDS, Estimate, combined
+from adu_bench.stats.sample import Sample
 
-POWER = 0.8
-"""Share of repetitions in which a detectable difference is found."""
-_MOST = 1_000
-"""Largest number of domains or seeds that is tried."""
+MOST = 1_000
+"""Largest number of seeds or domains that is tried."""
 
 
 @dataclass(frozen=True)
 class Power:
-    """Power of the comparison of two methods on the tasks with a given number of forget domains.
+    """What a comparison of two methods can show on these tasks.
 
     Parameters
     ----------
     size
         Number of forget domains, None for all tasks.
-    domains, tasks, seeds
+    tasks, seeds
         Their numbers.
     detectable
-        Smallest difference that is found with 80 % power, for other domains; None if there are too few.
-    detectable_low, detectable_high
-        Its 95 % interval; the spread of few domains is not known well.
-    detectable_here
-        The same on these tasks for new seeds.
-    domains_needed, tasks_needed
-        Numbers of domains, and of tasks of the same sizes over them, that find the wanted difference with as many seeds
-        as now; None if a thousand domains do not.
+        Smallest difference that is found with 80 % power; None if there are too few seeds.
+    with_any_seeds
+        The same for very many seeds, when only the test images are left; None likewise.
     seeds_needed
-        Number of seeds that find it with these domains; None if no number does, because domains differ.
-    seeds_needed_here
-        Number of seeds that find it on these tasks.
+        Number of seeds that find the wanted difference; None if no number does, or there are too few seeds.
     """
 
     size: int | None
-    domains: int
     tasks: int
     seeds: int
     detectable: float | None
-    detectable_low: float | None
-    detectable_high: float | None
-    detectable_here: float | None
-    domains_needed: int | None
-    tasks_needed: int | None
+    with_any_seeds: float | None
     seeds_needed: int | None
-    seeds_needed_here: int | None
 
 
-def power_of(pair: Scores, wanted: float, only: int | None = None) -> list[Power]:
-    """Return the power of the comparison of two methods for each number of forget domains and for all tasks.
+@dataclass(frozen=True)
+class Powers:
+    """What a comparison of two methods can show of H.
 
     Parameters
     ----------
-    pair
-        One metric of the two methods.
+    here
+        On these tasks, by number of forget domains and for all tasks.
+    domains
+        The difference on other domains.
+    domains_needed
+        Number of domains that find the wanted difference, each with two tasks; None if there is no estimate, or a
+        thousand do not.
+    """
+
+    here: tuple[Power, ...]
+    domains: OtherDomains
+    domains_needed: int | None
+
+
+def powers(a: str, b: str, samples: Mapping[int | None, Sample], domains: OtherDomains, wanted: float) -> Powers:
+    """Return which differences of H can be detected.
+
+    Parameters
+    ----------
+    a, b
+        The methods.
+    samples
+        The samples of both for each number of forget domains and for all tasks.
+    domains
+        Their difference on other domains.
+    wanted
+        The difference that is to be found, a fraction.
+    """
+    here = []
+    for size, sample in samples.items():
+        *_, clusters = sample.influences["h"].shape
+        here.append(power_here(sample.difference(a, b), size, len(sample.seeds), clusters, wanted))
+    needed = None if domains.spread is None else domains_needed(domains.spread, wanted)
+    return Powers(tuple(here), domains, needed)
+
+
+def power_here(estimate: Estimate, size: int | None, seeds: int, clusters: int, wanted: float) -> Power:
+    """Return the power of a comparison on these tasks.
+
+    Parameters
+    ----------
+    estimate
+        The difference, see `adu_bench.stats.estimates.on_these_tasks`.
+    size
+        Number of forget domains of its tasks, None for all.
+    seeds, clusters
+        Numbers of seeds and of clusters of test images.
     wanted
         The difference that is to be found.
-    only
-        Only tasks with this number of forget domains; all if None.
     """
-    return [_power(pair, size, wanted) for size in views_of(pair.sizes, only)]
+    if estimate.seeds is None or estimate.images is None or estimate.interaction is None:
+        return Power(size, estimate.tasks, seeds, None, None, None)
+    # Per seed; what differs between seeds shrinks with their number, the rest does not.
+    own = max(estimate.seeds, estimate.interaction) ** 2 * seeds
+    rest = max(estimate.images**2 - estimate.interaction**2, 0.0)
 
+    def with_seeds(count: int) -> float:
+        found = combined(0.0, own / count, rest, 0.0, (count - 1, clusters - 1), estimate.tasks)
+        return chance(wanted, found.error or 0.0, found.df or 1.0)
 
-def _power(pair: Scores, size: int | None, wanted: float) -> Power:
-    values, view = pair.values[0] - pair.values[1], pair.view(size)
-    domains, here = over_domains(values.mean(axis=1), pair.forget, view), over_seeds(values[view])
-    seeds = len(pair.seeds)
-    sizes = pair.sizes if size is None else (size,)
-    found = detectable(domains.error, domains.df)
-    low, high = _spread_interval(domains.df) if found is not None else (None, None)
-    most = None
-    if domains.error is not None:
-        spread = domains.error * np.sqrt(domains.units)
-        most = _first(lambda count: chance(wanted, spread / np.sqrt(count), count - 1), FEWEST_DOMAINS)
+    images = float(np.sqrt(rest))
     return Power(
         size=size,
-        domains=domains.units,
-        tasks=domains.tasks,
+        tasks=estimate.tasks,
         seeds=seeds,
-        detectable=found,
-        detectable_low=None if found is None or low is None else low * found,
-        detectable_high=None if found is None or high is None else high * found,
-        detectable_here=detectable(here.error, here.df),
-        domains_needed=most,
-        tasks_needed=None if most is None else sum(comb(most, own) for own in sizes),
-        seeds_needed=_seeds_needed(values, pair.forget, view, wanted),
-        seeds_needed_here=_seeds_needed_here(here.error, seeds, wanted),
+        detectable=detectable(estimate.error, estimate.df or 1.0),
+        with_any_seeds=detectable(images, clusters - 1),
+        seeds_needed=_first(with_seeds, FEWEST_SEEDS) if chance(wanted, images, clusters - 1) >= POWER else None,
     )
 
 
-def chance(difference: float, error: float, df: int) -> float:
-    """Return the power, 0..1, of a two-sided t-test to find a difference in its direction."""
-    if error <= 0:
-        return float(difference != 0)
-    critical, shift = quantile(df), abs(difference) / error
-    if shift > 40:
-        # The non-central distribution cannot be computed here, and the power is 1 for all degrees of freedom in use.
-        return 1.0
-    return float(1 - nctdtr(df, shift, critical))
+def domains_needed(spread: float, wanted: float) -> int | None:
+    """Return the number of domains that find a difference; None if a thousand do not.
+
+    Parameters
+    ----------
+    spread
+        Standard deviation over domains, see `adu_bench.stats.domains.OtherDomains`.
+    wanted
+        The difference that is to be found.
+
+    Notes
+    -----
+    Each domain needs two tasks, one that forgets it alone and one that keeps it alone.  The spread contains the noise
+    of these two, which therefore does not shrink with further tasks.
+    """
+    return _first(lambda count: chance(wanted, spread / np.sqrt(count), count - 1), FEWEST_DOMAINS)
 
 
-def detectable(error: float | None, df: int) -> float | None:
-    """Return the smallest difference that is found with 80 % power."""
-    if error is None or error <= 0:
-        return None if error is None else 0.0
-    from scipy.optimize import brentq
-
-    return float(error * brentq(lambda shift: chance(shift, 1.0, df) - POWER, 1e-6, 39.0))
-
-
-def _spread_interval(df: int) -> tuple[float, float]:
-    """Return the 95 % interval of the ratio of the true standard deviation to the observed one."""
-    return float(np.sqrt(df / chdtri(df, LEVEL / 2))), float(np.sqrt(df / chdtri(df, 1 - LEVEL / 2)))
-
-
-def _first(chance_with, least: int) -> int | None:
-    """Return the smallest number that reaches the power; None if none up to `_MOST` does."""
-    return next((count for count in range(least, _MOST + 1) if chance_with(count) >= POWER), None)
-
-
-def _seeds_needed(values: np.ndarray, forget: Sequence[Sequence[str]], view: np.ndarray, wanted: float) -> int | None:
-    """Return the number of seeds that find the difference with these domains; more seeds reduce only the noise."""
-    seeds = values.shape[1]
-    now = over_domains(values.mean(axis=1), forget, view)
-    if now.error is None or seeds < 2:
+def _first(chance_with: Callable[[int], float], least: int) -> int | None:
+    """Return the smallest number that reaches the power; None if none up to `MOST` does."""
+    if chance_with(MOST) < POWER:
         return None
-    noise = noise_share(forget, view) * float(values.var(axis=1, ddof=1).mean())
-
-    rest = max(now.error**2 - noise / seeds, 0.0)
-
-    def with_seeds(count: int) -> float:
-        variance = rest + noise / count
-        return chance(wanted, float(np.sqrt(variance)), now.df)
-
-    return _first(with_seeds, 1) if with_seeds(_MOST) >= POWER else None
-
-
-def _seeds_needed_here(error: float | None, seeds: int, wanted: float) -> int | None:
-    if error is None:
-        return None
-    spread = error * np.sqrt(seeds)
-    return _first(lambda count: chance(wanted, spread / np.sqrt(count), count - 1), FEWEST_SEEDS)
+    return next(count for count in range(least, MOST + 1) if chance_with(count) >= POWER)

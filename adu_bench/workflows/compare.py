@@ -7,10 +7,13 @@ from dataclasses import replace
 
 from adu_bench.core.errors import UserError
 from adu_bench.leaderboard.board import Board
+from adu_bench.metrics.frame import Scorable
 from adu_bench.stats.across import Across, compare_across
-from adu_bench.stats.paired import Comparison, compare
-from adu_bench.stats.power import Power, power_of
-from adu_bench.stats.scores import Scores, scores
+from adu_bench.stats.domains import on_other_domains
+from adu_bench.stats.paired import Comparison, compare, task_views
+from adu_bench.stats.power import Powers, powers
+from adu_bench.stats.sample import Sample, samples
+from adu_bench.stats.scores import scores
 from adu_bench.workflows.board import ANY, Results, board_of
 from adu_bench.workflows.selection import Selection
 
@@ -44,7 +47,7 @@ def pair_board(selection: Selection, a: str, b: str, results: Results = ANY) -> 
                 f"{row.reason[0].upper()}{row.reason[1:]}." if row and row.reason else "It has no results here.",
                 f"adu-bench run --suite {selection.suite} --methods {method}",
             )
-    return replace(shown, warning=board.warning)
+    return replace(shown, runs=board.runs, warning=board.warning)
 
 
 def compare_methods(board: Board, a: str, b: str, size: int = 0) -> Comparison:
@@ -64,24 +67,36 @@ def compare_methods(board: Board, a: str, b: str, size: int = 0) -> Comparison:
     UserError
         If there are no such tasks.
     """
-    labels = board.frame.groupby("key")["method"].first().to_dict()
-    found = [run for run in board.runs if run.key in labels]
-    return compare(board.frame, found, labels, a, b, size=_size(size))
+    labels, runs = _runs(board)
+    return compare(board.frame, runs, labels, a, b, size=_size(size))
 
 
 def compare_over_suites(boards: Sequence[Board], a: str, b: str, size: int = 0) -> Across:
     """Compare two methods on each of several boards, and over all of them where they are enough."""
-    pairs = {board.suite: (_pair(board, a, b), _size(size)) for board in boards}
-    return compare_across(pairs, {board.suite: board.common.task.dataset for board in boards})
+    found = {board.suite: [*_samples(board, a, b, size).values()][-1].difference(a, b) for board in boards}
+    return compare_across(found, {board.suite: board.common.task.dataset for board in boards})
 
 
-def power(board: Board, a: str, b: str, difference: float, size: int = 0) -> list[Power]:
+def power(board: Board, a: str, b: str, difference: float, size: int = 0) -> Powers:
     """Return which differences of H (fractions) can be detected; parameters as in `compare_methods`."""
-    return power_of(_pair(board, a, b), difference, _size(size))
+    pair = scores(board.frame, board.forget, "h", (a, b))
+    view = pair.view(_size(size))
+    sets = [forget for forget, inside in zip(pair.forget, view, strict=True) if inside]
+    domains = on_other_domains((pair.by_task[0] - pair.by_task[1])[view], sets, board.common.task.domains)
+    return powers(a, b, _samples(board, a, b, size), domains, difference)
 
 
-def _pair(board: Board, a: str, b: str) -> Scores:
-    return scores(board.frame, board.forget, "h", (a, b))
+def _samples(board: Board, a: str, b: str, size: int) -> dict[int | None, Sample]:
+    """Return the samples of H of two methods for each view; the last one has all tasks."""
+    labels, runs = _runs(board)
+    views = task_views(scores(board.frame, board.forget, "h", (a, b)), _size(size))
+    own = {key: label for key, label in labels.items() if label in (a, b)}
+    return samples(runs, own, views, ("h",))
+
+
+def _runs(board: Board) -> tuple[dict[str, str], list[Scorable]]:
+    labels = board.frame.groupby("key")["method"].first().to_dict()
+    return labels, [run for run in board.runs if run.key in labels]
 
 
 def _size(size: int) -> int | None:

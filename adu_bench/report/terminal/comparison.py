@@ -13,59 +13,52 @@ from adu_bench.metrics.measures import METRICS
 from adu_bench.report.tables.table import Cell, Table
 from adu_bench.report.terminal.boards import print_table, say
 from adu_bench.stats.across import Across
+from adu_bench.stats.chance import POWER
+from adu_bench.stats.domains import OtherDomains
 from adu_bench.stats.estimates import LEVEL, Estimate
-from adu_bench.stats.measured import wrong
-from adu_bench.stats.paired import WILCOXON, Comparison, Difference, Test
-from adu_bench.stats.power import POWER, Power
+from adu_bench.stats.paired import Comparison
+from adu_bench.stats.power import MOST, Powers
 
 WIDTH = 112
 """Columns that the tables need; a narrower terminal wraps their lines and no number is lost."""
 
-MANY = 10_000
-"""Numbers of tasks above this are not written out: nobody will run them."""
 _FOUND = f"{POWER:.0%}".replace("%", " %")
+_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
 
 def print_comparison(found: Comparison, console: Console) -> None:
-    """Print differences with intervals, the tests of H, and for each task the images on which one method is better."""
-    seeds = f"{len(found.seeds)} seed{'s' * (len(found.seeds) != 1)}"
-    tasks = f"{len(found.tasks)} task{'s' * (len(found.tasks) != 1)}"
-    say(console, f"{found.suite}: {found.a} minus {found.b}, {tasks} x {seeds}, percentage points", style="bold")
+    """Print the differences on these tasks, the one on other domains, each task, and what H shows in a sentence."""
+    say(
+        console,
+        f"{found.suite}: {found.a} minus {found.b}, {_counted(len(found.tasks), 'task')} x "
+        f"{_counted(len(found.seeds), 'seed')}, percentage points",
+        style="bold",
+    )
     if found.left_out:
         say(console, f"Left out, not finished by both with every seed: {', '.join(found.left_out)}.")
-    domains = found.differences[0].domains
-    _print_differences(
-        f"On other domains like these {domains.units} (Student's t over domains, {domains.df} degrees of freedom)",
-        [(one, one.domains) for one in found.differences],
-        console,
-    )
-    _print_differences(
-        "On these tasks with other seeds (Student's t over seeds)",
-        [(one, one.seeds) for one in found.differences],
-        console,
-    )
-    whole = next(one for one in reversed(found.differences) if one.metric == "h")
-    _print_tests(whole, found.caveat, console)
+    _print_differences(found, console)
+    say(console, other_domains(found.other_domains))
+    console.print()
     _print_tasks(found, console)
-    say(console, verdict(found, whole))
+    say(console, verdict(found))
 
 
 def print_across(a: str, b: str, found: Across, console: Console) -> None:
     """Print the difference of H on each suite, and over data sets if there are enough."""
     say(console, f"{a} minus {b}, mean of H, percentage points", style="bold")
     rows = [
-        (suite, str(one.domains.tasks), *(f"{_points(own.value)} {_span(own)}" for own in (one.domains, one.seeds)))
+        (suite, str(one.tasks), f"{_points(one.value)} {_span(one)}", "" if one.p is None else _p(one.p))
         for suite, one in found.suites.items()
     ]
-    _print_table(console, ("suite", "tasks", "other domains, 95 %", "these tasks, 95 %"), rows)
+    _print_table(console, ("suite", "tasks", "these tasks, 95 %", "p"), rows)
     if found.together is None:
         say(console, found.reason)
         return
-    together = found.together
+    together, count = found.together, len(found.suites)
     say(
         console,
-        f"Over {together.units} data sets, which weigh the same: {_points(together.value)} {_span(together)}, "
-        f"p = {_p(together.p or 0)} (studentised bootstrap of whole data sets).",
+        f"Over {count} data sets, which weigh the same: {_points(together.value)} {_span(together)}, "
+        f"p {_is(together.p)} (Student's t over data sets).",
     )
 
 
@@ -74,26 +67,31 @@ def across_record(found: Across) -> dict[str, Any]:
     return _plain(asdict(found))
 
 
-def verdict(found: Comparison, one: Difference) -> str:
-    """Return a sentence on what a difference of H shows."""
-    ahead, behind = (found.a, found.b) if one.domains.value >= 0 else (found.b, found.a)
-    where = "all tasks" if one.size is None else f"tasks that forget {one.size}"
-    head = f"H, {where}: {ahead} is {100 * abs(one.domains.value):.1f} points ahead of {behind}; "
-    here = _sure(one.seeds, "on these tasks this holds with other seeds", "other seeds could reverse it")
-    beyond = _sure(one.domains, "it holds for other domains", "other domains could reverse it")
-    if found.caveat and one.domains.p is not None and one.domains.p < LEVEL:
-        beyond = "these tasks cannot show whether it holds for other domains"
-    return f"{head}{here}, {beyond}."
+def verdict(found: Comparison) -> str:
+    """Return a sentence on what the difference of H shows on these tasks."""
+    size = found.differences[-1].size
+    one = found.of("h", size)
+    where = "all tasks" if size is None else f"tasks that forget {size}"
+    gap = abs(one.value)
+    ahead, behind = (found.a, found.b) if one.value >= 0 else (found.b, found.a)
+    # What rounds to 0.0 is nobody's lead.
+    head = "no difference" if 100 * gap < 0.05 else f"{ahead} is {100 * gap:.1f} points ahead of {behind}"
+    if one.p is None:
+        return f"H, {where}: {head}. {one.reason}"
+    if one.p < LEVEL:
+        return f"H, {where}: {head}, more than seeds and test images explain (p {_is(one.p)})."
+    return f"H, {where}: {head}; seeds and test images alone can explain what is seen (p {_is(one.p)})."
 
 
-def _sure(estimate: Estimate, yes: str, no: str) -> str:
-    if estimate.p is None:
-        return (
-            "there are too few seeds to test it"
-            if "seeds" in estimate.reason
-            else "there are too few domains to test it"
-        )
-    return f"{yes if estimate.p < LEVEL else no} (p = {_p(estimate.p)})"
+def other_domains(found: OtherDomains) -> str:
+    """Return a sentence on what the difference of H would be on other domains, and what these cannot tell."""
+    one, count = found.estimate, _number(found.domains)
+    if one is None:
+        return f"On other domains: these tasks cannot tell; {found.reason}."
+    return (
+        f"On other domains: {_points(one.value)} {_span(one)} (t over {count} domains, p {_is(one.p)}); {count} "
+        f"domains can only show differences above {_large(found.detectable)} points."
+    )
 
 
 def _print_table(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
@@ -102,41 +100,18 @@ def _print_table(console: Console, columns: Sequence[str], rows: Sequence[Sequen
     print_table(console, Table(tuple(columns), parts, "l" + "r" * (len(columns) - 1)), title)
 
 
-def _print_differences(title: str, shown: Sequence[tuple[Difference, Estimate]], console: Console) -> None:
-    metrics = list(dict.fromkeys(one.metric for one, _ in shown))
+def _print_differences(found: Comparison, console: Console) -> None:
+    metrics = list(dict.fromkeys(one.metric for one in found.differences))
     rows = []
-    for size in dict.fromkeys(one.size for one, _ in shown):
-        row = {one.metric: estimate for one, estimate in shown if one.size == size}
-        cells = [f"{_points(row[metric].value)} {_span(row[metric])}" for metric in metrics]
-        rows.append(("any" if size is None else str(size), str(row["h"].tasks), *cells))
-    _print_table(console, ("forgets", "tasks", *(f"{METRICS[key].title}, 95 %" for key in metrics)), rows, title)
-    reasons = dict.fromkeys(estimate.reason for _, estimate in shown if estimate.reason)
-    for reason in reasons:
+    for size in dict.fromkeys(one.size for one in found.differences):
+        own = {metric: found.of(metric, size) for metric in metrics}
+        cells = [f"{_points(one.value)} {_span(one)}" for one in own.values()]
+        p = own["h"].p
+        rows.append((_size(size), str(own["h"].tasks), *cells, "" if p is None else _p(p)))
+    columns = ("forgets", "tasks", *(f"{METRICS[key].title}, 95 %" for key in metrics), "p of H")
+    _print_table(console, columns, rows, "On these tasks, with other few-shot draws and other test images")
+    for reason in dict.fromkeys(one.estimate.reason for one in found.differences if one.estimate.reason):
         say(console, reason)
-
-
-def _print_tests(one: Difference, caveat: str, console: Console) -> None:
-    """Print the tests of H that readers expect, each with whether it is valid."""
-    where = "all tasks" if one.size is None else f"tasks that forget {one.size}"
-    say(console, f"Tests of H, {where}", style="bold")
-    if one.domains.p is not None:
-        effect = "" if one.effect is None else f", Hedges' g {one.effect:.2f}"
-        say(console, f"  t over {one.domains.units} domains: p = {_p(one.domains.p)}{effect}")
-        if caveat:
-            say(console, f"  {caveat}")
-    say(console, f"  {_test(one.apart)}")
-    if one.together.n != one.apart.n:
-        note = "" if one.together.p is None else _warning(one.size)
-        say(console, f"  {_test(one.together)}{note}")
-    say(console, f"  rank-biserial correlation over tasks: {one.rank_biserial:+.2f}")
-    console.print()
-
-
-def _warning(size: int | None) -> str:
-    """Return that tasks are not independent, and how often the test was wrong on simulated boards for that reason."""
-    share = wrong(WILCOXON, size)
-    measured = "" if share is None else f" ({100 * share:.0f} % of simulated boards without a difference show one)"
-    return f" This test is not valid, because tasks share domains{measured}: use the t over domains."
 
 
 def _print_tasks(found: Comparison, console: Console) -> None:
@@ -153,39 +128,42 @@ def _print_tasks(found: Comparison, console: Console) -> None:
     _print_table(console, columns, rows, title)
 
 
-def print_power(suite: str, a: str, b: str, found: Sequence[Power], wanted: float, console: Console) -> None:
-    """Print what the comparison of two methods can detect, and how many domains or seeds a difference needs."""
+def print_power(suite: str, a: str, b: str, found: Powers, wanted: float, console: Console) -> None:
+    """Print what the comparison of two methods can detect, and how many seeds or domains a difference needs."""
     points = f"{100 * wanted:g} points"
     say(console, f"{suite}: what a comparison of {a} and {b} can show of H", style="bold")
-    rows = []
-    for one in found:
-        span = "" if one.detectable_low is None else f"{100 * one.detectable_low:.1f} to {_large(one.detectable_high)}"
-        rows.append((*_head(one), str(one.seeds), _large(one.detectable), span, _large(one.detectable_here)))
-    columns: Sequence[str] = ("forgets", "domains", "tasks", "seeds", "other domains", "95 %", "these tasks")
-    _print_table(console, columns, rows, f"Smallest difference found {_FOUND} of the time, percentage points")
-    rows = []
-    for one in found:
-        many = one.detectable is None
-        rows.append(
-            (
-                *_head(one),
-                _needed(one.domains_needed, "?" if many else "> 1000"),
-                _needed(one.tasks_needed, "") if (one.tasks_needed or 0) <= MANY else f"> {MANY:,}",
-                _needed(one.seeds_needed, "?" if many or one.seeds < 2 else "none"),
-                _needed(one.seeds_needed_here, "?" if one.detectable_here is None else "> 1000"),
-            )
+    rows = [
+        (
+            _size(one.size),
+            str(one.tasks),
+            str(one.seeds),
+            _large(one.detectable),
+            _large(one.with_any_seeds),
+            "?" if one.detectable is None else "none" if one.seeds_needed is None else f"{one.seeds_needed:,}",
         )
-    columns = ("forgets", "domains", "tasks", "domains needed", "their tasks", "or seeds", "seeds, these tasks")
-    _print_table(console, columns, rows, f"What is needed to find {points}")
-    say(
-        console,
-        "Other domains: how far domains differ is estimated from these few, hence the interval. 'or seeds': with the "
-        "present domains; none where domains differ too much for any number of seeds. '?': too few to estimate.",
+        for one in found.here
+    ]
+    columns: Sequence[str] = ("forgets", "tasks", "seeds", "now", "any number of seeds", f"seeds for {points}")
+    title = f"On these tasks: smallest difference found {_FOUND} of the time, percentage points"
+    _print_table(console, columns, rows, title)
+    if any(one.detectable is None for one in found.here):
+        say(console, "'?': too few seeds to estimate.")
+    if any(one.detectable is not None and one.seeds_needed is None for one in found.here):
+        say(console, f"'none': more seeds alone do not show {points}, because the test images are too few.")
+    say(console, _power_over_domains(found, points))
+
+
+def _power_over_domains(found: Powers, points: str) -> str:
+    """Return a sentence on what the domains can show, and how many domains the wanted difference needs."""
+    own = found.domains
+    if own.spread is None:
+        return f"On other domains: these tasks cannot tell; {own.reason}."
+    needed = found.domains_needed
+    return (
+        f"On other domains: {_number(own.domains)} domains, between which the difference has a standard deviation of "
+        f"{100 * own.spread:.1f} points, show differences above {_large(own.detectable)} points; {points} need "
+        + (f"more than {MOST:,} domains." if needed is None else f"{needed} domains ({2 * needed} tasks).")
     )
-
-
-def _head(one: Power) -> tuple[str, str, str]:
-    return "any" if one.size is None else str(one.size), str(one.domains), str(one.tasks)
 
 
 def comparison_record(found: Comparison) -> dict[str, Any]:
@@ -196,9 +174,11 @@ def comparison_record(found: Comparison) -> dict[str, Any]:
     return _plain(record)
 
 
-def power_record(found: Sequence[Power]) -> list[dict[str, Any]]:
+def power_record(found: Powers) -> dict[str, Any]:
     """Return powers as plain values; differences in fractions."""
-    return _plain([asdict(one) for one in found])
+    record = asdict(found)
+    record["domains"]["detectable"] = found.domains.detectable
+    return _plain(record)
 
 
 def _plain(value: Any) -> Any:
@@ -214,14 +194,16 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _test(test: Test) -> str:
-    return f"{test.name}: p = {_p(test.p)}, n = {test.n}." if test.p is not None else f"{test.name}: {test.reason}"
-
-
 def _p(p: float) -> str:
     if p >= 0.9995:
         return "1"
     return "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
+
+
+def _is(p: float | None) -> str:
+    """Return a p-value with its relation, as ``= .012`` or ``< .001``."""
+    text = _p(1.0 if p is None else p)
+    return text if text.startswith("<") else f"= {text}"
 
 
 def _points(value: float) -> str:
@@ -241,5 +223,13 @@ def _large(value: float | None) -> str:
     return f"{100 * value:.1f}" if value <= 1 else "> 100"
 
 
-def _needed(count: int | None, otherwise: str) -> str:
-    return otherwise if count is None else f"{count:,}"
+def _size(size: int | None) -> str:
+    return "any" if size is None else str(size)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def _number(number: int) -> str:
+    return _WORDS[number] if number < len(_WORDS) else str(number)
