@@ -209,7 +209,7 @@ def _board(plan: Plan, labels: Sequence[str], sample: Sample, frame: pd.DataFram
         plan.suite.title,
         tasks,
         seeds,
-        _with_letters(_ranked(rows), sample),
+        with_letters(_ranked(rows), sample),
         own,
         plan.runs[0].spec,
         {run.spec.task.name: run.spec.task.forget for run in plan.runs},
@@ -284,7 +284,7 @@ def _interval(label: str, sample: Sample) -> tuple[float, float] | None:
     return None if found.low is None or found.high is None else (found.low, found.high)
 
 
-def _with_letters(rows: Sequence[Row], sample: Sample) -> tuple[Row, ...]:
+def with_letters(rows: Sequence[Row], sample: Sample) -> tuple[Row, ...]:
     """Give ranked rows letters: methods that share a letter cannot be told apart on these tasks."""
     ranked = [row.method for row in rows if row.rank is not None]
     if len(ranked) < 2:

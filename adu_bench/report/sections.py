@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from adu_bench.core.errors import UserError, unknown
-from adu_bench.leaderboard.board import BASELINE, Board, Row
+from adu_bench.leaderboard.board import BASELINE, Board, Row, with_letters
 from adu_bench.leaderboard.curves import curves_of
 from adu_bench.metrics.frame import ZERO_SHOT, score
 from adu_bench.registry import Catalogue
@@ -169,7 +169,8 @@ def _only(board: Board, rows: Sequence[Row]) -> Board:
     numbered = tuple(replace(row, rank=places.index(row.rank) + 1) if row.rank is not None else row for row in rows)
     methods = {row.method for row in rows}
     frame = board.frame[board.frame["method"].isin(methods)]
-    return replace(board, rows=numbered, frame=frame)
+    lettered = with_letters(numbered, board.sample) if board.sample is not None else numbered
+    return replace(board, rows=lettered, frame=frame)
 
 
 def _main(board: Board) -> Iterator[Section | Missing]:
@@ -235,7 +236,7 @@ def _ablations(material: Material, part: Board | None) -> Iterator[Section | Mis
             yield Section(
                 f"ablation-{whole}",
                 f"Ablations of {whole}",
-                ablation_caption(part, whole, changes),
+                ablation_caption(part, whole),
                 partial(draw, table),
                 table,
             )
@@ -348,8 +349,9 @@ def _sweeps(material: Material) -> Iterator[Section | Missing]:
     others = material.store.runs(sorted(keys))
     if others:
         frame = pd.concat([frame, score(others, material.suite.name)])
+    runs = [*(run for run in material.board.runs if run.key in set(frame["key"])), *others]
     for name, plan in studies.items():
-        points = curves_of(plan, frame)
+        points = curves_of(plan, frame, runs)
         variables = [one for one in dict.fromkeys(point.variable for point in plan.points) if one]
         shown = [variable for variable in variables if len(sweeps.usable(points, variable))]
         title = f"Over {listed([sweeps.NAMES.get(variable, variable) for variable in shown or variables])}"

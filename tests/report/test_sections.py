@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import ttest_rel
 
 from adu_bench.core.errors import UserError
 from adu_bench.core.seeds import derive
@@ -22,7 +21,7 @@ from adu_bench.registry import Catalogue
 from adu_bench.report.figures.common import percent, ranked
 from adu_bench.report.sections import Material, apart, make_report
 from adu_bench.report.style import style
-from adu_bench.report.tables.ablation import ablation_changes
+from adu_bench.report.tables.ablation import ablation_caption, ablation_changes
 from adu_bench.report.tables.main import main_table
 from adu_bench.report.tables.table import comma_separated, latex
 from adu_bench.report.write import write_report
@@ -146,7 +145,7 @@ def test_captions_state_n_seeds_and_the_kind_of_interval(report):
     by_name = {section.name: section.caption for section in report.sections}
     assert "probe" in by_name["embedding"]
     assert "nearest neighbours" in by_name["embedding"]
-    assert "Student's t" in by_name["ablation-adu"]
+    assert "too few seeds" in by_name["ablation-adu"]
 
 
 def test_two_calls_write_the_same_bytes(report, root, tmp_path, monkeypatch):
@@ -186,10 +185,35 @@ def test_ablations_stand_apart_with_their_change(root):
     change = ablation_changes(part, "adu", ["adu-no-ddl"])["adu-no-ddl"]
     values = {row.method: row["h_mean"] for row in part.rows}
     assert change.value == pytest.approx(values["adu-no-ddl"] - values["adu"])
-    # These tasks share no forget domain, so the interval for other domains is the ordinary one of paired tasks.
-    wide = board.frame[board.frame["metric"] == "h"].pivot_table(index="task", columns="method", values="value")
-    paired = ttest_rel(wide["adu-no-ddl"], wide["adu"]).confidence_interval()
-    assert (change.low, change.high) == pytest.approx(tuple(paired))
+    # With one seed there is no interval.
+    assert (change.low, change.high) == (None, None)
+    assert "There are no intervals, because there are too few seeds." in ablation_caption(part, "adu")
+
+
+def test_letters_are_given_anew_without_the_ablations(root):
+    """A correction for the pairs of the methods that are shown: letters on fewer methods can differ."""
+    board = material(root).board
+    means = board.sample.means["h"]
+    seeds = np.concatenate([means - 0.001, means, means + 0.001], axis=1)
+    sample = replace(
+        board.sample,
+        seeds=(1, 2, 3),
+        means={"h": seeds},
+        influences={"h": np.zeros((*seeds.shape, 5), np.float32)},
+    )
+    main, _ = apart(replace(board, sample=sample))
+    assert {row.method: row["letters"] for row in ranked(main)} == sample.letters([row.method for row in ranked(main)])
+    assert all(row["letters"] for row in ranked(main))
+
+
+def test_equal_methods_share_a_rank(root):
+    board = material(root).board
+    first, second = [row.method for row in ranked(board) if row.group != "ablation"][:2]
+    rank = next(row.rank for row in board.rows if row.method == first)
+    rows = tuple(replace(row, rank=rank) if row.method == second else row for row in board.rows)
+    main, _ = apart(replace(board, rows=rows))
+    assert [(row.method, row.rank) for row in ranked(main)][:2] == [(first, 1), (second, 1)]
+    assert [row.rank for row in ranked(main)][2] == 3
 
 
 def test_what_is_missing_is_named_with_its_command(tmp_path, root):

@@ -27,6 +27,7 @@ def intervals(board: Board) -> Figure:
         if row["h_interval"] is not None:
             axes.plot([100 * end for end in row["h_interval"]], [place, place], color=own.colour, linewidth=1.6)
         axes.plot(100 * row["h_mean"], place, zorder=3, **own.points())
+        axes.text(1.01, place, row["letters"] or "", transform=axes.get_yaxis_transform(), va="center")
     references = sum(not row.reference for row in rows)
     if 0 < references < len(rows):
         axes.axhline(references - 0.5, color=QUIET, linewidth=0.5)
@@ -40,7 +41,13 @@ def intervals(board: Board) -> Figure:
 
 def caption(board: Board) -> str:
     """Return the caption."""
-    return (
-        f"Points: mean of H; bars: its interval. {intervals_sentence(board)} Ticks: single tasks. Below the line: "
-        f"references. {block(board)}"
+    letters = "Methods that share a letter cannot be told apart." if any(row["letters"] for row in board.rows) else ""
+    sentences = (
+        "Points: mean of H; bars: its interval.",
+        intervals_sentence(board),
+        "Ticks: single tasks.",
+        letters,
+        "Below the line: references.",
+        block(board),
     )
+    return " ".join(filter(None, sentences))

@@ -9,7 +9,7 @@ import numpy as np
 from adu_bench.leaderboard.board import Board
 from adu_bench.report.figures.common import block, legend_panel, ranked, scores_of
 from adu_bench.report.style import FAINT, TWO_COLUMNS, look
-from adu_bench.stats.ranks import profile as shares_of
+from adu_bench.stats.descriptive import profile as shares_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

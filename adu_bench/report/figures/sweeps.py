@@ -114,16 +114,18 @@ def caption(points: pd.DataFrame, variables: Sequence[str], board: Board, marks:
     """Return the caption."""
     counts = sorted({count for variable in variables for count in usable(points, variable)["tasks"]})
     spread = " or ".join(str(count) for count in counts)
-    own = points[points["variable"].isin(variables) & (points["runs"] < points["planned"])]
+    own = points[points["variable"].isin(variables)]
     missing = [
         f"{row['method']} at {_text(row['value'])} ({row['runs']} of {row['planned']} runs)"
-        for row in own.to_dict("records")
+        for row in own[own["runs"] < own["planned"]].to_dict("records")
     ]
     seeds = counted(len(board.seeds), "seed")
     text = (
         f"Each point: {spread} task{'s' * (counts != [1])} x {seeds}, seeds averaged first. All else is as on the "
         "board. Points are not tested against each other."
     )
+    if own["h_low"].notna().any():
+        text += " Bars: 95 % intervals for other few-shot draws and other test images."
     if len(variables) > 1 and marks:
         text += " Vertical lines: the value of the method's source, and the value that the suite sets instead."
     return text + (f" Not finished and left out: {listed(missing)}." if missing else "")
@@ -140,7 +142,10 @@ def _panel(axes: Axes, own: pd.DataFrame, column: str) -> None:
     shown = sorted(set(own["value"]))
     for method in dict.fromkeys(own["method"]):
         line = own[own["method"] == method].sort_values("value")
-        axes.plot(positions(list(line["value"]), shown), 100 * line[column], label=method, **look(method).points())
+        places, own_look = positions(list(line["value"]), shown), look(method)
+        axes.plot(places, 100 * line[column], label=method, **own_look.points())
+        if column == "h_mean":
+            axes.vlines(places, 100 * line["h_low"], 100 * line["h_high"], color=own_look.colour, linewidth=1)
     axes.set_xticks(positions(shown, shown), [_text(value) for value in shown])
     axes.grid(axis="y", color=FAINT)
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from adu_bench.leaderboard.board import Board, Row
-from adu_bench.report.figures.common import block, complete, ends, percent
+from adu_bench.report.figures.common import block, complete, ends, intervals_sentence, percent
 from adu_bench.report.tables.table import Cell, Table
-from adu_bench.stats.estimates import Estimate, over_domains
-from adu_bench.stats.scores import scores
+from adu_bench.stats.estimates import Estimate
 
 
 def ablation_table(board: Board, whole: str, changes: Mapping[str, Estimate], summaries: Mapping[str, str]) -> Table:
@@ -50,7 +49,7 @@ def ablation_table(board: Board, whole: str, changes: Mapping[str, Estimate], su
 
 
 def ablation_changes(board: Board, whole: str, others: Sequence[str]) -> dict[str, Estimate]:
-    """Return H of each ablation minus H of the whole method, as estimates for other domains.
+    """Return H of each ablation minus H of the whole method, for other few-shot draws and other test images.
 
     Parameters
     ----------
@@ -59,21 +58,13 @@ def ablation_changes(board: Board, whole: str, others: Sequence[str]) -> dict[st
     whole, others
         The method and its ablations.
     """
-    block = scores(board.frame, board.forget, "h", [whole, *others])
-    own, *rest = block.by_task
-    return {name: over_domains(values - own, block.forget) for name, values in zip(others, rest, strict=True)}
+    assert board.sample is not None
+    return {name: board.sample.difference(name, whole) for name in others}
 
 
-def ablation_caption(board: Board, whole: str, changes: Mapping[str, Estimate]) -> str:
+def ablation_caption(board: Board, whole: str) -> str:
     """Return the caption of the ablation table."""
-    found = next(iter(changes.values()))
-    interval = (
-        f"No intervals. {found.reason}"
-        if found.reason
-        else f"Its 95 % interval is for other domains (Student's t over domains, {found.df} degrees of freedom), not "
-        f"corrected for the number of intervals. {board.caveat}".rstrip()
-    )
     return (
         f"Per cent; H is the mean of H. Change: H minus that of {whole} on the same tasks and seeds, in points. "
-        f"{interval} {block(board)}"
+        f"{intervals_sentence(board)} They are not corrected for their number. {block(board)}"
     )

@@ -8,7 +8,7 @@ from adu_bench.core.specs import forget_name
 from adu_bench.leaderboard.board import Board, Row
 from adu_bench.report.figures.common import block, complete, ends, intervals_sentence, percent, ranked, scores_of
 from adu_bench.report.tables.table import Cell, Table
-from adu_bench.stats.ranks import improvement
+from adu_bench.stats.descriptive import improvement
 from adu_bench.stats.scores import views_of
 
 ANY = "any"
