@@ -16,6 +16,7 @@ from adu_bench.leaderboard.board import Board
 from adu_bench.leaderboard.committed import committed_board
 from adu_bench.leaderboard.published import claims_of
 from adu_bench.registry import Catalogue
+from adu_bench.stats.estimates import Estimate
 
 ROOT = Path(__file__).parents[2]
 TRAINED = ("adu", "baseline", "lp-plus-plus", "clipfit", "bbf")
@@ -48,6 +49,25 @@ class Results:
     def lead(self, method: str, other: str) -> float:
         """Return H of a method minus that of another on all tasks, in points."""
         return self.of(method) - self.of(other)
+
+    def difference(self, method: str, other: str, part: bool = False) -> Estimate:
+        """Return the estimate of H of a method minus that of another, as a fraction."""
+        board = self.board.part if part else self.board
+        assert board is not None
+        assert board.sample is not None
+        return board.sample.difference(method, other)
+
+    def span(self, method: str, other: str, part: bool = False) -> str:
+        """Return the 95 % interval of H of a method minus that of another, in points."""
+        found = self.difference(method, other, part)
+        assert found.low is not None
+        assert found.high is not None
+        return f"{100 * found.low:.1f} to {100 * found.high:.1f}"
+
+    def shares_letter(self, method: str, other: str) -> bool:
+        """Return whether two methods of the board cannot be told apart."""
+        letters = {row.method: set(row["letters"] or "") for row in self.board.rows}
+        return bool(letters[method] & letters[other])
 
     def wins(self, method: str, other: str) -> int:
         """Return the number of tasks on which a method has the higher H."""
@@ -129,14 +149,23 @@ def _steps(found: Results) -> tuple[int, int]:
 
 READING = (
     Claim("means over {} tasks and {} seeds", _shape),
+    Claim("95 % intervals in brackets are for other few-shot draws and other test images, on these tasks"),
     Claim(
-        "**The order of the best methods holds.** `adu` is {} points ahead of `baseline`, and ahead on {} of {} tasks",
-        lambda found: (found.lead("adu", "baseline"), found.wins("adu", "baseline"), len(found.board.tasks)),
+        "**The order of the best methods holds.** `adu` is {} points ahead of `baseline` (95 % interval {}), and "
+        "ahead on {} "
+        "of {} tasks",
+        lambda found: (
+            *(found.lead("adu", "baseline"), found.span("adu", "baseline")),
+            *(found.wins("adu", "baseline"), len(found.board.tasks)),
+        ),
         lambda found: found.ranks_first("adu", "baseline"),
     ),
     Claim(
-        "it is {} points ahead of `lp-plus-plus`, {} of `clipfit` and {} of `bbf`",
+        "it is {} points ahead of `lp-plus-plus`, {} of `clipfit` and {} of `bbf`, and shares a letter with none of "
+        "these "
+        "methods",
         lambda found: [found.lead("adu", other) for other in ("lp-plus-plus", "clipfit", "bbf")],
+        lambda found: not any(found.shares_letter("adu", other) for other in TRAINED if other != "adu"),
     ),
     Claim(
         "In the paper the lead over the baseline with one domain forgotten is {} points on Office-Home and {} on Mini "
@@ -160,13 +189,38 @@ READING = (
         lambda found: (len(_part(found).tasks), *map(found.ablation, PARTS)),
         lambda found: sorted(PARTS, key=found.ablation) == list(PARTS),
     ),
-    Claim("The gain of both is {} points here", lambda found: [found.ablation("adu") - found.ablation("baseline")]),
     Claim(
-        "**MMD does more than cross-entropy.** With InstaPG, neither reaches {}, cross-entropy alone {}, MMD alone {} "
+        "Over `baseline`, both gain {} points ({}), disentangling alone {} ({}) and InstaPG alone {} ({}); the last "
+        "gain is "
+        "not beyond the noise",
+        lambda found: [
+            text
+            for method in ("adu", "adu-no-instapg", "adu-no-ddl")
+            for text in (found.ablation(method) - found.ablation("baseline"), found.span(method, "baseline", True))
+        ],
+        lambda found: (
+            [
+                (found.difference(method, "baseline", True).low or 0) > 0
+                for method in ("adu", "adu-no-instapg", "adu-no-ddl")
+            ]
+            == [True, True, False]
+        ),
+    ),
+    Claim(
+        "**MMD does more than cross-entropy, but not beyond the noise.** With InstaPG, neither reaches {}, "
+        "cross-entropy alone {}, MMD alone {} "
         "and "
         "both {}",
         lambda found: [found.ablation(method) for method in LOSSES],
         lambda found: found.ablation("adu-mmd-only") > found.ablation("adu-ce-only"),
+    ),
+    Claim(
+        "MMD alone is {} points ahead of cross-entropy alone ({})",
+        lambda found: (
+            found.ablation("adu-mmd-only") - found.ablation("adu-ce-only"),
+            found.span("adu-mmd-only", "adu-ce-only", True),
+        ),
+        lambda found: (found.difference("adu-mmd-only", "adu-ce-only", True).low or 0) <= 0,
     ),
     Claim(
         "**More forget domains do not make it easier.** H of `adu` is {}, {} and {} with one, two and three styles "
@@ -190,8 +244,11 @@ READING = (
     ),
     Claim(
         "`domain-gate` detects the style with a linear probe and then answers uniformly: it reaches {} and leaves CLIP "
-        "unchanged, {} points ahead of `adu`",
-        lambda found: (found.of("domain-gate"), found.lead("domain-gate", "adu")),
+        "unchanged, {} points ahead of `adu` ({})",
+        lambda found: (
+            *(found.of("domain-gate"), found.lead("domain-gate", "adu")),
+            found.span("domain-gate", "adu"),
+        ),
         lambda found: found.lead("domain-gate", "adu") > 0,
     ),
     Claim(
@@ -252,10 +309,12 @@ README = (
         ),
     ),
     Claim(
-        "**The paper's order holds at the top.** `adu` is {} points ahead of `baseline` over all tasks; in the paper "
-        "{} "
-        "with one domain forgotten (Office-Home)",
-        lambda found: (found.lead("adu", "baseline"), found.paper("adu") - found.paper("baseline")),
+        "**The paper's order holds at the top.** `adu` is {} points ahead of `baseline` over all tasks (95 % interval "
+        "{}); in the paper {} with one domain forgotten (Office-Home)",
+        lambda found: (
+            *(found.lead("adu", "baseline"), found.span("adu", "baseline")),
+            found.paper("adu") - found.paper("baseline"),
+        ),
         lambda found: found.ranks_first("adu", "baseline"),
     ),
     Claim(

@@ -12,7 +12,7 @@ WORDS = (
     "two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|twenty|half|"
     "twice|third|quarter"
 )
-NUMBER = re.compile(rf"(?<![\w.-])\d+(?:[.,]\d+)*|\b(?:{WORDS})\b", re.IGNORECASE)
+NUMBER = re.compile(rf"(?<![\w.])\d+(?:[.,]\d+)*|\b(?:{WORDS})\b", re.IGNORECASE)
 
 
 def plain(text: str) -> str:
@@ -69,6 +69,7 @@ def test_a_number_without_a_claim_is_found():
     fragment = Claim("H is {}", lambda found: [57.48]).filled(None)
     assert unsupported("H is 57.5, as `adu-2` shows.", [fragment]) == []
     assert unsupported("H is 57.6.", [fragment]) == ["H is 57.6."]
+    assert unsupported("It is -1.5.", [fragment]) == ["It is -1.5."]
     assert unsupported("H is 57.5, a quarter of 2,720.", [fragment]) == [
         "H is 57.5, a quarter of 2,720.", "H is 57.5, a quarter of 2,720.",
     ]  # fmt: skip
