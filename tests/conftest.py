@@ -147,7 +147,6 @@ def tiny_problem(tiny_backbone):
         make_task(),
         tiny_backbone,
         train,
-        batch(18, 2),
         FullImages(lambda places: canvases[places], torch.full((36, 4), 16, dtype=torch.int32)),
         TrainingSpec(12, "fp32"),
         torch.Generator().manual_seed(0),
