@@ -8,9 +8,15 @@ import signal
 import tempfile
 from pathlib import Path
 
-# Set before anything of the project is imported, so that no test reads or fills the user's folders.
+from adu_bench.core.cores import usable_cores
+
+# Set before anything else of the project is imported, so that no test reads or fills the user's folders.
 os.environ["ADU_BENCH_CACHE"] = tempfile.mkdtemp(prefix="adu-bench-cache-")
 os.environ["ADU_BENCH_DATA"] = tempfile.mkdtemp(prefix="adu-bench-data-")
+# Test processes share the cores: threads that wait for a busy core slow torch down several times.
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
+    share = usable_cores() // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, share)))
 
 import numpy as np
 import pandas as pd
@@ -147,7 +153,6 @@ def tiny_problem(tiny_backbone):
         make_task(),
         tiny_backbone,
         train,
-        batch(18, 2),
         FullImages(lambda places: canvases[places], torch.full((36, 4), 16, dtype=torch.int32)),
         TrainingSpec(12, "fp32"),
         torch.Generator().manual_seed(0),

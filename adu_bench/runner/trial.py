@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,9 +67,7 @@ class TrialJob:
         head = {"key": self.spec.key, "trial": self.trial, "fields": dict(self.fields)}
         head |= {"task": self.spec.task.name, "seed": self.spec.seed}
         for pool, scores in found.items():
-            self.logs[pool].parent.mkdir(parents=True, exist_ok=True)
-            with self.logs[pool].open("a", encoding="utf-8") as log:
-                print(json.dumps({**head, **scores}), file=log)
+            _append(self.logs[pool], {**head, **scores})
         return "done", f"H {100 * read_log(self.logs['validation'])[self.spec.key]['h']:.1f}"
 
     def fail(self, kind: str, reason: str, traceback: str = "") -> None:
@@ -93,7 +92,16 @@ class TrialJob:
 
 
 def read_log(path: Path) -> dict[str, dict[str, Any]]:
-    """Return the finished runs of a log by key; an interrupted last line is left out."""
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    lines = text[: text.rfind("\n") + 1].splitlines()
-    return {record["key"]: record for record in map(json.loads, lines)}
+    """Return the finished runs of a log by key; lines whose writing was interrupted are left out."""
+    records = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        with suppress(json.JSONDecodeError):
+            records.append(json.loads(line))
+    return {record["key"]: record for record in records}
+
+
+def _append(path: Path, record: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    interrupted = path.is_file() and not path.read_bytes().endswith(b"\n")
+    with path.open("a", encoding="utf-8") as log:
+        log.write(("\n" if interrupted else "") + json.dumps(record) + "\n")

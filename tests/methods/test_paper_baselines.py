@@ -16,7 +16,6 @@ from adu_bench.core.errors import RunFailed
 from adu_bench.core.specs import TrainingSpec
 from adu_bench.training.losses import memorize, uniform_ce
 from adu_bench.training.problem import FullImages
-from adu_bench.training.selection import harmonic_h
 
 
 @pytest.fixture(autouse=True)
@@ -77,15 +76,17 @@ def test_lp_starts_from_centroids_and_the_mean_own_text_score(tiny_problem, trai
 def test_lp_first_iteration_follows_the_explicit_gradient(tiny_problem, train):
     """One step of weights and multipliers in numpy: the gradient with respect to a logit is share x (p - target)."""
     text = tiny_problem.classifier().text_features()
-    method = lp_plus_plus.LpPlusPlus(iterations=1, multiplier_every=1, text_weight=20.0)
+    cropped, labels, forget = lp_plus_plus.cropped_features(tiny_problem, tiny_problem.classifier(), 0.5)
+    tiny_problem.rng.manual_seed(0)
+    method = lp_plus_plus.LpPlusPlus(iterations=1, multiplier_every=1, text_weight=20.0, crop=0.5)
     probe = method.unlearn(tiny_problem).parts["probe"]
-    start = lp_plus_plus.BlendedProbe(3, train.frozen.shape[1])
-    start.start(train.frozen[~train.forget], train.labels[~train.forget], text, 20.0)
-    share = lp_plus_plus.image_weights(train.forget)
-    steps = lp_plus_plus.step_sizes(train.frozen, text, share)
-    features, scores = train.frozen.double().numpy(), (train.frozen @ text.T).double().numpy()
+    start = lp_plus_plus.BlendedProbe(3, cropped.shape[1])
+    start.start(cropped[~forget], labels[~forget], text, 20.0)
+    share = lp_plus_plus.image_weights(forget)
+    steps = lp_plus_plus.step_sizes(cropped, text, share)
+    features, scores = cropped.double().numpy(), (cropped @ text.T).double().numpy()
     weights, multipliers = start.weights.detach().double().numpy(), start.multipliers.detach().double().numpy()
-    target = np.where(train.forget.numpy()[:, None], 1 / 3, np.eye(3)[train.labels.numpy()])
+    target = np.where(forget.numpy()[:, None], 1 / 3, np.eye(3)[labels.numpy()])
     slope = share.double().numpy()[:, None] * (softmax(features @ weights.T + multipliers * scores) - target)
     np.testing.assert_allclose(probe.weights.detach(), weights - steps[0] * slope.T @ features, atol=1e-4)
     np.testing.assert_allclose(
@@ -93,14 +94,36 @@ def test_lp_first_iteration_follows_the_explicit_gradient(tiny_problem, train):
     )
 
 
-def test_lp_keeps_the_iterate_that_is_best_on_validation(tiny_problem):
-    logged = []
-    tiny_problem.record = logged.append
-    model = lp_plus_plus.LpPlusPlus(iterations=30).unlearn(tiny_problem)
-    held_out = tiny_problem.validation
-    with torch.no_grad():
-        h = harmonic_h(model.logits(None, frozen=held_out.frozen), held_out.labels, held_out.forget)
-    assert h == pytest.approx(max(values["validation_h"] for values in logged))
+def test_lp_accumulates_the_gradient_of_its_multipliers(tiny_problem, monkeypatch):
+    """As its released code does; the weights' gradient is that of the last iteration alone."""
+    taken = []
+    backward = torch.Tensor.backward
+
+    def spy(loss: torch.Tensor) -> None:
+        backward(loss)
+        taken.append(probe[0].multipliers.grad.clone())
+
+    probe = []
+    add = Classifier.add
+    monkeypatch.setattr(Classifier, "add", lambda *given: probe.append(add(*given)) or probe[0])
+    monkeypatch.setattr(torch.Tensor, "backward", spy)
+    lp_plus_plus.LpPlusPlus(iterations=3, multiplier_every=2, text_weight=20.0).unlearn(tiny_problem)
+    start = lp_plus_plus.BlendedProbe(3, probe[0].weights.shape[1])
+    tiny_problem.rng.manual_seed(0)
+    features, labels, forget = lp_plus_plus.cropped_features(tiny_problem, tiny_problem.classifier(), 0.08)
+    text = tiny_problem.classifier().text_features()
+    start.start(features[~forget], labels[~forget], text, 20.0)
+    _, step = lp_plus_plus.step_sizes(features, text, lp_plus_plus.image_weights(forget))
+    # One step in three iterations, with the sum of the first two gradients.
+    expected = start.multipliers.detach() - step * taken[1]
+    torch.testing.assert_close(probe[0].multipliers.detach(), expected, atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(taken[1], taken[1] - taken[0])
+
+
+def test_lp_trains_on_cropped_images(tiny_problem):
+    """Its features come from one pass; 36 images make three whole batches."""
+    model = lp_plus_plus.LpPlusPlus(iterations=2).unlearn(tiny_problem)
+    assert tiny_problem.image_passes == 36
     assert model.changed == ()
 
 
@@ -207,14 +230,15 @@ def test_latents_are_shared_between_contexts_and_every_search_learns():
     assert unique.mean() < -0.6
 
 
-def test_bbf_keeps_the_candidate_that_is_best_on_validation(tiny_problem):
+def test_bbf_returns_the_candidate_with_the_least_loss(tiny_problem, train):
     logged = []
     tiny_problem.record = logged.append
     model = bbf.Bbf(**SMALL).unlearn(tiny_problem)
-    held_out = tiny_problem.validation
     with torch.no_grad():
-        h = harmonic_h(model.logits(None, frozen=held_out.frozen), held_out.labels, held_out.forget)
-    assert h == pytest.approx(logged[-1]["best_validation_h"])
+        logits = model.logits(None, frozen=train.frozen)
+    loss = float(memorize(logits, train.labels, train.forget) + uniform_ce(logits, train.forget))
+    assert loss == pytest.approx(logged[-1]["least_loss"], rel=1e-5)
+    assert loss <= min(values["loss"] for values in logged) * (1 + 1e-5)
 
 
 # Published settings
@@ -264,7 +288,6 @@ def large_problem(large_backbone, tiny_problem):
         task=task,
         backbone=large_backbone,
         train=batch,
-        validation=batch,
         full=FullImages(lambda places: canvases[places], torch.full((4, 4), 224, dtype=torch.int32)),
         training=TrainingSpec(128, "fp32"),
     )

@@ -48,7 +48,6 @@ def moved(problem: Problem, batch: int) -> Problem:
         problem,
         backbone=there,
         train=batch_there(problem.train),
-        validation=batch_there(problem.validation),
         training=TrainingSpec(batch, "fp32"),
         rng=torch.Generator().manual_seed(0),
     )
@@ -73,7 +72,7 @@ def test_a_training_step_does_not_wait(name, tiny_problem):
             classifier = trained(problem, name)
             counts[batch] = dict(waits)
             with torch.no_grad():
-                answers[batch] = classifier.logits(problem.validation.images)
+                answers[batch] = classifier.logits(problem.train.images)
         assert isinstance(answers[batch], OnGpu)
         assert classifier.backbone.device == CUDA
     # With one and with three steps per epoch.
@@ -85,10 +84,10 @@ def test_a_training_step_does_not_wait(name, tiny_problem):
 
 def test_results_on_the_pretended_gpu_equal_those_on_the_cpu(tiny_problem):
     here = replace(tiny_problem, training=TrainingSpec(12, "fp32"), rng=torch.Generator().manual_seed(0))
-    expected = trained(here, "adu").logits(here.validation.images).detach()
+    expected = trained(here, "adu").logits(here.train.images).detach()
     with pretend_gpu():
         there = moved(tiny_problem, 12)
-        found = trained(there, "adu").logits(there.validation.images).detach().cpu()
+        found = trained(there, "adu").logits(there.train.images).detach().cpu()
     assert torch.allclose(found, expected, atol=1e-4)
 
 
