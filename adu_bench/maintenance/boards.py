@@ -1,158 +1,220 @@
-"""Simulated boards: random scores whose tasks depend on each other as those of a real board do.
+"""Simulated boards on which no method is better than another: from measured effects, and from answers.
 
-A board is methods x tasks x seeds.  Its tasks are all subsets of one to three of four domains.  Each method has two
-effects of every domain, one in the tasks that forget it and one in those that retain it (a task shows the mean of
-either), an effect of each task alone, and one of each seed.  No method is better than another over the population of
-domains.
+Boards of the first kind are drawn from what a real board shows: the effects of its clusters of images on each method,
+with what single seeds add, are drawn with replacement, and the seeds' means have the measured covariance between
+methods.  Boards of the second kind are answers, right or wrong, from a logistic model with random effects of clusters,
+seeds and both, which go through the code that scores real predictions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 
-from adu_bench.core.specs import forget_name
-from adu_bench.stats.estimates import membership, pseudo_inverse, roles, within_sizes
-from adu_bench.stats.measured import USUAL
-from adu_bench.stats.scores import Scores
+from adu_bench.leaderboard.rows import read_rows, rows_dir
+from adu_bench.stats.sample import Sample, linearised, samples
+
+SUITE = "emoji"
+METHODS = ("adu", "adu-released", "baseline", "bbf", "clipfit", "lp-plus-plus")
+"""The methods of the paper, whose rows are the source of the effects."""
+CENTRE = 0.5
+"""The true value of each method on boards from measured effects."""
 
 
 @dataclass(frozen=True)
 class Effects:
-    """Standard deviations of the differences between methods, in arbitrary units.
+    """Effects on H of several methods, as a board shows them.
 
     Parameters
     ----------
-    forgotten, retained
-        Effect of a domain in the tasks that forget it, and in those that retain it.
-    task
-        Effect of a task alone.
-    seed, run
-        Effect of a seed in one task, and of a seed in all tasks.
-    adds
-        Whether effects of forgotten domains are added instead of averaged.
-    tails
-        Degrees of freedom of the Student's t from which effects are drawn; None for the normal distribution.
-    alike
-        Correlation of a domain's effects where it is forgotten and where it is retained, -1 to 1.
+    clusters
+        Effects of the clusters of test images that all seeds share, float (M, G): methods x clusters.
+    single
+        What single seeds add to them, float (M, R, G); the mean over seeds is zero.
+    seeds
+        Covariance (M, M) of the methods' means over images between seeds, beyond what single answers cause.
     """
 
-    forgotten: float
-    retained: float = 0.0
-    task: float = 0.0
-    seed: float = 0.0
-    run: float = 0.0
-    adds: bool = False
-    tails: int | None = None
-    alike: float = 0.0
+    clusters: np.ndarray
+    single: np.ndarray
+    seeds: np.ndarray
 
 
-SCENARIOS: Mapping[str, Effects] = {
-    USUAL: Effects(1.0, 1.3, 0.4, 1.0, 0.4, alike=0.8),
-    "steady methods": Effects(1.0, 1.7, 0.6, 0.6),
-    "forgotten matter more": Effects(1.0, 0.3, 0.4, 0.4),
-    "forgotten alone": Effects(1.0),
-    "both roles alike": Effects(1.0, 1.0, 0.4, 0.4, alike=1.0),
-    "heavy tails": Effects(1.0, 1.3, 0.4, 1.0, 0.4, alike=0.8, tails=4),
-    "no domain effects": Effects(0.0, 0.0, 0.4, 0.4),
-    "effects add up": Effects(1.0, 0.3, 0.4, 0.4, adds=True),
+@dataclass(frozen=True)
+class Resampled:
+    """A scenario of boards from measured effects.
+
+    Parameters
+    ----------
+    methods
+        Whose effects.
+    tasks
+        The view: all tasks, or the first one alone.
+    seeds, clusters
+        Their numbers; as measured if None.
+    noise
+        Factor of the standard deviation of seeds.
+    """
+
+    methods: tuple[str, ...] = METHODS
+    tasks: str = "all"
+    seeds: int | None = None
+    clusters: int | None = None
+    noise: float = 1.0
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A scenario of boards from answers; effects are standard deviations of log-odds.
+
+    Parameters
+    ----------
+    mem, forgotten
+        Log-odds of a right answer on retain domains, and of a wrong one on forget domains.
+    tasks
+        Number of tasks, each of which forgets another one of four domains.
+    seeds, clusters
+        Their numbers; a cluster has an image in each domain, of which one in ten is missing.
+    cluster, seed, both
+        Effects of a cluster, of a seed in a task, and of a cluster with a seed, of each method.
+    """
+
+    mem: float = 0.4
+    forgotten: float = 0.4
+    tasks: int = 4
+    seeds: int = 3
+    clusters: int = 80
+    cluster: float = 1.0
+    seed: float = 0.15
+    both: float = 0.5
+
+
+DOMAINS, COMPARED = 4, 6
+"""Numbers of domains and methods of boards from answers."""
+
+USUAL = "as measured"
+SCENARIOS: Mapping[str, Resampled | Answers] = {
+    USUAL: Resampled(),
+    "without adu-released": Resampled(methods=tuple(name for name in METHODS if name != "adu-released")),
+    "one task": Resampled(tasks="first"),
+    "twice the seed noise": Resampled(noise=2.0),
+    "no seed noise": Resampled(noise=0.0),
+    "five seeds": Resampled(seeds=5),
+    "five seeds, twice the noise": Resampled(seeds=5, noise=2.0),
+    "60 clusters": Resampled(clusters=60),
+    "answers": Answers(),
+    "answers, much seed noise": Answers(seed=0.5),
+    "the same, five seeds": Answers(seed=0.5, seeds=5),
+    "answers near 0 and 1": Answers(mem=4.0, forgotten=3.0),
 }
-"""The first two have the variance components of H in ``leaderboards/emoji`` (see `components`; rounded, in units of a
-forgotten domain's effect): of the paper's six methods, and of these without ``adu-released``, which varies much between
-seeds.  The last two test the limits of the procedures: without domain effects intervals may be too wide, and effects
-that add up are unlike those of Mem, For and H, which are means over domains."""
 
 
-def subsets(domains: int = 4, sizes: Iterable[int] = (1, 2, 3)) -> tuple[tuple[str, ...], ...]:
-    """Return the forget sets of a suite: all subsets of the given sizes."""
-    names = [f"d{number}" for number in range(domains)]
-    return tuple(chosen for size in sizes for chosen in combinations(names, size))
+def measured(scenario: Resampled, folder: Path | None = None) -> Effects:
+    """Read the effects of a scenario from committed rows.
 
-
-def draw(
-    rng: np.random.Generator,
-    effects: Effects,
-    boards: int,
-    methods: int = 2,
-    seeds: int = 3,
-    forget: Sequence[Sequence[str]] | None = None,
-) -> np.ndarray:
-    """Draw boards on which no method is better than another.
-
-    Effects of single methods have variance one half, so that differences of two have the variances of `Effects`.
-
-    Returns
-    -------
-    ndarray
-        float64 (boards, methods, tasks, seeds).
+    Parameters
+    ----------
+    scenario
+        Its methods and tasks.
+    folder
+        The folder of committed rows; the project's if None.
     """
-    forget = subsets() if forget is None else forget
-    gone = membership(forget)
-    shares, left = roles(gone)
-    domains = gone.shape[1]
-
-    def some(size: float, *shape: int) -> np.ndarray:
-        if effects.tails is None:
-            return size * rng.normal(0, np.sqrt(0.5), (boards, methods, *shape))
-        scale = np.sqrt((effects.tails - 2) / effects.tails / 2)
-        return size * scale * rng.standard_t(effects.tails, (boards, methods, *shape))
-
-    forgotten, other = some(1.0, domains), some(1.0, domains)
-    retained = effects.alike * forgotten + np.sqrt(1 - effects.alike**2) * other
-    tasks = effects.forgotten * forgotten @ (gone if effects.adds else shares).T + effects.retained * retained @ left.T
-    tasks = tasks + some(effects.task, len(forget))
-    return tasks[..., None] + some(effects.seed, len(forget), seeds) + some(effects.run, 1, seeds)
+    runs = [run for run in read_rows(folder or rows_dir(), SUITE) if run.label in scenario.methods]
+    tasks = list(dict.fromkeys(run.spec.task.name for run in runs))
+    views = {"all": tasks, "first": tasks[:1]}
+    labels = {run.key: run.label for run in runs}
+    return effects_of(samples(runs, labels, {scenario.tasks: views[scenario.tasks]}, ("h",))[scenario.tasks])
 
 
-def board(rng: np.random.Generator, effects: Effects, methods: int = 2, seeds: int = 3) -> Scores:
-    """Draw one board, see `draw`."""
-    return as_scores(draw(rng, effects, 1, methods, seeds)[0])
+def effects_of(sample: Sample) -> Effects:
+    """Split the influences and means of a sample into effects, by moments."""
+    influences, means = sample.influences["h"].astype(float), sample.means["h"]
+    _, seeds, clusters = influences.shape
+    average = influences.mean(axis=1)
+    rest = influences - average[:, None]
+    # Variance of a mean over images of one seed that is due to single answers.
+    interaction = (rest**2).sum(axis=(1, 2)) / (seeds - 1) * clusters / (clusters - 1)
+    images = (average**2).sum(axis=1) * clusters / (clusters - 1)
+    shrink = np.sqrt(np.maximum(1 - interaction / seeds / np.maximum(images, 1e-30), 0))
+    covariance = np.cov(means)
+    total = float(np.trace(covariance))
+    beyond = max(1 - float(interaction.sum()) / total, 0.0) if total > 0 else 0.0
+    return Effects(average * shrink[:, None], rest * np.sqrt(seeds / (seeds - 1)), covariance * beyond)
 
 
-def as_scores(values: np.ndarray) -> Scores:
-    """Return the values of one board (methods, tasks, seeds) with made-up names."""
-    forget, (methods, _, seeds) = subsets(), values.shape
+def resample(rng: np.random.Generator, effects: Effects, scenario: Resampled) -> Sample:
+    """Draw a board on which the true value of all methods is one half."""
+    methods, measured_seeds, measured_clusters = effects.single.shape
+    seeds, clusters = scenario.seeds or measured_seeds, scenario.clusters or measured_clusters
+    drawn = rng.integers(measured_clusters, size=clusters)
+    # Each cluster takes what single seeds add from random seeds, the same for all methods.
+    whose = rng.integers(measured_seeds, size=(seeds, clusters))
+    influences = (effects.clusters[:, None, drawn] + effects.single[:, whose, drawn]) * measured_clusters / clusters
+    root = np.linalg.cholesky(effects.seeds + 1e-12 * np.eye(methods))
+    means = CENTRE + scenario.noise * root @ rng.normal(size=(methods, seeds)) + influences.sum(axis=2)
+    return _sample(means, influences - influences.mean(axis=2, keepdims=True))
+
+
+def answer(rng: np.random.Generator, scenario: Answers) -> Sample:
+    """Draw the answers of a board, and return its sample as it is computed for real predictions."""
+    clusters, seeds, tasks = scenario.clusters, scenario.seeds, scenario.tasks
+    codes = np.tile(np.arange(clusters), DOMAINS)
+    domain = np.repeat(np.arange(DOMAINS), clusters)
+    there = rng.random(len(codes)) > 0.1
+    codes, domain = codes[there], domain[there]
+    means, influences = np.zeros((COMPARED, seeds)), np.zeros((COMPARED, seeds, clusters))
+    for method in range(COMPARED):
+        own = rng.normal(0, scenario.cluster, (2, clusters))
+        both = rng.normal(0, scenario.both, (seeds, 2, clusters))
+        noise = rng.normal(0, scenario.seed, (seeds, 2))
+        for seed in range(seeds):
+            for task in range(tasks):
+                gone = domain == task
+                side = gone.astype(int)
+                odds = np.where(gone, scenario.forgotten, scenario.mem) + noise[seed, side]
+                odds += own[side, codes] + both[seed, side, codes]
+                success = rng.random(len(codes)) < 1 / (1 + np.exp(-odds))
+                value, influence = linearised(success != gone, gone, codes, clusters)
+                means[method, seed] += value["h"] / tasks
+                influences[method, seed] += influence["h"] / tasks
+    return _sample(means, influences)
+
+
+def expected(scenario: Answers) -> float:
+    """Return the true H of boards from answers: the mean over seeds of H over all images."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(41)
+    weights = weights / weights.sum()
+    spread = np.hypot(scenario.cluster, scenario.both)
+
+    def rates(centre: float) -> np.ndarray:
+        odds = centre + scenario.seed * nodes[:, None] + spread * nodes
+        return (weights / (1 + np.exp(-odds))).sum(axis=1)
+
+    mem, forgotten = rates(scenario.mem)[:, None], rates(scenario.forgotten)[None]
+    return float(weights @ (2 * mem * forgotten / (mem + forgotten)) @ weights)
+
+
+def _sample(means: np.ndarray, influences: np.ndarray) -> Sample:
+    methods, seeds = means.shape
     names = tuple(f"m{number}" for number in range(methods))
-    return Scores("h", names, tuple(map(forget_name, forget)), tuple(range(1, seeds + 1)), forget, values)
+    return Sample(names, ("task",), tuple(range(1, seeds + 1)), {"h": means}, {"h": influences})
 
 
-def components(block: Scores) -> Effects:
-    """Estimate the variance components of differences between methods, by moments, averaged over all pairs.
+def draw(rng: np.random.Generator, scenario: Resampled | Answers, effects: Effects | None = None) -> Sample:
+    """Draw one board of a scenario; ``effects`` are needed for boards from measured effects."""
+    if isinstance(scenario, Answers):
+        return answer(rng, scenario)
+    return resample(rng, measured(scenario) if effects is None else effects, scenario)
 
-    Means over tasks have one level for each number of forget domains.  A domain's effects in its two roles come from a
-    least-squares fit, less what the noise of single tasks adds to their variances.
-    """
-    gone = membership(block.forget)
-    count = gone.shape[1]
-    centre = within_sizes(np.eye(len(gone)), gone)
-    design = centre @ np.hstack(roles(gone))
-    fit = pseudo_inverse(design)
-    rest = centre - design @ fit
-    found = []
-    for one, two in combinations(range(len(block.methods)), 2):
-        values = block.values[one] - block.values[two]
-        means, common = values.mean(axis=1), values.mean(axis=0)
-        tasks, seeds = values.shape
-        noise = float(((rest @ means) ** 2).sum() / np.trace(rest))
-        forgotten, retained = (fit @ means)[:count], (fit @ means)[count:]
-        cell = float((values - means[:, None] - common + common.mean()).var() * values.size)
-        cell /= max((tasks - 1) * (seeds - 1), 1)
-        run = float(common.var(ddof=1)) - cell / tasks if seeds > 1 else 0.0
-        extra = noise * fit @ fit.T
-        found.append(
-            (
-                (forgotten @ forgotten - np.trace(extra[:count, :count])) / (count - 1),
-                (retained @ retained - np.trace(extra[count:, count:])) / (count - 1),
-                (forgotten @ retained - np.trace(extra[:count, count:])) / (count - 1),
-                noise - cell / seeds,
-                cell,
-                run,
-            )
-        )
-    forgets, retains, both, task, cell, run = np.mean(found, axis=0)
-    a, b, own, seed, whole = np.sqrt(np.maximum([forgets, retains, task, cell, run], 0))
-    alike = float(np.clip(both / (a * b), -1, 1)) if a * b else 0.0
-    return Effects(float(a), float(b), float(own), float(seed), float(whole), alike=alike)
+
+def truth(scenario: Resampled | Answers) -> float:
+    """Return the true value of each method."""
+    return expected(scenario) if isinstance(scenario, Answers) else CENTRE
+
+
+def pairs(methods: Sequence[str]) -> list[tuple[str, str]]:
+    """Return all pairs of methods."""
+    return [(one, two) for place, one in enumerate(methods) for two in methods[place + 1 :]]

@@ -1,33 +1,43 @@
-"""Measure how often the statistical procedures are wrong, and write the table that ``adu-bench compare`` quotes.
+"""Measure how often intervals and letters are wrong, and write the tables that docs/statistics.md quotes.
 
-Run ``python -m adu_bench.maintenance.simulation`` in the repository: it draws 4,000 boards per scenario and writes
-``resources/statistics/measured.csv`` and ``reports/statistics.md`` (three minutes on one core).
+Run ``python -m adu_bench.maintenance.simulation`` in the repository: it draws 2,000 boards per scenario (see
+`adu_bench.maintenance.boards`) and writes ``resources/statistics/measured.csv`` and ``reports/statistics.md`` (a few
+minutes on one core).
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.special import stdtr
 
-from adu_bench.maintenance.boards import SCENARIOS, Effects
-from adu_bench.maintenance.procedures import MEASURES
-from adu_bench.stats.estimates import LEVEL
-from adu_bench.stats.measured import MEASURED
+from adu_bench.core.paths import RESOURCES
+from adu_bench.core.seeds import derive
+from adu_bench.maintenance.boards import SCENARIOS, Answers, Resampled, draw, measured, pairs, truth
+from adu_bench.stats.estimates import LEVEL, Estimate
 
-BOARDS = 4_000
-_FIELDS = ("forgotten", "retained", "alike", "task", "seed", "run")
+MEASURED = RESOURCES / "statistics" / "measured.csv"
+BOARDS = 2_000
+USED = "as used: seeds and images, averaged degrees of freedom"
+PROCEDURES: Mapping[str, Callable[[Estimate, int, int], float]] = {
+    USED: lambda found, seeds, clusters: _p(found.p),
+    "seeds and images, Satterthwaite": lambda found, seeds, clusters: _satterthwaite(found, seeds, clusters),
+    "seeds alone, Student's t": lambda found, seeds, clusters: _student(found.value, found.seeds, seeds - 1),
+    "images alone, Student's t": lambda found, seeds, clusters: _student(found.value, found.images, clusters - 1),
+}
+"""Two-sided p-values of an estimate, given the numbers of seeds and of clusters."""
+DIFFERENCES, LETTERS, MEANS = "difference of two methods", "letters of all methods", "mean of a method"
 
 
 def measure(
     boards: int = BOARDS,
     seed: int = 0,
-    scenarios: Mapping[str, Effects] = SCENARIOS,
-    measures: Iterable[str] = tuple(MEASURES),
+    scenarios: Mapping[str, Resampled | Answers] = SCENARIOS,
     say: Callable[[str], None] = lambda line: None,
 ) -> pd.DataFrame:
     """Measure the error rates of all procedures in all scenarios.
@@ -39,69 +49,95 @@ def measure(
     seed
         Seed of the simulation.
     scenarios
-        Effects by the scenario's name.
-    measures
-        Questions, see `adu_bench.maintenance.procedures.MEASURES`.
+        See `adu_bench.maintenance.boards.SCENARIOS`.
     say
-        Called with one line before each part.
+        Called with the name of each scenario before its boards are drawn.
 
     Returns
     -------
     DataFrame
-        One row per procedure, view and scenario: question, procedure, view, scenario, boards, wrong (the share of
-        boards, 0 to 1, on which the procedure gives a false positive or its interval misses the true value).
+        One row per scenario, question and procedure: scenario, question, procedure, boards, wrong.  The last is the
+        share, 0 to 1, of intervals of a difference or a mean that miss the true value, and of boards with any two
+        methods that do not share a letter although no method is better than another.
     """
     rows = []
-    for scenario, effects in scenarios.items():
-        for question in measures:
-            say(f"{scenario}: {question}")
-            for (procedure, view), wrong in MEASURES[question](effects, boards, seed).items():
-                rows.append((question, procedure, view, scenario, boards, round(wrong, 4)))
-    return pd.DataFrame(rows, columns=["question", "procedure", "view", "scenario", "boards", "wrong"])
+    for name, scenario in scenarios.items():
+        say(name)
+        for (question, procedure), wrong in _scenario(scenario, boards, derive(seed, name)).items():
+            rows.append((name, question, procedure, boards, round(wrong, 4)))
+    return pd.DataFrame(rows, columns=["scenario", "question", "procedure", "boards", "wrong"])
+
+
+def _scenario(scenario: Resampled | Answers, boards: int, seed: int) -> dict[tuple[str, str], float]:
+    rng, true = np.random.default_rng(seed), truth(scenario)
+    effects = measured(scenario) if isinstance(scenario, Resampled) else None
+    rejected: dict[tuple[str, str], list[float]] = {}
+    for _ in range(boards):
+        board = draw(rng, scenario, effects)
+        _, seeds, clusters = board.influences["h"].shape
+        gaps = [board.difference(*pair) for pair in pairs(board.methods)]
+        for procedure, p_of in PROCEDURES.items():
+            p = np.array([p_of(gap, seeds, clusters) for gap in gaps])
+            rejected.setdefault((DIFFERENCES, procedure), []).append(float((p < LEVEL).mean()))
+            # Holm's procedure rejects at least once exactly if the smallest p-value is below the level / number of pairs.
+            rejected.setdefault((LETTERS, procedure), []).append(float(p.min() < LEVEL / len(p)))
+        means = [board.mean(method) for method in board.methods]
+        rejected.setdefault((MEANS, USED), []).append(float(np.mean([not _inside(true, one) for one in means])))
+    return {key: float(np.mean(wrong)) for key, wrong in rejected.items()}
+
+
+def _inside(value: float, found: Estimate) -> bool:
+    return found.low is not None and found.high is not None and found.low <= value <= found.high
+
+
+def _p(p: float | None) -> float:
+    return 1.0 if p is None else p
+
+
+def _student(value: float, error: float | None, df: float) -> float:
+    return float(2 * stdtr(df, -abs(value) / error)) if error else 1.0
+
+
+def _satterthwaite(found: Estimate, seeds: int, clusters: int) -> float:
+    """Return the p-value of the sum of both variances with Satterthwaite's degrees of freedom."""
+    if found.seeds is None or found.images is None or found.interaction is None:
+        return 1.0
+    own, rest = found.seeds**2, max(found.images**2 - found.interaction**2, 0.0)
+    df = (own + rest) ** 2 / (own**2 / (seeds - 1) + rest**2 / (clusters - 1))
+    return _student(found.value, float(np.sqrt(own + rest)), df)
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """Return the table as Markdown: one row per procedure and view, one column per scenario, in per cent."""
+    """Return the table as Markdown: one row per question and procedure, one column per scenario, in per cent."""
     names = list(dict.fromkeys(table["scenario"]))
-    keys = ["question", "procedure", "view"]
-    wide = table.pivot(index=keys, columns="scenario", values="wrong")[names]
-    order = [tuple(row) for row in table[keys].drop_duplicates().to_numpy()]
-    lines = ["| | procedure | on | " + " | ".join(names) + " |", "|---|---|---|" + "---:|" * len(names)]
+    wide = table.pivot(index=["question", "procedure"], columns="scenario", values="wrong")[names]
+    lines = ["| | procedure | " + " | ".join(names) + " |", "|---|---|" + "---:|" * len(names)]
     before = None
-    for key in order:
-        cells = ["" if np.isnan(value) else f"{100 * value:.1f}" for value in wide.loc[key]]
-        shown = key if key[0] != before else ("", *key[1:])
-        before = key[0]
-        lines.append("| " + " | ".join([*shown, *cells]) + " |")
+    for question, procedure in table[["question", "procedure"]].drop_duplicates().to_numpy():
+        cells = [f"{100 * value:.1f}" for value in wide.loc[(question, procedure)]]
+        lines.append("| " + " | ".join([question if question != before else "", procedure, *cells]) + " |")
+        before = question
     return "\n".join(lines) + "\n"
 
 
 def report(table: pd.DataFrame) -> str:
-    """Return the report for people: the table, and the effects of its scenarios."""
-    scenarios = "\n".join(_scenario(name) for name in dict.fromkeys(table["scenario"]))
-    head = f"| scenario | {' | '.join(_FIELDS)} |\n|---|{'---:|' * len(_FIELDS)}"
+    """Return the report for people."""
     start = _START.format(boards=f"{table['boards'].iloc[0]:,}", level=f"{100 * LEVEL:g}")
-    return "\n".join([start, head, scenarios, _END, markdown(table)])
+    return f"{start}\n{markdown(table)}{_END}"
 
 
-_START = """# Error rates of the statistical procedures
+_START = """# Error rates of intervals and letters
 
-Per cent of {boards} simulated boards on which a procedure reports a false difference, or an interval does not contain
-the true value, at the {level} % level; `python -m adu_bench.maintenance.simulation` makes this table. A board has all
-14 tasks that forget one to three of four domains, and three seeds. The commands use `t over domains`, the letters, the
-intervals and the bootstrap over data sets; the other procedures are common alternatives.
+Per cent, at the {level} % level, on {boards} simulated boards per scenario on which no method is better than another:
+intervals of differences and means that miss the true value, and boards on which any two methods share no letter.
+`python -m adu_bench.maintenance.simulation` makes this table. Boards, `compare` and `power` use the first procedure.
 """
 _END = """
-Standard deviations of effects: of a domain where it is forgotten and where it is retained, of a task, of a seed
-within a task, and of a seed in all tasks; `alike`: correlation of a domain's two effects. The first two scenarios are
-the variance components of H on the board `emoji`: of the paper's six methods, and of these without `adu-released`.
+The first eight scenarios draw clusters of images, what single seeds add to them, and seeds from the effects that the
+committed rows of `emoji` show of the paper's methods; three seeds unless stated. The others draw right and wrong
+answers of six methods from a logistic model with effects of clusters, seeds and both, and score them as real ones;
+four tasks unless stated. See [docs/statistics.md](../docs/statistics.md).
 """
-
-
-def _scenario(name: str) -> str:
-    own = SCENARIOS[name]
-    note = " (sums, not means)" if own.adds else f" (t with {own.tails} df)" if own.tails else ""
-    return f"| {name}{note} | " + " | ".join(f"{getattr(own, field):g}" for field in _FIELDS) + " |"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

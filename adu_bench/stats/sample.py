@@ -122,7 +122,8 @@ class Collector:
         if label is None or task.name not in self._part:
             return
         codes = self._codes_of(task.dataset, predictions["image"])
-        means, influences = effects(predictions, codes, len(self._clusters))
+        gone = predictions["forget"].to_numpy(dtype=bool)
+        means, influences = linearised(credit(predictions), gone, codes, len(self._clusters))
         own = self._sums.setdefault((label, self._part[task.name], run.spec.seed), _Sum(set(), {}, {}))
         own.tasks.add(task.name)
         for metric in self._metrics:
@@ -185,13 +186,17 @@ def samples(
     return collector.samples()
 
 
-def effects(predictions: pd.DataFrame, codes: np.ndarray, count: int) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+def linearised(
+    right: np.ndarray, gone: np.ndarray, codes: np.ndarray, count: int
+) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """Return Mem, For and H of a run, and the influence of each cluster on each of them.
 
     Parameters
     ----------
-    predictions
-        One row per test image (N).
+    right
+        How right each answer is, 0..1 (N,).
+    gone
+        Whether the image is of a forget domain, bool (N,).
     codes
         The cluster of each image (N,), 0 to ``count`` - 1.
     count
@@ -205,9 +210,8 @@ def effects(predictions: pd.DataFrame, codes: np.ndarray, count: int) -> tuple[d
     Notes
     -----
     Mem and For are ratios, because clusters have different numbers of images on either side; hence the share of each
-    image is centred by the mean of its side (Woodruff 1971; Särndal, Swensson and Wretman 1992, section 5.5).
+    image is centred by the mean of its side (Woodruff 1971, JASA 66:411-414).
     """
-    right, gone = credit(predictions), predictions["forget"].to_numpy(dtype=bool)
     mem, forgotten = float(right[~gone].mean()), 1 - float(right[gone].mean())
     kept_side = np.bincount(codes, np.where(gone, 0.0, right - mem), count) / (~gone).sum()
     gone_side = np.bincount(codes, np.where(gone, 1 - right - forgotten, 0.0), count) / gone.sum()
