@@ -14,7 +14,7 @@ from adu_bench.registry import format_value
 from adu_bench.report.figures.common import percent
 from adu_bench.report.tables.table import Cell, Table, markdown
 from adu_bench.runner.trial import read_log
-from adu_bench.runner.tune import Search, draw_trials, free_fields
+from adu_bench.runner.tune import ERRORS, Search, draw_trials, free_fields
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def tuning_page(suite: str, found: Sequence[Tuned]) -> str:
             "- **gain**: H of the best trial minus H of the defaults on validation images, in points, on seeds that no "
             "earlier stage used.",
             "- **error**: standard error of the gain over tasks and seeds.",
-            "- **taken**: the defaults stay unless the gain is more than twice its error.",
+            f"- **taken**: the defaults stay unless the gain is more than {ERRORS:g} x its error.",
             "- **Spearman**: rank correlation of validation H and test H over the trials of this method.",
             "- **regret**: test H of the best trial minus test H of the taken one, in points.",
             "",
