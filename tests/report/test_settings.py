@@ -36,7 +36,7 @@ def planned():
 @pytest.fixture
 def board(planned, tmp_path):
     for number, run in enumerate(planned.runs):
-        frame = random_predictions(number, forget=run.spec.task.forget, classes=6)
+        frame = random_predictions(number, forget=("a",), classes=6)
         write_run(tmp_path / "runs", run.spec, run.label, frame)
     return make_board(planned, Store(tmp_path / "runs").runs())
 
@@ -63,7 +63,7 @@ def test_stale_rows_show_the_values_that_they_were_computed_with(planned, tmp_pa
     """The toy suite has another budget than these rows, so all of them are stale."""
     store = Store(tmp_path / "runs")
     for run in planned.runs:
-        frame = random_predictions(forget=run.spec.task.forget, classes=6)
+        frame = random_predictions(forget=("a",), classes=6)
         write_run(store.root, run.spec, run.label, frame)
     own = [run for run in planned.runs if run.label == "adu"]
     write_row(tmp_path / "rows", "toy", own, [store.load(run.spec.key) for run in own], {})
