@@ -79,7 +79,7 @@ def _scenario(scenario: Resampled | Answers, boards: int, seed: int) -> dict[tup
         for procedure, p_of in PROCEDURES.items():
             p = np.array([p_of(gap, seeds, clusters) for gap in gaps])
             rejected.setdefault((DIFFERENCES, procedure), []).append(float((p < LEVEL).mean()))
-            # Holm's procedure rejects at least once exactly if the smallest p-value is below the level / number of pairs.
+            # Holm rejects at least once exactly if the smallest p-value is below the level over the number of pairs.
             rejected.setdefault((LETTERS, procedure), []).append(float(p.min() < LEVEL / len(p)))
         means = [board.mean(method) for method in board.methods]
         rejected.setdefault((MEANS, USED), []).append(float(np.mean([not _inside(true, one) for one in means])))
