@@ -53,7 +53,7 @@ def test_the_stated_number_of_domains_has_about_80_per_cent_power(domains):
 
 def test_more_seeds_shrink_the_seeds_part_alone():
     estimate = combined(0.04, 0.5**2, 0.6**2, 0.2**2, (2, 440), 14)
-    large, small = (power_here(estimate, None, 3, 441, wanted) for wanted in (3.0, 1.0))
+    large, small = (power_here(estimate, None, 3, 441, wanted) for wanted in (2.0, 1.0))
     assert large.detectable == small.detectable == pytest.approx(detectable(estimate.error, estimate.df))
     rest = np.sqrt(0.6**2 - 0.2**2)
     assert large.with_any_seeds == pytest.approx(detectable(rest, 440))

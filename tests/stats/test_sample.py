@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from adu_bench.core.errors import UserError
 from adu_bench.data.clusters import clusters
-from adu_bench.metrics.evidence import credit, harmonic
+from adu_bench.metrics.evidence import credit
 from adu_bench.metrics.frame import score
 from adu_bench.stats.sample import METRICS, linearised, samples
 from tests.stats.made import board_runs, run_of
@@ -23,34 +22,30 @@ def runs():
     return board_runs(np.random.default_rng(0))
 
 
-def means_with(runs, weights: pd.Series) -> dict[str, dict[str, float]]:
-    """Return means of both methods over tasks and seeds, every image counted as often as its cluster is drawn."""
-    found: dict[str, dict[str, list[float]]] = {}
+def bootstrapped(runs, draws: int, rng: np.random.Generator) -> dict[str, dict[str, np.ndarray]]:
+    """Return means over tasks and seeds (draws,) by method and metric, with clusters drawn with replacement."""
+    names = sorted({image.partition(".")[0] for run in runs for image in run.predictions()["image"]})
+    counts = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
+    found: dict[str, dict[str, list[np.ndarray]]] = {}
     for run in runs:
         frame = run.predictions()
-        weight = weights.reindex(frame["image"].str.partition(".")[0]).to_numpy()
+        weight = counts[:, [names.index(image.partition(".")[0]) for image in frame["image"]]]
         right, gone = credit(frame), frame["forget"].to_numpy()
-        mem = float(np.average(right[~gone], weights=weight[~gone]))
-        forgotten = 1 - float(np.average(right[gone], weights=weight[gone]))
-        own = {"mem": mem, "for": forgotten, "h": harmonic(mem, forgotten)}
+        mem = weight[:, ~gone] @ right[~gone] / weight[:, ~gone].sum(axis=1)
+        forgotten = 1 - weight[:, gone] @ right[gone] / weight[:, gone].sum(axis=1)
+        own = {"mem": mem, "for": forgotten, "h": 2 * mem * forgotten / (mem + forgotten)}
         for metric in METRICS:
             found.setdefault(run.label, {}).setdefault(metric, []).append(own[metric])
-    return {label: {metric: float(np.mean(own[metric])) for metric in METRICS} for label, own in found.items()}
+    return {label: {metric: np.mean(own[metric], axis=0) for metric in METRICS} for label, own in found.items()}
 
 
 def test_the_images_error_is_that_of_a_bootstrap_over_clusters(runs):
-    """600 draws of 60 clusters: the bootstrap's standard error is known to 3 %, and it is G - 1 over G smaller."""
-    rng, sample = np.random.default_rng(1), sample_of(runs)
-    names = sorted({image.partition(".")[0] for run in runs for image in run.predictions()["image"]})
-    drawn = []
-    for _ in range(600):
-        weights = pd.Series(rng.multinomial(len(names), np.full(len(names), 1 / len(names))), index=names, dtype=float)
-        drawn.append(means_with(runs, weights))
+    """6,000 draws: the bootstrap's error is known to 1 %; 60 clusters make both differ by a few per cent."""
+    drawn, sample = bootstrapped(runs, 6_000, np.random.default_rng(1)), sample_of(runs)
     for metric in METRICS:
-        gap = np.std([one["one"][metric] - one["two"][metric] for one in drawn])
-        assert sample.difference("one", "two", metric).images == pytest.approx(gap, rel=0.1)
-        own = np.std([one["one"][metric] for one in drawn])
-        assert sample.mean("one", metric).images == pytest.approx(own, rel=0.1)
+        gap = np.std(drawn["one"][metric] - drawn["two"][metric])
+        assert sample.difference("one", "two", metric).images == pytest.approx(gap, rel=0.05)
+        assert sample.mean("one", metric).images == pytest.approx(np.std(drawn["one"][metric]), rel=0.05)
 
 
 def test_values_are_means_over_tasks_of_means_over_seeds(runs):
@@ -123,7 +118,7 @@ def test_the_interaction_is_counted_once():
     images, domains = [f"{place:04X}.x" for place in range(600)], list("abc") * 200
     runs = [run_of("one", seed, ("a",), rng.random(600) < 0.6, images, domains) for seed in range(1, 31)]
     found = sample_of(runs, ("a",)).mean("one")
-    assert found.images == pytest.approx(found.interaction, rel=0.05)
+    assert found.images == pytest.approx(found.interaction, rel=0.1)
     assert found.error == pytest.approx(found.seeds, rel=0.3)
     assert found.error < 0.8 * np.hypot(found.seeds, found.images)
 
