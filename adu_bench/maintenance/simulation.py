@@ -1,7 +1,7 @@
 """Measure how often intervals and letters are wrong, and write the tables that docs/statistics.md quotes.
 
 Run ``python -m adu_bench.maintenance.simulation`` in the repository: it draws 2,000 boards per scenario (see
-`adu_bench.maintenance.boards`) and writes ``resources/statistics/measured.csv`` and ``reports/statistics.md`` (a few
+`adu_bench.maintenance.boards`) and writes ``resources/statistics/measured.csv`` and ``reports/statistics.md`` (ten
 minutes on one core).
 """
 

@@ -11,8 +11,9 @@ interaction is known well, since it comes from all clusters of images, so the se
 
 Intervals are those of Student's t.  Its degrees of freedom lie between those of the two parts, R - 1 for R seeds and
 G - 1 for G clusters of images; their reciprocals are averaged with the parts' shares of the variance as weights.
-Satterthwaite's formula squares these shares.  With three seeds that reports false differences on up to 8 % of boards,
-and letters on up to 24 %, since the seeds' part is small by chance where the difference seems large (`adu_bench.maintenance.simulation`).
+Satterthwaite's formula squares these shares.  With three seeds that separates methods without a true difference on up
+to 24 % of boards, since the seeds' part is small by chance where the difference seems large
+(`adu_bench.maintenance.simulation`).
 """
 
 from __future__ import annotations
