@@ -150,7 +150,7 @@ def make_board(plan: Plan, found: Iterable[Scorable]) -> Board:
     collector = Collector(labels, views, metrics=("h",))
     frame = score(counted, plan.suite.name, also=collector.add)
     frame["method"] = frame["key"].map(labels)
-    samples = collector.samples()
+    samples: dict[Any, Sample] = collector.samples()
 
     def part(methods: Sequence[str], view: Any) -> Board:
         return _board(plan, methods, samples[view], frame, stale)
@@ -287,7 +287,7 @@ def _interval(label: str, sample: Sample) -> tuple[float, float] | None:
 def with_letters(rows: Sequence[Row], sample: Sample) -> tuple[Row, ...]:
     """Give ranked rows letters: methods that share a letter cannot be told apart on these tasks."""
     ranked = [row.method for row in rows if row.rank is not None]
-    if len(ranked) < 2:
+    if len(ranked) < 2 or not set(ranked) <= set(sample.methods):
         return tuple(rows)
     found = sample.letters(ranked)
     return tuple(

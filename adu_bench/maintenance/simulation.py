@@ -1,7 +1,7 @@
 """Measure how often intervals and letters are wrong, and write the tables that docs/statistics.md quotes.
 
 Run ``python -m adu_bench.maintenance.simulation`` in the repository: it draws 2,000 boards per scenario (see
-`adu_bench.maintenance.boards`) and writes ``resources/statistics/measured.csv`` and ``reports/statistics.md`` (a few
+`adu_bench.maintenance.boards`) and writes ``resources/statistics/measured.csv`` and ``reports/statistics.md`` (ten
 minutes on one core).
 """
 
@@ -79,7 +79,7 @@ def _scenario(scenario: Resampled | Answers, boards: int, seed: int) -> dict[tup
         for procedure, p_of in PROCEDURES.items():
             p = np.array([p_of(gap, seeds, clusters) for gap in gaps])
             rejected.setdefault((DIFFERENCES, procedure), []).append(float((p < LEVEL).mean()))
-            # Holm's procedure rejects at least once exactly if the smallest p-value is below the level / number of pairs.
+            # Holm rejects at least once exactly if the smallest p-value is below the level over the number of pairs.
             rejected.setdefault((LETTERS, procedure), []).append(float(p.min() < LEVEL / len(p)))
         means = [board.mean(method) for method in board.methods]
         rejected.setdefault((MEANS, USED), []).append(float(np.mean([not _inside(true, one) for one in means])))

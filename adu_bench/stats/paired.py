@@ -13,7 +13,7 @@ from adu_bench.metrics.frame import Scorable
 from adu_bench.stats.domains import OtherDomains, on_other_domains
 from adu_bench.stats.estimates import Estimate
 from adu_bench.stats.letters import holm
-from adu_bench.stats.sample import METRICS, Collector
+from adu_bench.stats.sample import METRICS, Collector, Sample
 from adu_bench.stats.scores import Scores, forget_sets, scores, views_of
 
 
@@ -121,7 +121,7 @@ def compare(
             predictions = run.predictions()
             collector.add(run, predictions)
             successes[label].setdefault(task.name, []).append(success(predictions))
-    samples = collector.samples()
+    samples: dict[int | None, Sample] = collector.samples()
     attempted = {run.spec.task.name for run in runs if labels[run.key] in (a, b)}
     sets = [forget[task] for task in by_task["task"]]
     return Comparison(

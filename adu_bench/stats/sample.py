@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -131,7 +131,7 @@ class Collector:
             before = own.influences.get(metric, np.zeros(0, np.float32))
             own.influences[metric] = _padded(before, len(self._clusters)) + influences[metric].astype(np.float32)
 
-    def samples(self) -> dict[View, Sample]:
+    def samples(self) -> dict[Any, Sample]:
         """Return the sample of each view, with the methods that finished all its tasks with all seeds."""
         seeds = tuple(sorted({seed for _, _, seed in self._sums}))
         return {name: self._sample(name, tuple(tasks), seeds) for name, tasks in self._views.items()}
@@ -205,13 +205,16 @@ def linearised(
     Returns
     -------
     tuple
-        Values 0..1 by metric, and influences (G,) by metric; influences of a metric sum to zero.
+        Values 0..1 by metric, and influences (G,) by metric; influences of a metric sum to zero.  All are NaN without
+        images on both sides.
 
     Notes
     -----
     Mem and For are ratios, because clusters have different numbers of images on either side; hence the share of each
     image is centred by the mean of its side (Woodruff 1971, JASA 66:411-414).
     """
+    if gone.all() or not gone.any():
+        return dict.fromkeys(METRICS, np.nan), dict.fromkeys(METRICS, np.full(count, np.nan))
     mem, forgotten = float(right[~gone].mean()), 1 - float(right[gone].mean())
     kept_side = np.bincount(codes, np.where(gone, 0.0, right - mem), count) / (~gone).sum()
     gone_side = np.bincount(codes, np.where(gone, 1 - right - forgotten, 0.0), count) / gone.sum()

@@ -14,9 +14,11 @@ from adu_bench.core.paths import cache_dir
 from adu_bench.core.specs import Task
 from adu_bench.data.cache import cached
 from adu_bench.data.index import data_hash, task_rows
+from adu_bench.data.overlap import shared_shots
 from adu_bench.data.preprocessing import Preprocessing
 from adu_bench.data.sampler import draw_shots
 from adu_bench.data.sources import open_source
+from adu_bench.suites import load_suite
 
 
 def test_toy_images_are_drawn_once_and_memory_mapped():
@@ -137,3 +139,22 @@ def test_a_class_or_domain_without_images_is_named(change, missing):
     index = index_with({("a", "x"): 2, ("b", "x"): 2})
     with pytest.raises(UserError, match=f"no training image of the .*{missing}"):
         draw_shots(index, replace(task_of(index, 1), **change), 1)
+
+
+@pytest.mark.parametrize(("counts", "shots"), [((8, 8), 4), ((4, 10), 3), ((2, 6), 4)])
+def test_the_share_of_shots_that_two_seeds_have_in_common(counts, shots):
+    """Expected by hand, and over 400 pairs of draws (3 %)."""
+    index = index_with({("a", "x"): counts[0], ("b", "x"): counts[1]})
+    task = task_of(index, shots)
+    expected = np.mean([min(1, shots / count) for count in counts])
+    assert shared_shots(index, task) == pytest.approx(expected)
+    if min(counts) >= shots:
+        drawn = [set(draw_shots(index, task, seed)) for seed in range(800)]
+        share = np.mean([len(one & two) / len(one) for one, two in zip(drawn[::2], drawn[1::2], strict=True)])
+        assert share == pytest.approx(expected, abs=0.03)
+
+
+def test_two_seeds_share_58_per_cent_of_their_shots_on_emoji():
+    suite = load_suite("emoji")
+    rows = task_rows(open_source("emoji").index, suite.domains, suite.classes)
+    assert shared_shots(rows, suite.tasks("any")[0]) == pytest.approx(0.58, abs=0.005)
