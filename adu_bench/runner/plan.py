@@ -9,7 +9,7 @@ from pathlib import Path
 from adu_bench.clip.weights import backbone_spec
 from adu_bench.core.errors import unknown
 from adu_bench.core.specs import RunSpec, Value
-from adu_bench.registry import Catalogue, Choice, format_value
+from adu_bench.registry import Catalogue, ChangedField, Choice, format_value
 from adu_bench.store import Store
 from adu_bench.suites import Suite
 
@@ -28,6 +28,8 @@ class PlannedRun:
         The file and the name of the method's class.
     backbone
         The backbone as the user named it (the spec's name does not say where a file is).
+    changed
+        The fields that differ from the defaults in the method's file, see `adu_bench.registry.Choice.changed`.
     """
 
     spec: RunSpec
@@ -36,6 +38,7 @@ class PlannedRun:
     path: Path
     class_name: str
     backbone: str
+    changed: tuple[ChangedField, ...] = ()
 
     @property
     def title(self) -> str:
@@ -110,17 +113,17 @@ def plan(
     """
     name = backbone or suite.backbone
     weights = backbone_spec(name) if like is None else like.backbone
-    methods = [(choice, choice.resolve(suite.budget, suite.settings)) for choice in choices]
+    given = suite.budget, suite.settings
+    methods = [(choice, choice.resolve(*given), choice.changed(*given)) for choice in choices]
     runs: dict[str, PlannedRun] = {}
     for task in suite.tasks(like.task.data_hash if like is not None else "")[:limit]:
         for seed in seeds or suite.seeds:
-            for choice, method in methods:
+            for choice, method, changed in methods:
                 if task.forget not in suite.blocks.get(choice.preset.group, suite.forget):
                     continue
                 spec = RunSpec(task=task, backbone=weights, method=method, training=suite.training, seed=seed)
-                run = PlannedRun(
-                    spec, choice.label, choice.preset.group, choice.entry.path, choice.entry.class_name, name
-                )
+                entry = choice.entry
+                run = PlannedRun(spec, choice.label, choice.preset.group, entry.path, entry.class_name, name, changed)
                 runs.setdefault(spec.key, run)
     return Plan(suite, tuple(runs.values()))
 

@@ -75,6 +75,27 @@ def test_values_come_from_default_budget_preset_settings_and_user_in_this_order(
     assert rate("mine-too[rate=5]", {"rate": 2}, {"mine-too": {"rate": 4}}) == 5.0
 
 
+def test_a_choice_says_which_fields_differ_from_the_files_defaults_and_who_set_them(folder):
+    def changed(text, budget=None, settings=None):
+        found = choose(folder, text).changed(budget or {}, settings or {})
+        return [(field.name, field.default, field.value, field.origin) for field in found]
+
+    assert changed("mine") == []
+    assert changed("mine", {"rate": 1, "on": False, "unknown": 3}) == []
+    assert changed("mine", {"rate": 2}) == [("rate", 1.0, 2.0, "budget")]
+    assert changed("mine", {"rate": 2, "mine": {"rate": 3, "on": True}}) == [
+        ("rate", 1.0, 3.0, "budget"),
+        ("on", False, True, "budget"),
+    ]
+    assert changed("mine-too", {"rate": 2}, {"mine": {"kind": "b"}}) == [
+        ("rate", 1.0, 0.5, "preset"),
+        ("kind", "a", "b", "tuned"),
+    ]
+    assert changed("mine-too", {}, {"mine-too": {"rate": 4}}) == [("rate", 1.0, 4.0, "tuned")]
+    assert changed("mine-too[rate=5]", {}, {"mine-too": {"rate": 4}}) == [("rate", 1.0, 5.0, "given")]
+    assert changed("mine[rate=1]", {"rate": 2}) == []
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
