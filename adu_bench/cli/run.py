@@ -32,6 +32,7 @@ def run(options: Any) -> int:
     _check(options)
     from adu_bench.runner.cost import cost
     from adu_bench.store import Store
+    from adu_bench.workflows.listing import budget_lines
 
     store = Store(Path(options.out))
     plan = selection_of(options).plan()
@@ -44,6 +45,8 @@ def run(options: Any) -> int:
         f"{len({run.spec.seed for run in plan.runs})} seeds), {len(plan.runs) - len(unfinished)} finished, "
         f"{len(todo)} to do, in {store.root}/"
     )
+    for line in budget_lines({run.label: run.changed for run in plan.runs}):
+        print(f"budget: {line}")
     expected = cost(todo)
     if expected.much:
         print(expected)
