@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -173,7 +174,8 @@ def _ranges(order: Sequence[ast.ClassDef], fields: Mapping[str, Field]) -> dict[
             raise ValueError(f"the range of {name} is neither (low, high) nor a list of values")
         if isinstance(range_, tuple) and not _is_interval(range_):
             raise ValueError(f"the range of {name} is not (low, high) with 0 < low < high")
-        for value in range_:
+        # An interval is drawn from as floats, which an int field does not take.
+        for value in (*range_, math.sqrt(math.prod(range_))) if isinstance(range_, tuple) else range_:
             _checked(fields[name], value, f"a value in the range of {name}")
     return ranges
 

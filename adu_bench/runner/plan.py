@@ -163,7 +163,9 @@ def plan_study(
             for value in sweep.values or (None,):
                 varied, chosen = _varied(suite, choice, sweep.variable, value)
                 part = plan(varied, [chosen], seeds=seeds, backbone=backbone, limit=limit)
-                points.append(Point(choice.label, sweep.variable, value, tuple(run.spec.key for run in part.runs)))
+                # None is a value of a variable as well; without a variable it stands for no value.
+                shown = "none" if value is None and sweep.variable else value
+                points.append(Point(choice.label, sweep.variable, shown, tuple(run.spec.key for run in part.runs)))
                 for run in part.runs:
                     runs.setdefault(run.spec.key, run)
     return Plan(suite, tuple(runs.values()), tuple(points))
