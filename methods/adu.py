@@ -90,8 +90,8 @@ class Adu(Method):
 
     # gamma, lam: around the values of the released scripts (gamma 0, 10, 30, 50, 100; lambda 0, 10, 20, 30, 50, 100; on
     # ImageNet gamma 15, 20 and lambda 0 to 20), of the paper (30 and 10) and of the released code (30 and 0.5).
-    # lr: no source; from the published 2.5e-3 upwards, because the suites that are tuned have fewer steps.
-    ranges = {"lr": (3e-3, 3e-1), "gamma": (0.1, 100.0), "lam": (0.1, 100.0)}
+    # lr: no source; the published 2.5e-3 is near the lower end, because the suites that are tuned have fewer steps.
+    ranges = {"lr": (1e-3, 3e-1), "gamma": (0.3, 100.0), "lam": (0.3, 100.0)}
     # 56 is the depth of the deepest tower that open_clip knows.
     bounds = {
         "epochs": ">= 1",

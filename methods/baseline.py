@@ -35,7 +35,7 @@ class Baseline(Method):
     )
 
     # No source; the same as adu's.
-    ranges = {"lr": (3e-3, 3e-1)}
+    ranges = {"lr": (1e-3, 3e-1)}
     bounds = {
         "epochs": ">= 1",
         "lr": "> 0",

@@ -42,7 +42,7 @@ class ClipFit(Method):
     )
 
     # distillation: around the official code's 2 and 8.  lr: no source; the same as adu's.
-    ranges = {"lr": (3e-3, 3e-1), "distillation": (0.5, 50.0)}
+    ranges = {"lr": (1e-3, 3e-1), "distillation": (0.5, 50.0)}
     bounds = {"epochs": ">= 1", "lr": "> 0", "distillation": ">= 0", "crop": "> 0, <= 1"}
 
     epochs: int = 50

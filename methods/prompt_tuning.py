@@ -45,7 +45,7 @@ class PromptTuning(Method):
     )
 
     # No source; the same as the baseline's.
-    ranges = {"lr": (3e-3, 3e-1)}
+    ranges = {"lr": (1e-3, 3e-1)}
     bounds = {
         "epochs": ">= 1",
         "lr": "> 0",

@@ -317,11 +317,19 @@ def test_shipped_methods_refuse_impossible_values(shipped, text):
         shipped.select([text])
 
 
-def test_the_papers_gamma_and_lambda_lie_inside_the_ranges(shipped):
-    entry = shipped.presets["adu"][1]
-    for name, published in (("gamma", (10, 15, 20, 30, 50)), ("lam", (0.5, 1, 3, 10, 20, 30, 50))):
-        low, high = entry.ranges[name]
-        assert all(low < value < high for value in published), name
+def test_published_values_lie_inside_the_ranges(shipped):
+    """The defaults of shipped methods are published values."""
+    entries = {entry.name: entry for _, entry in shipped.presets.values()}
+    published = {
+        (entry.name, name): [entry.fields[name].default] for entry in entries.values() for name in entry.ranges
+    }
+    published["adu", "gamma"] += [10, 15, 20, 30, 50]
+    published["adu", "lam"] += [0.5, 1, 3, 10, 20, 30, 50]
+    published["clipfit", "distillation"] += [2]
+    assert len(published) >= 9
+    for (method, name), values in published.items():
+        low, high = entries[method].ranges[name]
+        assert all(low < value < high for value in values), (method, name)
 
 
 @pytest.fixture
