@@ -95,9 +95,9 @@ def _check(options: Any) -> None:
         raise UserError(
             f"--jobs {options.jobs} is too few.", "At least one worker is needed.", "Give --jobs 1 or more."
         )
-    if options.timeout < 0:
+    if not 0 <= options.timeout < float("inf"):
         raise UserError(
-            f"--timeout {options.timeout} is below zero.", "It counts seconds.", "Leave it out for no limit."
+            f"--timeout {options.timeout} is not a time.", "It counts seconds, from 0.", "Leave it out for no limit."
         )
 
 

@@ -119,7 +119,7 @@ def check_fields(suite: Suite, catalogue: Catalogue) -> None:
             raise unknown("field in the suite's budget", str(name), fields)
     for name, values in suite.settings.items():
         if name in catalogue.presets:
-            Choice(*catalogue.presets[name]).resolve({}, {name: values})
+            Choice(*catalogue.presets[name]).changed({}, {name: values})
         elif name not in broken:
             raise unknown("preset in the settings", str(name), catalogue.presets)
 

@@ -310,6 +310,8 @@ def test_two_processes_on_one_plan_share_it(misbehaving):
         (["run", "--device", "tpu"], "no device 'tpu'"),
         (["run", "--jobs", "0"], "At least one worker"),
         (["run", "--jobs", "many"], "command line was not understood"),
+        (["run", "--timeout", "-1"], "is not a time"),
+        (["run", "--timeout", "nan"], "is not a time"),
         (["run", "--sweet", "toy"], "--sweet"),
         (["run", "--limit", "-1"], "below zero"),
         (["run", "--backbone", "ViT-B-16"], "is not a backbone"),
