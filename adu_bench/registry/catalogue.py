@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
 
 from adu_bench.core.errors import UserError, unknown
-from adu_bench.core.specs import MethodSpec, Value
+from adu_bench.registry.choice import Choice
 from adu_bench.registry.local import shipped_folder
-from adu_bench.registry.manifest import GROUPS, Field, MethodEntry, PresetEntry, read_methods
-from adu_bench.registry.overrides import fits, format_value, parse_value, split_choices, split_overrides
+from adu_bench.registry.manifest import GROUPS, MethodEntry, PresetEntry, read_methods
+from adu_bench.registry.overrides import split_choices, split_overrides
 
 ENTRY_POINTS = "adu_bench.methods"
 DEFAULT_GROUPS = ("paper", "reference", "other")
 """The groups in ``all``; ablations run only when they are named."""
-Budget = Mapping[str, "Value | Mapping[str, Value]"]
 
 
 @dataclass(frozen=True)
@@ -28,67 +26,6 @@ class Broken:
     name: str
     path: Path
     reason: str
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A preset with the user's overrides.
-
-    Parameters
-    ----------
-    label
-        Canonical name: the preset, and overridden fields in sorted order.
-    preset, entry
-        The chosen preset and its method.
-    overrides
-        Fields set by the user, typed.
-    """
-
-    label: str
-    preset: PresetEntry
-    entry: MethodEntry
-    overrides: Mapping[str, Value]
-
-    def resolve(self, budget: Budget, settings: Mapping[str, Mapping[str, Value]]) -> MethodSpec:
-        """Fill in every field: default, then the suite's budget, the preset, the suite's settings, the user.
-
-        An ablation differs from its method only in the fields that it sets, so it also takes the suite's settings for
-        the method; its own fields override them.
-
-        Parameters
-        ----------
-        budget
-            Values by field, for all methods that have the field; under a method's name, a mapping for that method.
-        settings
-            Values by preset.
-
-        Raises
-        ------
-        UserError
-            If the suite sets a field that the method does not have, or to a value of another type.
-        """
-        fields = {name: field.default for name, field in self.entry.fields.items()}
-        own = budget.get(self.entry.name, {})
-        if not isinstance(own, Mapping):
-            raise UserError(
-                f"The suite's budget for '{self.entry.name}' is {own!r}.",
-                "The value under a method's name has to be a mapping of its fields.",
-                f"Write {self.entry.name}: {{field: value}}.",
-            )
-        fields |= {name: value for name, value in budget.items() if name in fields and not isinstance(value, Mapping)}
-        whole = settings.get(self.entry.name, {}) if self.preset.group == "ablation" else {}
-        chosen = {**own, **whole, **self.preset.fields, **settings.get(self.preset.name, {}), **self.overrides}
-        for name in chosen:
-            if name not in fields:
-                raise unknown(f"field of {self.entry.name}", name, fields)
-        fields |= chosen
-        typed = {name: _typed(self.entry.fields[name], value) for name, value in fields.items()}
-        return MethodSpec(
-            name=self.entry.name,
-            source_hash=self.entry.source_hash,
-            shared_hash=self.entry.core_hash,
-            fields=tuple(sorted(typed.items())),
-        )
 
 
 class Catalogue:
@@ -135,7 +72,7 @@ class Catalogue:
     def _named(self, part: str) -> list[Choice]:
         if part == "all" or part in GROUPS:
             groups = DEFAULT_GROUPS if part == "all" else (part,)
-            return [self._choice(name, {}) for name, (preset, _) in self.presets.items() if preset.group in groups]
+            return [Choice(preset, entry) for preset, entry in self.presets.values() if preset.group in groups]
         name, overrides = split_overrides(part)
         if name not in self.presets:
             for broken in self.broken:
@@ -146,13 +83,7 @@ class Catalogue:
                         "Correct it, or choose another method.",
                     )
             raise unknown("method", name, [*self.presets, *GROUPS, "all"])
-        return [self._choice(name, overrides)]
-
-    def _choice(self, name: str, overrides: dict[str, str]) -> Choice:
-        preset, entry = self.presets[name]
-        typed = {field: parse_value(name, entry.fields, field, text) for field, text in sorted(overrides.items())}
-        inside = ",".join(f"{field}={format_value(value)}" for field, value in typed.items())
-        return Choice(f"{name}[{inside}]" if inside else name, preset, entry, typed)
+        return [Choice.parse(*self.presets[name], overrides)]
 
     def _add_plugin(self, point: EntryPoint) -> None:
         """Add an installed method; an error in it must not stop the others."""
@@ -181,19 +112,6 @@ class Catalogue:
                         "Rename one of them.",
                     )
                 self.presets[preset.name] = (preset, entry)
-
-
-def _typed(field: Field, value: Any) -> Value:
-    """Convert a value so that equal settings give equal keys: 10 in a float field becomes 10.0."""
-    if isinstance(value, list):
-        value = tuple(value)
-    if not fits(field.kind, value):
-        raise UserError(
-            f"{value!r} is not a valid value for the field '{field.name}'.",
-            f"It is a {field.kind}; its default is {field.default!r}.",
-            "Correct the suite's budget or settings, or the method's file.",
-        )
-    return float(value) if field.kind == "float" else value
 
 
 def _module_path(module: str) -> Path | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from adu_bench.clip.weights import backbone_spec
 from adu_bench.core.errors import unknown
 from adu_bench.core.specs import RunSpec, Value
-from adu_bench.registry import Catalogue, Choice, format_value
+from adu_bench.registry import Catalogue, ChangedField, Choice
 from adu_bench.store import Store
 from adu_bench.suites import Suite
 
@@ -28,6 +28,8 @@ class PlannedRun:
         The file and the name of the method's class.
     backbone
         The backbone as the user named it (the spec's name does not say where a file is).
+    changed
+        The fields that differ from the defaults in the method's file, see `adu_bench.registry.Choice.changed`.
     """
 
     spec: RunSpec
@@ -36,6 +38,7 @@ class PlannedRun:
     path: Path
     class_name: str
     backbone: str
+    changed: tuple[ChangedField, ...] = ()
 
     @property
     def title(self) -> str:
@@ -59,7 +62,7 @@ class Point:
 
     method: str
     variable: str
-    value: Value | None
+    value: Value
     keys: tuple[str, ...]
 
 
@@ -108,19 +111,20 @@ def plan(
     like
         Use the data hash and the weights of this run, so that neither images nor weights need to be on this machine.
     """
+    suite = suite.with_seeds(seeds) if seeds else suite
     name = backbone or suite.backbone
     weights = backbone_spec(name) if like is None else like.backbone
-    methods = [(choice, choice.resolve(suite.budget, suite.settings)) for choice in choices]
+    given = suite.budget, suite.settings
+    methods = [(choice, choice.resolve(*given), choice.changed(*given)) for choice in choices]
     runs: dict[str, PlannedRun] = {}
     for task in suite.tasks(like.task.data_hash if like is not None else "")[:limit]:
-        for seed in seeds or suite.seeds:
-            for choice, method in methods:
+        for seed in suite.seeds:
+            for choice, method, changed in methods:
                 if task.forget not in suite.blocks.get(choice.preset.group, suite.forget):
                     continue
                 spec = RunSpec(task=task, backbone=weights, method=method, training=suite.training, seed=seed)
-                run = PlannedRun(
-                    spec, choice.label, choice.preset.group, choice.entry.path, choice.entry.class_name, name
-                )
+                entry = choice.entry
+                run = PlannedRun(spec, choice.label, choice.preset.group, entry.path, entry.class_name, name, changed)
                 runs.setdefault(spec.key, run)
     return Plan(suite, tuple(runs.values()))
 
@@ -157,22 +161,21 @@ def plan_study(
     for sweep in suite.studies[study]:
         for choice in catalogue.select(sweep.methods):
             for value in sweep.values or (None,):
-                varied, chosen = _varied(suite, choice, sweep.variable, value, catalogue)
+                varied, chosen = _varied(suite, choice, sweep.variable, value)
                 part = plan(varied, [chosen], seeds=seeds, backbone=backbone, limit=limit)
-                points.append(Point(choice.label, sweep.variable, value, tuple(run.spec.key for run in part.runs)))
+                # None is a value of a variable as well; without a variable it stands for no value.
+                shown = "none" if value is None and sweep.variable else value
+                points.append(Point(choice.label, sweep.variable, shown, tuple(run.spec.key for run in part.runs)))
                 for run in part.runs:
                     runs.setdefault(run.spec.key, run)
     return Plan(suite, tuple(runs.values()), tuple(points))
 
 
-def _varied(
-    suite: Suite, choice: Choice, variable: str, value: Value | None, catalogue: Catalogue
-) -> tuple[Suite, Choice]:
+def _varied(suite: Suite, choice: Choice, variable: str, value: Value) -> tuple[Suite, Choice]:
     """Return suite and method with the variable at a value."""
-    if not variable or value is None:
+    if not variable:
         return suite, choice
     if variable == "shots":
         assert isinstance(value, int)
         return replace(suite, shots=value), choice
-    (chosen,) = catalogue.select([f"{choice.label}[{variable}={format_value(value)}]"])
-    return suite, chosen
+    return suite, choice.with_field(variable, value)

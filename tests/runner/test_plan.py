@@ -42,6 +42,12 @@ def test_a_budget_for_one_method_leaves_others_alone(catalogue):
     assert (fields["bbf"]["iterations"], fields["lp-plus-plus"]["iterations"]) == (5, 9)
 
 
+def test_planned_runs_say_what_the_budget_replaced(catalogue):
+    (run,) = plan(load_suite("emoji-mini"), catalogue.select(["bbf"]), limit=1).runs
+    changed = {field.name: (field.default, field.value) for field in run.changed if field.origin == "budget"}
+    assert changed == {"iterations": (800, 40), "shared": (400, 100), "unique": (100, 25)}
+
+
 @pytest.mark.parametrize("study", ["ablation", "shots", "gamma-lambda", "depth", "layers"])
 def test_the_papers_studies_are_planned(study, catalogue):
     suite = load_suite("emoji-mini")
