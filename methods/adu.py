@@ -37,12 +37,15 @@ class Adu(Method):
         authors="Kawamura et al.",
         year=2025,
         paper="arXiv:2510.08132",
-        licence="MIT",
+        licence="own implementation, MIT; the official code has no licence",
         notes=(
             "The paper's equations: L_memorize + L_forget + gamma L_CE - lambda MMD^2. The released code differs; "
-            "it is the preset adu-released. The kernel and its bandwidth are those of the released code, since "
-            "the paper's text on them is not public. Its entropy form of L_forget has almost no gradient on "
-            "confident images (2e-8 against 0.99 at a logit gap of 25 over 65 classes)."
+            "it is the preset adu-released. Defaults: gamma 30, lambda 10, 8 prompts in 9 blocks, lr 0.0025 and 50 "
+            "epochs, as a public note on the paper has them; the released code has them too, but lambda 0.5. Which of "
+            "the two lambdas the published table used is not known. The kernel and its bandwidth are those of the "
+            "released code, since the paper's text on them is not public, and so are InstaPG's norms and feed-forward "
+            "layer. Its entropy form of L_forget has almost no gradient on confident images (2e-8 against 0.99 at a "
+            "logit gap of 25 over 65 classes)."
         ),
     )
     presets = (
@@ -85,7 +88,22 @@ class Adu(Method):
         Preset("adu-balanced", group="ablation", summary="Batches with equal shares of domains.", balanced=True),
     )
 
+    # gamma, lam: around the values of the released scripts (gamma 0, 10, 30, 50, 100; lambda 0, 10, 20, 30, 50, 100; on
+    # ImageNet gamma 15, 20 and lambda 0 to 20), of the paper (30 and 10) and of the released code (30 and 0.5).
+    # lr: no source; the published 2.5e-3 is near the lower end, because the suites that are tuned have fewer steps.
     ranges = {"lr": (1e-3, 3e-1), "gamma": (0.3, 100.0), "lam": (0.3, 100.0)}
+    # 56 is the depth of the deepest tower that open_clip knows.
+    bounds = {
+        "epochs": ">= 1",
+        "lr": "> 0",
+        "gamma": ">= 0",
+        "lam": ">= 0",
+        "prompt_length": ">= 1",
+        "prompt_depth": ">= 1, <= 56",
+        "instapg_block": ">= 1, <= 56",
+        "text_prompts": ">= 0",
+        "crop": "> 0, <= 1",
+    }
 
     epochs: int = 50
     """Passes over the few-shot images."""

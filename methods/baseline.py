@@ -27,11 +27,22 @@ class Baseline(Method):
         authors="Kawamura et al.",
         year=2025,
         paper="arXiv:2510.08132",
-        licence="MIT",
-        notes="L_memorize + L_forget with the settings of the released code's visual prompts.",
+        licence="own implementation, MIT; the official code has no licence",
+        notes=(
+            "L_memorize + L_forget on visual prompts alone. Defaults: 8 prompts in 9 blocks, lr 0.0025 and 50 epochs, "
+            "as the released code has them for ADU."
+        ),
     )
 
+    # No source; the same as adu's.
     ranges = {"lr": (1e-3, 3e-1)}
+    bounds = {
+        "epochs": ">= 1",
+        "lr": "> 0",
+        "prompt_length": ">= 1",
+        "prompt_depth": ">= 1, <= 56",
+        "crop": "> 0, <= 1",
+    }
 
     epochs: int = 50
     """Passes over the few-shot images."""

@@ -21,7 +21,7 @@ class Bbf(Method):
         authors="Kuwana et al.",
         year=2024,
         paper="arXiv:2411.00409",
-        licence="MIT",
+        licence="own implementation, MIT; the official code has no licence",
         notes=(
             "The mask of forgotten images selects domains instead of classes; the rest follows the released code: one "
             "CMA-ES for the shared latent and one for each context, a random projection scaled by the spread of the "
@@ -35,18 +35,27 @@ class Bbf(Method):
         ),
     )
 
+    # A factor of ten around the official 1, to either side.
     ranges = {"sigma": (0.1, 10.0)}
+    bounds = {
+        "iterations": ">= 1",
+        "population": ">= 2",
+        "contexts": ">= 1",
+        "shared": ">= 2",
+        "unique": ">= 2",
+        "sigma": ">= 0",
+    }
 
     iterations: int = 800
-    """Generations of the search."""
+    """Generations of the search; the official scripts have 400 on CIFAR-10 and 800 otherwise."""
     population: int = 20
     """Candidates per generation."""
     contexts: int = 16
-    """Context tokens in front of the class name."""
+    """Context tokens in front of the class name; the official scripts have 4 on CIFAR-10 and 16 otherwise."""
     shared: int = 400
-    """Latent dimensions that all contexts share, at least 2."""
+    """Latent dimensions that all contexts share."""
     unique: int = 100
-    """Latent dimensions of each context, at least 2."""
+    """Latent dimensions of each context."""
     sigma: float = 1.0
     """Initial step size of the search; 0 returns the starting point."""
 

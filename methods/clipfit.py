@@ -32,14 +32,18 @@ class ClipFit(Method):
         authors="Li et al.",
         year=2024,
         paper="arXiv:2409.16718",
-        licence="MIT",
+        licence="own implementation, MIT; the official code has no licence",
         notes=(
             "The few-shot cross-entropy is replaced by L_memorize + L_forget; the distillation term stays, with the "
-            "weight 8 of the ADU authors' port. That port uses the entropy form of L_forget (forget_loss=neg_entropy)."
+            "weight 8 of the ADU authors' port. That port uses the entropy form of L_forget (forget_loss=neg_entropy). "
+            "Defaults: lr 0.002 as in the official code, 50 epochs as in the port. The official code has the weight 8 "
+            "for base-to-new transfer and for two data sets, otherwise 2; batches of 32, and 10 to 100 epochs."
         ),
     )
 
+    # distillation: around the official code's 2 and 8.  lr: no source; the same as adu's.
     ranges = {"lr": (1e-3, 3e-1), "distillation": (0.5, 50.0)}
+    bounds = {"epochs": ">= 1", "lr": "> 0", "distillation": ">= 0", "crop": "> 0, <= 1"}
 
     epochs: int = 50
     """Passes over the few-shot images."""

@@ -27,6 +27,8 @@ class Coin(Method):
         ),
     )
 
+    bounds = {"steps": ">= 1"}
+
     steps: int = 20
     """Number of steps between the shares 0 and 1 that are tried."""
 

@@ -32,6 +32,8 @@ class Gate(Method):
         ),
     )
 
+    bounds = {"weight_decay": ">= 0"}
+
     answer: Literal["uniform", "second"] = "uniform"
     """The answer of the gate: uniform, or the second-best class.  The latter shows that a For above one minus chance is
     not better forgetting: the model uses its knowledge to be wrong."""

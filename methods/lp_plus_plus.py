@@ -19,7 +19,7 @@ class LpPlusPlus(Method):
         authors="Huang et al.",
         year=2024,
         paper="arXiv:2404.02285",
-        licence="MIT",
+        licence="own implementation, MIT; the official code has no licence",
         notes=(
             "The few-shot cross-entropy is replaced by L_memorize + L_forget; how the ADU paper's authors ported it is "
             "not public. Features are frozen, so only what is linear in them can be forgotten. Centroids and the start "
@@ -34,7 +34,16 @@ class LpPlusPlus(Method):
         ),
     )
 
+    # text_weight: around the official 250.  step: a factor of ten around the paper's step sizes, to either side.
     ranges = {"text_weight": (10.0, 1000.0), "step": (0.1, 10.0)}
+    bounds = {
+        "iterations": ">= 1",
+        "text_weight": ">= 0",
+        "step": "> 0",
+        "momentum": ">= 0, < 1",
+        "multiplier_every": ">= 1",
+        "crop": "> 0, <= 1",
+    }
 
     iterations: int = 300
     """Full-batch steps."""

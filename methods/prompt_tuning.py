@@ -29,8 +29,11 @@ class PromptTuning(Method):
         authors="Jia et al.",
         year=2022,
         paper="arXiv:2203.12119",
-        licence="MIT",
-        notes="Control: same prompts, images and training budget as the baseline, without a forget loss.",
+        licence="own implementation, MIT; the official code is CC BY-NC 4.0",
+        notes=(
+            "Control: same prompts, images, training budget and defaults as the baseline, without a forget loss; not "
+            "the settings of Jia et al."
+        ),
     )
     presets = (
         Preset(
@@ -41,7 +44,16 @@ class PromptTuning(Method):
         ),
     )
 
+    # No source; the same as the baseline's.
     ranges = {"lr": (1e-3, 3e-1)}
+    bounds = {
+        "epochs": ">= 1",
+        "lr": "> 0",
+        "prompt_length": ">= 1",
+        "prompt_depth": ">= 1, <= 56",
+        "crop": "> 0, <= 1",
+        "gate_weight_decay": ">= 0",
+    }
 
     epochs: int = 50
     """Passes over the few-shot images."""

@@ -7,6 +7,8 @@ from typing import Any
 from adu_bench.cli.common import flag, from_option
 from adu_bench.core.errors import UserError
 
+BOUNDS = """add them to the class, for example bounds = {"epochs": ">= 1", "lr": "> 0"}"""
+
 
 def options(parser: Any) -> None:
     """Add the command's options."""
@@ -29,6 +31,8 @@ def run(options: Any) -> int:
 
     failed = 0
     for choice in chosen:
+        if choice.entry.unbounded:
+            print(f"{choice.label}: no bounds for {', '.join(choice.entry.unbounded)}: {BOUNDS}", flush=True)
         for name, reason in run_checks(choice):
             failed += bool(reason)
             print(f"{choice.label}: {name.replace('_', ' ')}: {reason or 'ok'}", flush=True)

@@ -32,6 +32,7 @@ def run(options: Any) -> int:
     _check(options)
     from adu_bench.runner.cost import cost
     from adu_bench.store import Store
+    from adu_bench.workflows.listing import budget_lines
 
     store = Store(Path(options.out))
     plan = selection_of(options).plan()
@@ -44,6 +45,8 @@ def run(options: Any) -> int:
         f"{len({run.spec.seed for run in plan.runs})} seeds), {len(plan.runs) - len(unfinished)} finished, "
         f"{len(todo)} to do, in {store.root}/"
     )
+    for line in budget_lines({run.label: run.changed for run in plan.runs}):
+        print(f"budget: {line}")
     expected = cost(todo)
     if expected.much:
         print(expected)
@@ -92,9 +95,9 @@ def _check(options: Any) -> None:
         raise UserError(
             f"--jobs {options.jobs} is too few.", "At least one worker is needed.", "Give --jobs 1 or more."
         )
-    if options.timeout < 0:
+    if not 0 <= options.timeout < float("inf"):
         raise UserError(
-            f"--timeout {options.timeout} is below zero.", "It counts seconds.", "Leave it out for no limit."
+            f"--timeout {options.timeout} is not a time.", "It counts seconds, from 0.", "Leave it out for no limit."
         )
 
 

@@ -9,50 +9,70 @@ from adu_bench.cli.common import from_option
 from adu_bench.core.errors import unknown
 
 if TYPE_CHECKING:
+    from adu_bench.registry import Catalogue, Choice
     from adu_bench.suites import Suite
+
+WHO = {"budget": "the suite's budget", "tuned": "the suite's settings", "preset": "the preset"}
+"""How `show` calls the origin of a value."""
 
 
 def options(parser: Any) -> None:
     """Add the command's options."""
     parser.add_argument("name", type=str, metavar="NAME", help="a method or a suite")
+    parser.add_argument("--suite", type=str, default="", metavar="NAME", help="show a method's fields as in this suite")
     parser.add_argument("--figure", type=str, default="", metavar="FILE", help="write a figure of the suite's data")
     from_option(parser)
 
 
 def run(options: Any) -> int:
     """Print what is known about the name."""
+    from adu_bench.registry import Choice
     from adu_bench.suites import suite_names
-    from adu_bench.suites.suite import PATTERN
+    from adu_bench.suites.reading import PATTERN
     from adu_bench.workflows.selection import open_catalogue
 
     catalogue = open_catalogue(options["from"])
     name = options.name
     if name in catalogue.presets:
-        _method(*catalogue.presets[name])
+        _method(Choice(*catalogue.presets[name]), _loaded(options.suite, options) if options.suite else None)
     elif name in (*suite_names(), PATTERN) or name.endswith((".yaml", ".yml")):
-        _suite(name, options.figure)
+        _suite(_loaded(name, options), catalogue, options.figure)
     else:
         raise unknown("method or suite", name, [*catalogue.presets, *suite_names()])
     return 0
 
 
-def _method(preset: Any, entry: Any) -> None:
+def _loaded(name: str, options: Any) -> Suite:
+    from adu_bench.workflows.selection import Selection
+
+    return Selection(suite=name, extra=options["from"]).load_suite()
+
+
+def _method(choice: Choice, suite: Suite | None) -> None:
+    from adu_bench.registry import format_value
+
+    preset, entry = choice.preset, choice.entry
     print(f"{preset.name} ({preset.group}): {preset.summary}")
     for title, value in entry.card.items():
         if value:
             print(f"  {title}: {value}")
     print(f"  file: {entry.path}")
-    print("Fields:" if entry.fields else "It has no fields.")
+    given = (suite.budget, suite.settings) if suite is not None else ({}, {})
+    changed = {field.name: field for field in choice.changed(*given)}
+    where = f" in {suite.name}" if suite is not None else ""
+    print(f"Fields{where}:" if entry.fields else "It has no fields.")
     for name, field in entry.fields.items():
-        value = preset.fields.get(name, field.default)
-        print(f"  {name}: {field.kind} = {value!r}  {field.help}")
+        value, allowed = field.default, field.allowed
+        if name in changed:
+            value = changed[name].value
+            allowed += f"; default {format_value(field.default)}, changed by {WHO[changed[name].origin]}"
+        print(f"  {name} = {format_value(value)} ({allowed})  {field.help}")
 
 
-def _suite(name: str, figure: str) -> None:
+def _suite(suite: Suite, catalogue: Catalogue, figure: str) -> None:
     from adu_bench.data.sources import open_source, outline
-    from adu_bench.suites import load_suite
+    from adu_bench.workflows.listing import budget_lines
 
-    suite = load_suite(name)
     if figure:
         from adu_bench.report.figures.data import data_figure
 
@@ -71,7 +91,10 @@ def _suite(name: str, figure: str) -> None:
     print(f"  classes ({len(suite.classes)}): {', '.join(suite.classes)}")
     print(f"  shots: {suite.shots} per (class, domain); seeds {', '.join(map(str, suite.seeds))}")
     print(f"  backbone: {suite.backbone}; batch {suite.training.batch}, {suite.training.precision}")
-    print(f"  methods: {', '.join(suite.methods)}; budget: {dict(suite.budget)}")
+    print(f"  methods: {', '.join(suite.methods)}")
+    changed = {choice.label: choice.changed(suite.budget, suite.settings) for choice in catalogue.select(suite.methods)}
+    for line in budget_lines(changed):
+        print(f"  budget: {line}")
     for preset, fields in suite.settings.items():
         print(f"  chosen on the validation pool for {preset}: {dict(fields)}")
     for group, forget in suite.blocks.items():

@@ -52,7 +52,9 @@ def run(options: Any) -> int:
 
 def outcome(label: str, chosen: Chosen) -> str:
     """Return a search's outcome in a sentence; H and its differences in percentage points on validation images."""
-    fields = ", ".join(f"{name} {value:g}" for name, value in chosen.fields.items())
+    from adu_bench.registry import format_value
+
+    fields = ", ".join(f"{name} {format_value(value)}" for name, value in chosen.fields.items())
     if chosen.gain is None or chosen.error is None:
         return f"{label}: no trial was better than the defaults ({fields}), H {100 * chosen.h:.1f}"
     gain = f"{100 * chosen.gain:+.1f} points over the defaults (standard error {100 * chosen.error:.1f})"

@@ -20,7 +20,7 @@ mantissa, which is several times as fast; the same as ``fp32`` elsewhere.  ``bf1
 normalisation, losses and the MMD stay in single precision.  Against ``fp32``, ``bf16`` gave 98.2 to 100 % of the same
 answers and ``fp16`` 92 to 100 %, so no shipped suite uses ``fp16``."""
 
-Value = bool | int | float | str | tuple["Value", ...]
+Value = bool | int | float | str | tuple["Value", ...] | None
 """A hyper-parameter's value."""
 
 

@@ -2,7 +2,7 @@
 
 from adu_bench.registry.catalogue import Catalogue
 from adu_bench.registry.choice import ChangedField, Choice
+from adu_bench.registry.fields import format_value
 from adu_bench.registry.loading import load_class
-from adu_bench.registry.overrides import format_value
 
 __all__ = ["Catalogue", "ChangedField", "Choice", "format_value", "load_class"]

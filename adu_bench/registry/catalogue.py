@@ -12,7 +12,7 @@ from adu_bench.core.errors import UserError, unknown
 from adu_bench.registry.choice import Choice
 from adu_bench.registry.local import shipped_folder
 from adu_bench.registry.manifest import GROUPS, MethodEntry, PresetEntry, read_methods
-from adu_bench.registry.overrides import format_value, parse_value, split_choices, split_overrides
+from adu_bench.registry.overrides import split_choices, split_overrides
 
 ENTRY_POINTS = "adu_bench.methods"
 DEFAULT_GROUPS = ("paper", "reference", "other")
@@ -72,7 +72,7 @@ class Catalogue:
     def _named(self, part: str) -> list[Choice]:
         if part == "all" or part in GROUPS:
             groups = DEFAULT_GROUPS if part == "all" else (part,)
-            return [self._choice(name, {}) for name, (preset, _) in self.presets.items() if preset.group in groups]
+            return [Choice(preset, entry) for preset, entry in self.presets.values() if preset.group in groups]
         name, overrides = split_overrides(part)
         if name not in self.presets:
             for broken in self.broken:
@@ -83,13 +83,7 @@ class Catalogue:
                         "Correct it, or choose another method.",
                     )
             raise unknown("method", name, [*self.presets, *GROUPS, "all"])
-        return [self._choice(name, overrides)]
-
-    def _choice(self, name: str, overrides: dict[str, str]) -> Choice:
-        preset, entry = self.presets[name]
-        typed = {field: parse_value(name, entry.fields, field, text) for field, text in sorted(overrides.items())}
-        inside = ",".join(f"{field}={format_value(value)}" for field, value in typed.items())
-        return Choice(f"{name}[{inside}]" if inside else name, preset, entry, typed)
+        return [Choice.parse(*self.presets[name], overrides)]
 
     def _add_plugin(self, point: EntryPoint) -> None:
         """Add an installed method; an error in it must not stop the others."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 from adu_bench.core.errors import UserError, unknown
 from adu_bench.core.specs import MethodSpec, Value
-from adu_bench.registry.manifest import Field, MethodEntry, PresetEntry
-from adu_bench.registry.overrides import fits
+from adu_bench.registry.fields import Field, format_value
+from adu_bench.registry.manifest import MethodEntry, PresetEntry
 
 Budget = Mapping[str, "Value | Mapping[str, Value]"]
 Settings = Mapping[str, Mapping[str, Value]]
@@ -33,18 +35,51 @@ class Choice:
 
     Parameters
     ----------
-    label
-        Canonical name: the preset, and overridden fields in sorted order.
     preset, entry
         The chosen preset and its method.
     overrides
         Fields set by the user, typed.
     """
 
-    label: str
     preset: PresetEntry
     entry: MethodEntry
-    overrides: Mapping[str, Value]
+    overrides: Mapping[str, Value] = field(default_factory=dict)
+
+    @staticmethod
+    def parse(preset: PresetEntry, entry: MethodEntry, overrides: Mapping[str, str]) -> Choice:
+        """Return the choice for overrides as text.
+
+        Raises
+        ------
+        UserError
+            If there is no such field, or the text is not a value that it may take.
+        """
+        typed = {}
+        for name, text in overrides.items():
+            field = _field(entry, name)
+            try:
+                typed[name] = field.parse(text)
+            except ValueError as error:
+                example = f"For example {preset.name}[{name}={format_value(field.default)}]."
+                raise field.refusal(entry.name, text, example) from error
+        return Choice(preset, entry, typed)
+
+    @cached_property
+    def label(self) -> str:
+        """Canonical name: the preset, and overridden fields in sorted order."""
+        inside = ",".join(f"{name}={format_value(value)}" for name, value in sorted(self.overrides.items()))
+        return f"{self.preset.name}[{inside}]" if inside else self.preset.name
+
+    def with_field(self, name: str, value: Any) -> Choice:
+        """Return the choice with one more field overridden, as a suite's study says.
+
+        Raises
+        ------
+        UserError
+            If there is no such field, or it cannot take the value.
+        """
+        converted = _converted(self.entry, name, value, lambda field: f"In the suite's studies leave out {value!r}.")
+        return replace(self, overrides={**self.overrides, name: converted})
 
     def resolve(self, budget: Budget, settings: Settings) -> MethodSpec:
         """Fill in every field: default, then the suite's budget, the preset, the suite's settings, the user.
@@ -62,7 +97,7 @@ class Choice:
         Raises
         ------
         UserError
-            If the suite sets a field that the method does not have, or to a value of another type.
+            If the suite sets a field that the method does not have, or to a value that the field may not take.
         """
         fields = {name: value for name, (value, _) in self._resolved(budget, settings).items()}
         return MethodSpec(
@@ -86,46 +121,61 @@ class Choice:
 
     def _resolved(self, budget: Budget, settings: Settings) -> dict[str, tuple[Value, Origin | None]]:
         """Return the value of each field and who set it; None for a default."""
-        fields = self.entry.fields
         found: dict[str, tuple[Value, Origin | None]] = {
-            name: (_typed(field, field.default), None) for name, field in fields.items()
+            name: (field.default, None) for name, field in self.entry.fields.items()
         }
-        for origin, values in self._layers(budget, settings):
-            for name, value in values.items():
-                if name not in fields:
-                    raise unknown(f"field of {self.entry.name}", name, fields)
-                found[name] = (_typed(fields[name], value), origin)
+        for layer in self._layers(budget, settings):
+            for name, value in layer.values.items():
+                found[name] = (_converted(self.entry, name, value, layer.remedy), layer.origin)
         return found
 
-    def _layers(self, budget: Budget, settings: Settings) -> list[tuple[Origin, Mapping[str, Any]]]:
+    def _layers(self, budget: Budget, settings: Settings) -> list[_Layer]:
         """Return what sets fields, the weakest first."""
-        own = budget.get(self.entry.name, {})
+        method, preset = self.entry.name, self.preset.name
+        own = budget.get(method, {})
         if not isinstance(own, Mapping):
             raise UserError(
-                f"The suite's budget for '{self.entry.name}' is {own!r}.",
+                f"The suite's budget for '{method}' is {own!r}.",
                 "The value under a method's name has to be a mapping of its fields.",
-                f"Write {self.entry.name}: {{field: value}}.",
+                f"Write {method}: {{field: value}}.",
             )
         common = {name: value for name, value in budget.items() if name in self.entry.fields}
-        whole = settings.get(self.entry.name, {}) if self.preset.group == "ablation" else {}
+        common = {name: value for name, value in common.items() if not isinstance(value, Mapping)}
         return [
-            ("budget", {name: value for name, value in common.items() if not isinstance(value, Mapping)}),
-            ("budget", own),
-            ("tuned", whole),
-            ("preset", self.preset.fields),
-            ("tuned", settings.get(self.preset.name, {})),
-            ("given", self.overrides),
+            _Layer("budget", common),
+            _Layer("budget", own, method),
+            *([_Layer("tuned", settings.get(method, {}), method)] if self.preset.group == "ablation" else []),
+            _Layer("preset", self.preset.fields),
+            _Layer("tuned", settings.get(preset, {}), preset),
+            _Layer("given", self.overrides),
         ]
 
 
-def _typed(field: Field, value: Any) -> Value:
-    """Convert a value so that equal settings give equal keys: 10 in a float field becomes 10.0."""
-    if isinstance(value, list):
-        value = tuple(value)
-    if not fits(field.kind, value):
-        raise UserError(
-            f"{value!r} is not a valid value for the field '{field.name}'.",
-            f"It is a {field.kind}; its default is {field.default!r}.",
-            "Correct the suite's budget or settings, or the method's file.",
-        )
-    return float(value) if field.kind == "float" else value
+@dataclass(frozen=True)
+class _Layer:
+    """Values of fields from one origin, and the name under which the suite has them; empty for no name."""
+
+    origin: Origin
+    values: Mapping[str, Any]
+    under: str = ""
+
+    def remedy(self, field: Field) -> str:
+        """Return what to write in place of a wrong value of a field."""
+        where = "the suite's budget" if self.origin == "budget" else "the settings, of the suite or of --settings,"
+        # JSON is YAML: true, null, [1, 2].
+        pair = f"{field.name}: {json.dumps(field.default)}"
+        return f"In {where} write {self.under}: {{{pair}}}." if self.under else f"In {where} write {pair}."
+
+
+def _field(entry: MethodEntry, name: str) -> Field:
+    if name not in entry.fields:
+        raise unknown(f"field of {entry.name}", str(name), entry.fields)
+    return entry.fields[name]
+
+
+def _converted(entry: MethodEntry, name: str, value: Any, remedy: Callable[[Field], str]) -> Value:
+    field = _field(entry, name)
+    try:
+        return field.convert(value)
+    except ValueError as error:
+        raise field.refusal(entry.name, value, remedy(field)) from error

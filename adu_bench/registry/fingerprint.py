@@ -47,7 +47,7 @@ OUTSIDE = {
 }
 """Modules that the numeric core may import but that do not count, with the reason."""
 
-_DECLARATIONS = {"card", "presets", "ranges"}
+_DECLARATIONS = {"bounds", "card", "presets", "ranges"}
 """Declarations of a method; results stay valid if a literal in them is corrected."""
 _CALLS = {"Card", "Preset"}
 
@@ -55,8 +55,8 @@ _CALLS = {"Card", "Preset"}
 def method_digest(modules: Iterable[Module]) -> str:
     """Digest a method's file and the local modules that it imports.
 
-    Comments, layout, docstrings and messages do not count, nor do a method's ``card``, ``presets`` and ``ranges`` as
-    far as they are literals and no code of the method reads them.
+    Comments, layout, docstrings and messages do not count, nor do a method's ``card``, ``presets``, ``ranges`` and
+    ``bounds`` as far as they are literals and no code of the method reads them.
 
     Parameters
     ----------

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from adu_bench.core.specs import Value
 from adu_bench.registry.bases import Classes
+from adu_bench.registry.bounds import Bounds
+from adu_bench.registry.field_types import read_type
+from adu_bench.registry.fields import Field
 from adu_bench.registry.fingerprint import core_digest, method_digest
 from adu_bench.registry.local import Follower, Module, imported_names
 
 GROUPS = ("paper", "reference", "ablation", "other")
-
-
-@dataclass(frozen=True)
-class Field:
-    """A hyper-parameter: name, type as written (``float``, ``Literal['a', 'b']`` ...), default, help."""
-
-    name: str
-    kind: str
-    default: Value
-    help: str
 
 
 @dataclass(frozen=True)
@@ -78,6 +72,11 @@ class MethodEntry:
         """The text of the method's file."""
         return self.modules[0].source
 
+    @property
+    def unbounded(self) -> tuple[str, ...]:
+        """The numeric fields for which no bounds are declared."""
+        return tuple(name for name, field in self.fields.items() if field.type.numeric and field.bounds is None)
+
     @cached_property
     def source_hash(self) -> str:
         """Digest of the method's file and its local modules."""
@@ -121,37 +120,73 @@ def _method(
 ) -> MethodEntry:
     values = _call(card, "Card", node.name, ("name", "group"))
     kind = classes.empty("", node.name)
+    order = [classes.nodes[each] for each in kind.__mro__ if each in classes.nodes]
     fields = {name: field for name, field in _fields(kind, classes.nodes).items() if field is not None}
+    bounds = _bounds(order, fields)
+    fields = {name: replace(field, bounds=bounds.get(name)) for name, field in fields.items()}
+    for name, field in fields.items():
+        fields[name] = replace(field, default=_checked(field, field.default, f"the default of {name}"))
     summary = (ast.get_docstring(node) or "").strip().splitlines()
     if not summary:
         raise ValueError(f"the class {node.name} has no docstring, which is its summary")
     own = PresetEntry(values.pop("name"), values.pop("group"), summary[0], {})
-    presets = [own, *(_preset(call, node.name) for call in _preset_calls(node))]
+    presets = [own, *(_preset(call, node.name, fields) for call in _preset_calls(node))]
     for preset in presets:
         if preset.group not in GROUPS:
             raise ValueError(f"the group of {preset.name} is {preset.group!r}, not one of {', '.join(GROUPS)}")
-        for name in preset.fields:
-            if name not in fields:
-                raise ValueError(f"the preset {preset.name} sets {name}, which is not a field of {node.name}")
-    ranges = _ranges([classes.nodes[each] for each in kind.__mro__ if each in classes.nodes], fields)
+    ranges = _ranges(order, fields)
     return MethodEntry(own.name, node.name, path, values, fields, tuple(presets), ranges, imports, modules)
 
 
-def _ranges(order: Sequence[ast.ClassDef], fields: dict[str, Field]) -> dict[str, Any]:
+def _bounds(order: Sequence[ast.ClassDef], fields: Mapping[str, Field]) -> dict[str, Bounds]:
+    """Read the bounds of a class and of its bases, whose fields it inherits; the nearest class decides."""
+    found: dict[str, Bounds] = {}
+    for node in order:
+        for name, declared in _mapping(node, "bounds").items():
+            if name not in fields and node is order[0]:
+                raise ValueError(f"bounds of {node.name} contains {name}, which is not a field")
+            if name in found or name not in fields:
+                continue
+            if not fields[name].type.numeric:
+                raise ValueError(f"bounds of {node.name} contains {name}, which is not a number")
+            try:
+                found[name] = Bounds.read(declared)
+            except ValueError as error:
+                raise ValueError(f"bounds of {name}: {error}") from error
+    return found
+
+
+def _checked(field: Field, value: Any, what: str) -> Value:
+    try:
+        return field.convert(value)
+    except ValueError as error:
+        raise ValueError(f"{what} is {value!r}, but {field.name} is {field.allowed}") from error
+
+
+def _ranges(order: Sequence[ast.ClassDef], fields: Mapping[str, Field]) -> dict[str, Any]:
     """Read the ranges of the nearest class that has some, as Python looks up a class attribute."""
-    owner = order[0].name
-    value = next((value for node in order if (value := _assigned(node, "ranges")) is not None), None)
-    ranges = _literal(value, f"ranges of {owner}") if value is not None else {}
-    if not isinstance(ranges, dict):
-        raise ValueError(f"ranges of {owner} is not a mapping from fields to ranges")
+    owner = next((node for node in order if _assigned(node, "ranges") is not None), order[0])
+    ranges = _mapping(owner, "ranges")
     for name, range_ in ranges.items():
         if name not in fields:
-            raise ValueError(f"ranges of {owner} contains {name}, which is not a field")
+            raise ValueError(f"ranges of {order[0].name} contains {name}, which is not a field")
         if not isinstance(range_, tuple | list):
             raise ValueError(f"the range of {name} is neither (low, high) nor a list of values")
         if isinstance(range_, tuple) and not _is_interval(range_):
             raise ValueError(f"the range of {name} is not (low, high) with 0 < low < high")
+        # An interval is drawn from as floats, which an int field does not take.
+        for value in (*range_, math.sqrt(math.prod(range_))) if isinstance(range_, tuple) else range_:
+            _checked(fields[name], value, f"a value in the range of {name}")
     return ranges
+
+
+def _mapping(node: ast.ClassDef, name: str) -> dict[str, Any]:
+    """Return the mapping from fields that a class assigns to a name; empty without one."""
+    assigned = _assigned(node, name)
+    value = _literal(assigned, f"{name} of {node.name}") if assigned is not None else {}
+    if not isinstance(value, dict):
+        raise ValueError(f"{name} of {node.name} is not a mapping from fields")
+    return value
 
 
 def _is_interval(range_: tuple[Any, ...]) -> bool:
@@ -187,7 +222,11 @@ def _own_fields(node: ast.ClassDef) -> dict[str, Field | None]:
         if statement.value is None:
             raise ValueError(f"the field {name} of {node.name} has no default")
         default = _literal(statement.value, f"the default of {name}")
-        fields[name] = Field(name, ast.unparse(statement.annotation), default, _help(node.body, place))
+        kind = ast.unparse(statement.annotation)
+        try:
+            fields[name] = Field(name, kind, read_type(statement.annotation), default, _help(node.body, place))
+        except (ValueError, SyntaxError) as error:
+            raise ValueError(f"the type {kind} of the field {name} of {node.name} {error}") from error
     return fields
 
 
@@ -217,9 +256,14 @@ def _preset_calls(node: ast.ClassDef) -> list[ast.expr]:
     return presets.elts
 
 
-def _preset(call: ast.expr, owner: str) -> PresetEntry:
+def _preset(call: ast.expr, owner: str, fields: Mapping[str, Field]) -> PresetEntry:
     values = _call(call, "Preset", owner, ("name", "group", "summary"))
-    return PresetEntry(values.pop("name"), values.pop("group"), values.pop("summary"), values)
+    entry = PresetEntry(values.pop("name"), values.pop("group"), values.pop("summary"), values)
+    for name, value in values.items():
+        if name not in fields:
+            raise ValueError(f"the preset {entry.name} sets {name}, which is not a field of {owner}")
+        values[name] = _checked(fields[name], value, f"{name} of the preset {entry.name}")
+    return entry
 
 
 def _assigned(node: ast.ClassDef, name: str) -> ast.expr | None:

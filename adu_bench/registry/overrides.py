@@ -1,15 +1,10 @@
-"""Parse method choices as users write them, for example ``adu[gamma=10,instapg=no]``."""
+"""Split method choices as users write them, for example ``adu[gamma=10,instapg=no]``."""
 
 from __future__ import annotations
 
-import ast
 import re
 
-from adu_bench.core.errors import UserError, unknown
-from adu_bench.core.specs import Value
-from adu_bench.registry.manifest import Field
-
-_TRUE, _FALSE = ("yes", "true", "on", "1"), ("no", "false", "off", "0")
+from adu_bench.core.errors import UserError
 
 
 def split_choices(text: str) -> list[str]:
@@ -56,95 +51,6 @@ def split_overrides(choice: str) -> tuple[str, dict[str, str]]:
         if part.strip():
             overrides[field.strip()] = value.strip()
     return name, overrides
-
-
-def parse_value(method: str, fields: dict[str, Field], name: str, text: str) -> Value:
-    """Turn an override into a value of the field's type.
-
-    Raises
-    ------
-    UserError
-        If there is no such field, or the text is not a value of its type.
-    """
-    if name not in fields:
-        raise unknown(f"field of {method}", name, fields)
-    kind = fields[name].kind
-    try:
-        return _convert(kind, text)
-    except ValueError as error:
-        raise UserError(
-            f"'{text}' is not a valid value for {name} of {method}.",
-            f"It is a {kind}; its default is {fields[name].default!r}.",
-            f"For example {method}[{name}={format_value(fields[name].default)}].",
-        ) from error
-
-
-def format_value(value: Value) -> str:
-    """Format a value as in an override."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return repr(value).replace(" ", "") if isinstance(value, tuple) else str(value)
-
-
-def _convert(kind: str, text: str) -> Value:
-    lowered = text.lower()
-    if kind == "bool":
-        if lowered in _TRUE:
-            return True
-        if lowered in _FALSE:
-            return False
-        raise ValueError(text)
-    if kind == "int":
-        return int(text)
-    if kind == "float":
-        value = float(text)
-        if value != value or value in (float("inf"), float("-inf")):
-            raise ValueError(text)
-        return value
-    if kind == "str":
-        return text
-    if kind.startswith("Literal["):
-        choices = ast.literal_eval(kind.removeprefix("Literal"))
-        for choice in choices:
-            if str(choice) == text:
-                return choice
-        raise ValueError(text)
-    if kind.startswith("tuple["):
-        return _tuple(kind, text)
-    raise ValueError(text)
-
-
-def _tuple(kind: str, text: str) -> tuple[Value, ...]:
-    try:
-        value = ast.literal_eval(text)
-    except SyntaxError as error:
-        raise ValueError(text) from error
-    if not fits(kind, value):
-        raise ValueError(text)
-    return value
-
-
-def fits(kind: str, value: Value) -> bool:
-    """Return whether a value fits a field of a type; whole numbers fit ``float``.
-
-    An unknown type, for example a union, accepts every value.
-    """
-    if kind.startswith("Literal["):
-        choices = ast.literal_eval(kind.removeprefix("Literal"))
-        return value in choices
-    if kind.startswith("tuple["):
-        return isinstance(value, tuple) and _items_fit(kind, value)
-    if kind in ("int", "float"):
-        return isinstance(value, int if kind == "int" else int | float) and not isinstance(value, bool)
-    return isinstance(value, {"bool": bool, "str": str}.get(kind, object))
-
-
-def _items_fit(kind: str, values: tuple[Value, ...]) -> bool:
-    inside = ast.parse(kind, mode="eval").body.slice  # type: ignore[attr-defined]
-    kinds = [ast.unparse(item) for item in (inside.elts if isinstance(inside, ast.Tuple) else [inside])]
-    if kinds[-1] == "...":
-        kinds = kinds[:1] * len(values)
-    return len(kinds) == len(values) and all(map(fits, kinds, values))
 
 
 def _malformed(text: str) -> UserError:

@@ -9,7 +9,7 @@ from pathlib import Path
 from adu_bench.clip.weights import backbone_spec
 from adu_bench.core.errors import unknown
 from adu_bench.core.specs import RunSpec, Value
-from adu_bench.registry import Catalogue, ChangedField, Choice, format_value
+from adu_bench.registry import Catalogue, ChangedField, Choice
 from adu_bench.store import Store
 from adu_bench.suites import Suite
 
@@ -62,7 +62,7 @@ class Point:
 
     method: str
     variable: str
-    value: Value | None
+    value: Value
     keys: tuple[str, ...]
 
 
@@ -111,13 +111,14 @@ def plan(
     like
         Use the data hash and the weights of this run, so that neither images nor weights need to be on this machine.
     """
+    suite = suite.with_seeds(seeds) if seeds else suite
     name = backbone or suite.backbone
     weights = backbone_spec(name) if like is None else like.backbone
     given = suite.budget, suite.settings
     methods = [(choice, choice.resolve(*given), choice.changed(*given)) for choice in choices]
     runs: dict[str, PlannedRun] = {}
     for task in suite.tasks(like.task.data_hash if like is not None else "")[:limit]:
-        for seed in seeds or suite.seeds:
+        for seed in suite.seeds:
             for choice, method, changed in methods:
                 if task.forget not in suite.blocks.get(choice.preset.group, suite.forget):
                     continue
@@ -160,22 +161,21 @@ def plan_study(
     for sweep in suite.studies[study]:
         for choice in catalogue.select(sweep.methods):
             for value in sweep.values or (None,):
-                varied, chosen = _varied(suite, choice, sweep.variable, value, catalogue)
+                varied, chosen = _varied(suite, choice, sweep.variable, value)
                 part = plan(varied, [chosen], seeds=seeds, backbone=backbone, limit=limit)
-                points.append(Point(choice.label, sweep.variable, value, tuple(run.spec.key for run in part.runs)))
+                # None is a value of a variable as well; without a variable it stands for no value.
+                shown = "none" if value is None and sweep.variable else value
+                points.append(Point(choice.label, sweep.variable, shown, tuple(run.spec.key for run in part.runs)))
                 for run in part.runs:
                     runs.setdefault(run.spec.key, run)
     return Plan(suite, tuple(runs.values()), tuple(points))
 
 
-def _varied(
-    suite: Suite, choice: Choice, variable: str, value: Value | None, catalogue: Catalogue
-) -> tuple[Suite, Choice]:
+def _varied(suite: Suite, choice: Choice, variable: str, value: Value) -> tuple[Suite, Choice]:
     """Return suite and method with the variable at a value."""
-    if not variable or value is None:
+    if not variable:
         return suite, choice
     if variable == "shots":
         assert isinstance(value, int)
         return replace(suite, shots=value), choice
-    (chosen,) = catalogue.select([f"{choice.label}[{variable}={format_value(value)}]"])
-    return suite, chosen
+    return suite, choice.with_field(variable, value)

@@ -13,6 +13,7 @@ from adu_bench.core.errors import RunFailed
 from adu_bench.core.progress import Progress
 from adu_bench.core.specs import RunSpec, Value
 from adu_bench.metrics.measures import measure
+from adu_bench.registry import format_value
 from adu_bench.runner.executors.interface import State
 
 _SCORES = ("h", "mem", "for")
@@ -50,7 +51,7 @@ class TrialJob:
     @property
     def title(self) -> str:
         """Method, fields, task and seed."""
-        fields = ", ".join(f"{name}={value:g}" for name, value in self.fields.items()) or "defaults"
+        fields = ", ".join(f"{name}={format_value(value)}" for name, value in self.fields.items()) or "defaults"
         return f"{self.label} {fields}, forget {self.spec.task.name}, seed {self.spec.seed}"
 
     def missing(self) -> list[str]:

@@ -69,14 +69,18 @@ class Preset:
 class Method(ABC):
     """Base class of all methods: fields are hyper-parameters, and `unlearn` trains the classifier.
 
-    A subclass is a ``@dataclass(frozen=True, kw_only=True)`` with a `Card`; its fields are annotated with bool, int,
-    float, str, a Literal or a tuple of these, and have defaults.  Constructors only store values.
+    A subclass is a ``@dataclass(frozen=True, kw_only=True)`` with a `Card`; its fields have defaults and are annotated
+    with bool, int, float, str, a Literal, a tuple of these, or one of these or None.  Constructors only store values.
     """
 
     card: ClassVar[Card]
     presets: ClassVar[tuple[Preset, ...]] = ()
     ranges: ClassVar[dict[str, tuple[float, float] | list[Value]]] = {}
     """The values of a field that tuning may try: ``(low, high)`` on a logarithmic scale, or a list."""
+    bounds: ClassVar[dict[str, str]] = {}
+    """The numbers that a field may take, for example ``{"epochs": ">= 1", "crop": "> 0, <= 1"}``.  Other values are
+    refused before a run, wherever they come from; NaN and infinity always are.  Bounds are inherited with the fields.
+    """
 
     @abstractmethod
     def unlearn(self, problem: Problem) -> Classifier:

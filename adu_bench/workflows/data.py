@@ -13,7 +13,7 @@ from adu_bench.data.prepare.build import Changes, prepare, verify
 from adu_bench.data.prepare.description import describe, described
 from adu_bench.data.prepared import Prepared
 from adu_bench.data.sources import drawn_names, open_source
-from adu_bench.suites.suite import PATTERN, shipped_names
+from adu_bench.suites.reading import PATTERN, shipped_names
 
 
 def list_data() -> list[dict[str, str]]:

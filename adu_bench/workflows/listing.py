@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from adu_bench.clip.identity import SHIPPED, SHIPPED_WEIGHTS
@@ -9,7 +10,7 @@ from adu_bench.core.errors import UserError
 from adu_bench.core.specs import forget_name
 from adu_bench.data.sources import outline
 from adu_bench.metrics.measures import METRICS
-from adu_bench.registry import Catalogue
+from adu_bench.registry import Catalogue, ChangedField, format_value
 from adu_bench.suites import Suite, load_suite, suite_names
 
 
@@ -86,3 +87,32 @@ def list_metrics() -> list[dict[str, Any]]:
         }
         for metric in METRICS.values()
     ]
+
+
+def budget_lines(changed: Mapping[str, Sequence[ChangedField]]) -> list[str]:
+    """Say where a suite's budget replaces the defaults of methods, one line per group of methods with the same values.
+
+    Parameters
+    ----------
+    changed
+        The changed fields by label, see `adu_bench.registry.Choice.changed`.
+
+    Returns
+    -------
+    list of str
+        For example ``epochs 16 (default 50) for adu, baseline``; empty if the budget changes nothing.
+    """
+    groups: dict[str, list[str]] = {}
+    for label, fields in changed.items():
+        text = ", ".join(
+            f"{field.name} {format_value(field.value)} (default {format_value(field.default)})"
+            for field in fields
+            if field.origin == "budget"
+        )
+        groups.setdefault(text, []).append(label)
+    return [f"{text} for {', '.join(_short(labels))}" for text, labels in groups.items() if text]
+
+
+def _short(labels: Iterable[str]) -> Iterable[str]:
+    """Name the presets once: a study has one label per value of its variable."""
+    return dict.fromkeys(label.partition("[")[0] for label in labels)

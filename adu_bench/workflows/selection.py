@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from adu_bench.core.errors import UserError, unknown
-from adu_bench.registry import Catalogue
+from adu_bench.registry import Catalogue, Choice
 from adu_bench.runner.plan import Plan, plan, plan_study
 from adu_bench.suites import Suite, load_suite
 
@@ -65,14 +65,11 @@ class Selection:
         Raises
         ------
         UserError
-            If there is no such suite, or the settings cannot be used.
+            If there is no such suite, or its budget or the settings cannot be used.
         """
         suite = load_suite(self.suite)
         suite = replace(suite, settings={**suite.settings, **read_settings(self.settings)})
-        broken = {broken.name for broken in self.catalogue.broken}
-        for name in suite.settings:
-            if name not in self.catalogue.presets and name not in broken:
-                raise unknown("preset in the settings", str(name), self.catalogue.presets)
+        check_fields(suite, self.catalogue)
         return suite.with_sizes(list(self.sizes)) if self.sizes else suite
 
     def plan(self) -> Plan:
@@ -99,6 +96,32 @@ class Selection:
             return plan_study(suite, self.study, self.catalogue, **options)
         chosen: Sequence[str] = [self.methods] if self.methods else list(suite.methods)
         return plan(suite, self.catalogue.select(chosen), **options)
+
+
+def check_fields(suite: Suite, catalogue: Catalogue) -> None:
+    """Check that methods have the fields in a suite's budget, and may take the values in its settings.
+
+    The values of the budget are checked for each method that runs, since methods may differ in what they allow.
+
+    Raises
+    ------
+    UserError
+        If a method, preset or field is unknown, or a value is not valid.
+    """
+    entries = {entry.name: entry for _, entry in catalogue.presets.values()}
+    broken = {broken.name for broken in catalogue.broken}
+    fields = {name for entry in entries.values() for name in entry.fields}
+    for name, value in suite.budget.items():
+        if isinstance(value, Mapping) and name not in entries.keys() | broken:
+            raise unknown("method in the suite's budget", str(name), entries)
+        # Nobody knows the fields of a method that cannot be read.
+        if not isinstance(value, Mapping) and name not in fields and not broken:
+            raise unknown("field in the suite's budget", str(name), fields)
+    for name, values in suite.settings.items():
+        if name in catalogue.presets:
+            Choice(*catalogue.presets[name]).changed({}, {name: values})
+        elif name not in broken:
+            raise unknown("preset in the settings", str(name), catalogue.presets)
 
 
 def open_catalogue(extra: str = "") -> Catalogue:

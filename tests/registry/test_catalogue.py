@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 from adu_bench.core.errors import UserError
 from adu_bench.registry import Catalogue, load_class
@@ -101,7 +102,7 @@ def test_a_choice_says_which_fields_differ_from_the_files_defaults_and_who_set_t
     [
         ("mien", "Did you mean mine"),
         ("mine[rat=1]", "no field of mine called 'rat'.*Did you mean rate"),
-        ("mine[rate=fast]", "'fast' is not a valid value for rate"),
+        ("mine[rate=fast]", "'fast' is not a valid value for the field 'rate'"),
         ("mine[rate=nan]", "not a valid value"),
         ("mine[kind=c]", "not a valid value"),
         ("mine[on=maybe]", "not a valid value"),
@@ -131,6 +132,30 @@ def test_bad_choices_are_refused(folder, text, complaint):
         (METHOD.replace("on: bool", "ranges = 3\n    on: bool"), "not a mapping"),
         (METHOD.replace("on: bool", 'ranges = {"rate": 3}\n    on: bool'), "neither"),
         (METHOD.replace("on: bool", 'ranges = {"rate": ("a", "b")}\n    on: bool'), "0 < low < high"),
+        (
+            METHOD.replace("on: bool", 'ranges = {"count": (1, 9)}\n    count: int = 2\n    on: bool'),
+            "a value in the range of count is 3.0, but count is int",
+        ),
+        (
+            METHOD.replace("on: bool", 'ranges = {"kind": ["a", "c"]}\n    on: bool'),
+            "a value in the range of kind is 'c'",
+        ),
+        (
+            METHOD.replace("on: bool", 'bounds = {"rate": "< 1"}\n    on: bool'),
+            "the default of rate is 1.0, but rate is",
+        ),
+        (METHOD.replace("on: bool", 'bounds = {"rate": "> 0.5"}\n    on: bool'), "rate of the preset bad-too is 0.5"),
+        (
+            METHOD.replace("on: bool", 'bounds = {"rate": "<= 5"}\n    ranges = {"rate": (0.1, 10.0)}\n    on: bool'),
+            "a value in the range of rate is 10.0, but rate is float, <= 5",
+        ),
+        (METHOD.replace("on: bool", 'bounds = {"rote": "> 0"}\n    on: bool'), "contains rote, which is not a field"),
+        (METHOD.replace("on: bool", 'bounds = {"kind": "> 0"}\n    on: bool'), "contains kind, which is not a number"),
+        (METHOD.replace("on: bool", 'bounds = {"rate": 0}\n    on: bool'), "bounds of rate: 0 is not of the form"),
+        (METHOD.replace("on: bool", "bounds = [1]\n    on: bool"), "bounds of Mine is not a mapping"),
+        (METHOD.replace("on: bool = False", "on: bool = 1"), "the default of on is 1, but on is bool"),
+        (METHOD.replace("rate=0.5", "rate='x'"), "rate of the preset bad-too is 'x', but rate is float"),
+        (METHOD.replace("on: bool = False", "on: dict = 0"), "the type dict of the field on of Mine is not bool, int"),
         (METHOD.replace("on: bool", "ranges = {}\n    ranges = f()\n    on: bool"), "assigns ranges twice, line"),
         (METHOD.replace("@dataclass(frozen=True, kw_only=True)\n", ""), "lacks the line @dataclass"),
         (f"# coding: no-such\n{METHOD}", "not text in its declared encoding"),
@@ -172,9 +197,139 @@ def test_a_file_that_changed_after_planning_is_refused(folder):
         load_class(choice.entry.path, "Mine", choice.resolve({}, {}).source_hash)
 
 
-def test_a_budget_of_another_type_is_refused(folder):
-    with pytest.raises(UserError, match="'many' is not a valid value for the field 'rate'"):
-        choose(folder, "mine").resolve({"rate": "many"}, {})
+BOUNDED = METHOD.replace("    rate:", '    bounds = {"rate": ">= 0.5, <= 9", "sizes": "> 0"}\n    rate:')
+
+
+@pytest.fixture
+def bounded(tmp_path):
+    (tmp_path / "mine.py").write_text(BOUNDED)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("budget", "settings", "value", "remedy"),
+    [
+        ({"rate": "many"}, {}, "many", "In the suite's budget write rate: 1.0."),
+        ({"rate": -5}, {}, "-5", "In the suite's budget write rate: 1.0."),
+        ({"rate": True}, {}, "yes", "In the suite's budget write rate: 1.0."),
+        ({"mine": {"rate": 10}}, {}, "10", "In the suite's budget write mine: {rate: 1.0}."),
+        ({}, {"mine-too": {"rate": float("nan")}}, "nan", "of --settings, write mine-too: {rate: 1.0}."),
+        ({}, {"mine": {"rate": 0.4}}, "0.4", "of --settings, write mine: {rate: 1.0}."),
+    ],
+)
+def test_a_suites_impossible_values_are_refused_with_a_remedy_to_paste(bounded, budget, settings, value, remedy):
+    with pytest.raises(UserError) as caught:
+        choose(bounded, "mine-too").resolve(budget, settings)
+    assert caught.value.what == f"'{value}' is not a valid value for the field 'rate' of mine."
+    assert caught.value.why == "Allowed values: float, >= 0.5, <= 9; the default is 1.0."
+    assert remedy in caught.value.remedy
+
+
+def test_the_remedies_can_be_used(bounded):
+    choice = choose(bounded, "mine")
+    for values in ({"rate": 0}, {"sizes": [0]}, {"kind": "c"}, {"on": "maybe"}):
+        with pytest.raises(UserError) as caught:
+            choice.resolve(values, {})
+        remedy = caught.value.remedy.removeprefix("In the suite's budget write ").removesuffix(".")
+        choice.resolve(yaml.safe_load(remedy), {})
+    with pytest.raises(UserError) as caught:
+        choose(bounded, "mine[sizes=(1,-2)]")
+    assert (
+        choose(bounded, caught.value.remedy.removeprefix("For example ").removesuffix(".")).label == "mine[sizes=(1,2)]"
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["mine[rate=0.4]", "mine[rate=9.1]", "mine[rate=-1]", "mine[rate=inf]", "mine[sizes=(0,)]"]
+)
+def test_overrides_out_of_bounds_are_refused(bounded, text):
+    with pytest.raises(UserError, match="Allowed values: "):
+        choose(bounded, text)
+    for inside in ("mine[rate=0.5]", "mine[rate=9]", "mine[sizes=(1,)]"):
+        choose(bounded, inside).resolve({}, {})
+
+
+def test_a_studys_values_are_checked_and_typed(bounded):
+    assert choose(bounded, "mine[on=yes]").with_field("rate", 2).label == "mine[on=yes,rate=2.0]"
+    with pytest.raises(UserError, match="In the suite's studies leave out -1"):
+        choose(bounded, "mine").with_field("rate", -1)
+    with pytest.raises(UserError, match="Did you mean rate"):
+        choose(bounded, "mine").with_field("rat", 1)
+
+
+def test_bounds_are_inherited_with_the_fields(bounded):
+    (bounded / "further.py").write_text(
+        """from dataclasses import dataclass
+from adu_bench.api import Card
+from .mine import Mine
+
+@dataclass(frozen=True, kw_only=True)
+class Further(Mine):
+    \"\"\"Do more.\"\"\"
+
+    card = Card(name="further", group="other", title="t", authors="a", year=2026, paper="none", licence="MIT")
+    bounds = {"more": ">= 1", "sizes": ">= 5"}
+    more: int = 1
+    free: float = 1.0
+    sizes: tuple[int, ...] = (5,)
+"""
+    )
+    catalogue = Catalogue([bounded])
+    assert catalogue.broken == []
+    entry = catalogue.presets["further"][1]
+    assert {name: field.bounds.text for name, field in entry.fields.items() if field.bounds} == {
+        "rate": ">= 0.5, <= 9",
+        "sizes": ">= 5",
+        "more": ">= 1",
+    }
+    assert entry.unbounded == ("free",)
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return Catalogue()
+
+
+def test_every_numeric_field_of_a_shipped_method_has_bounds(shipped):
+    entries = {entry.name: entry for _, entry in shipped.presets.values()}
+    assert {name: entry.unbounded for name, entry in entries.items() if entry.unbounded} == {}
+    assert sum(field.type.numeric for entry in entries.values() for field in entry.fields.values()) > 30
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            f"{method}[epochs={value}]"
+            for method in ("adu", "baseline", "clipfit", "prompt-tuning")
+            for value in (-5, 0)
+        ),
+        *(f"adu[{pair}]" for pair in ("crop=5", "crop=0", "lr=-1", "lr=0", "lr=nan", "gamma=-0.1", "lam=-1")),
+        *(f"adu[{pair}]" for pair in ("prompt_depth=0", "prompt_depth=99", "prompt_length=0", "instapg_block=0")),
+        *(f"bbf[{pair}]" for pair in ("population=1", "iterations=0", "unique=1", "sigma=-1", "contexts=0")),
+        *(f"lp-plus-plus[{pair}]" for pair in ("step=0", "momentum=1", "multiplier_every=0")),
+        "coin[steps=0]",
+        "domain-gate[weight_decay=-1]",
+    ],
+)
+def test_shipped_methods_refuse_impossible_values(shipped, text):
+    with pytest.raises(UserError, match="is not a valid value"):
+        shipped.select([text])
+
+
+def test_published_values_lie_inside_the_ranges(shipped):
+    """The defaults of shipped methods are published values."""
+    entries = {entry.name: entry for _, entry in shipped.presets.values()}
+    published = {
+        (entry.name, name): [entry.fields[name].default] for entry in entries.values() for name in entry.ranges
+    }
+    published["adu", "gamma"] += [10, 15, 20, 30, 50]
+    published["adu", "lam"] += [0.5, 1, 3, 10, 20, 30, 50]
+    published["clipfit", "distillation"] += [2]
+    assert len(published) >= 9
+    for (method, name), values in published.items():
+        low, high = entries[method].ranges[name]
+        assert all(low < value < high for value in values), (method, name)
 
 
 @pytest.fixture

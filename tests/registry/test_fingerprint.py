@@ -104,7 +104,7 @@ def test_harmless_edits_keep_the_keys_of_all_shipped_methods(texts):
     method.write_text(method.read_text().replace('"ablation"', '"variant"'))
     for path in (texts / "methods").glob("*.py"):
         path.write_text(
-            path.read_text().replace('licence="MIT"', 'licence="BSD"').replace("(3e-3, 3e-1)", "(1e-3, 1.0)")
+            path.read_text().replace("MIT", "BSD").replace("(1e-3, 3e-1)", "(1e-4, 1.0)").replace('">= 1"', '"> 0"')
         )
     assert hashes(texts) == before
 
@@ -226,6 +226,7 @@ class Mine(Method):
     """Where it is from."""
     presets = (Preset("other", group="ablation", summary="Less.", rate=0.5),)
     ranges = {"rate": (0.1, 10.0)}
+    bounds = {"rate": "> 0"}
     rate: float = 1.0
 
     def unlearn(self, problem):
@@ -244,6 +245,8 @@ def source_hash(text: str) -> str:
         ('"one" " two"', '"three"'),
         ("rate=0.5", "rate=0.25"),
         ("0.1, 10.0", "0.2, 20.0"),
+        ("> 0", ">= 0, < 7"),
+        ('    bounds = {"rate": "> 0"}\n', ""),
         ("card = ", "card: ClassVar[Card] = "),
         ("    ranges", '    """Presets."""\n    ranges'),
         ('"done"', '"finished"'),
@@ -262,6 +265,7 @@ def test_corrected_declarations_keep_the_digest(old, new):
         ('" two")', '" two", **more)'),
         ('summary="Less."', "summary=f()"),
         ("ranges = {", "ranges = f() or {"),
+        ("bounds = {", "bounds = f() or {"),
         ("    rate:", "    ranges = f()\n    rate:"),
         ("card = Card", "card: f() = Card"),
         ("card = Card", "card = other = Card"),
@@ -279,6 +283,7 @@ def test_code_in_declarations_counts(old, new):
     ("use", "old", "new"),
     [
         ("self.ranges", "0.1, 10.0", "0.2, 20.0"),
+        ("self.bounds", "> 0", ">= 0"),
         ('getattr(self, "card")', '"one" " two"', '"three"'),
         ("type(self).presets", "rate=0.5", "rate=0.25"),
         ("self.__doc__", "Do nothing.", "Do something."),

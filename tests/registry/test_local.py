@@ -225,7 +225,7 @@ def test_a_method_in_the_users_folder_extends_a_shipped_one(tmp_path):
     entry = Catalogue([tmp_path]).presets["mine"][1]
     assert {"epochs", "lr", "crop"} <= set(entry.fields)
     assert entry.fields["lr"].default == 0.5
-    assert entry.ranges == {"lr": (3e-3, 3e-1)}
+    assert entry.ranges == {"lr": (1e-3, 3e-1)}
     assert "adu_bench.api:uniform_ce" in entry.imports, "the parts of the core that the base uses count too"
     cls = load_class(entry.path, entry.class_name, entry.source_hash)
     assert [kind.__name__ for kind in cls.__mro__][:3] == ["Mine", "Baseline", "Method"]

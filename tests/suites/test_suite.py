@@ -94,6 +94,29 @@ def test_class_sets(write, tmp_path):
         (("[circle, star]", "[circle, circle]"), r"two different names"),
         (("seeds: [1]", "seed: [1]"), r"no 'seeds'"),
         (("seeds: [1]", "seeds: [yes]"), r"line 7: 'seeds' is wrong"),
+        (("seeds: [1]", "seeds: [1, 2, 1]"), r"line 7: 'seeds' is wrong. Seeds are different whole numbers"),
+        (("seeds: [1]", "seeds: [-1]"), r"line 7: 'seeds' is wrong. Seeds are different whole numbers"),
+        (("seeds: [1]", "seeds: [.nan]"), r"line 7: 'seeds' is wrong"),
+        (("shots: 2", "shots: .nan"), r"line 6: 'shots' is wrong"),
+        (("shots: 2", "shots: -2"), r"-2 is below 1"),
+        (("batch: 8", "batch: 0"), r"line 9: 'training' is wrong"),
+        (("batch: 8", "batch: yes"), r"line 9: 'training' is wrong"),
+        (("batch: 8", "batch: .inf"), r"line 9: 'training' is wrong"),
+        (("sizes: [1]", "sizes: [1, 1]"), r"line 5: 'forget' is wrong. 'filled' is named twice"),
+        (("sizes: [1]", "sizes: [yes]"), r"line 5: 'forget' is wrong"),
+        (("{sizes: [1]}", "[[filled, outline], [outline, filled]]"), r"'filled, outline' is named twice"),
+        (("{sizes: [1]}", "[[filled, filled]]"), r"'filled' is named twice"),
+        (("[circle, star]", "{first: -1}"), r"line 4: 'classes' is wrong"),
+        (("[circle, star]", "{first: yes}"), r"line 4: 'classes' is wrong"),
+        (("methods: [paper]", "methods: [paper]\nsettings: {adu: 3}"), r"Write adu: {field: value}"),
+        (
+            ("methods: [paper]", "methods: [paper]\nstudies: {s: [{methods: [adu], shots: [yes]}]}"),
+            r"'studies' is wrong",
+        ),
+        (
+            ("methods: [paper]", "methods: [paper]\nstudies: {s: [{methods: [adu], shots: [2, 2]}]}"),
+            r"has a value twice",
+        ),
         (
             ("methods: [paper]", "methods: [paper]\nshoots: 3"),
             r"line 11: 'shoots' is wrong. There is no such entry. Did you mean shots",
@@ -114,6 +137,19 @@ def test_malformed_suites_are_refused_with_the_line(write, tmp_path, change, com
     (tmp_path / "mine.yaml.gz").write_bytes(b"\x1f\x8b\xff")
     with pytest.raises(UserError, match=complaint):
         load_suite(write(GOOD.replace(*change)))
+
+
+@pytest.mark.parametrize("seeds", [(1, 1), (-1,), (), (1.0,), (float("nan"),), (True,)])
+def test_impossible_seeds_are_refused_however_they_are_given(seeds):
+    with pytest.raises(UserError, match="not valid seeds"):
+        load_suite("toy").with_seeds(seeds)
+    assert load_suite("toy").with_seeds((0, 3)).seeds == (0, 3)
+
+
+def test_sizes_are_given_once():
+    with pytest.raises(UserError, match="Give --sizes 1,2"):
+        load_suite("toy").with_sizes([2, 1, 2])
+    assert [len(forget) for forget in load_suite("toy").with_sizes([2, 1]).forget] == [1] * 4 + [2] * 6
 
 
 def test_a_file_that_is_not_text_is_refused(tmp_path):

@@ -6,6 +6,7 @@ import pytest
 
 from adu_bench.core.errors import UserError
 from adu_bench.store import Store
+from adu_bench.workflows.listing import budget_lines
 from adu_bench.workflows.run import execute_runs, require_device
 from adu_bench.workflows.selection import Selection
 
@@ -26,6 +27,51 @@ def test_settings_replace_the_suites_and_unknown_presets_are_refused(tmp_path):
     path.write_text("aduu: {lr: 0.5}\n")
     with pytest.raises(UserError, match="Did you mean adu"):
         Selection("toy", settings=str(path)).plan()
+
+
+@pytest.mark.parametrize(
+    ("entries", "complaint"),
+    [
+        ("budget: {epocs: 3}", "no field in the suite's budget called 'epocs'.*Did you mean epochs"),
+        ("budget: {aduu: {epochs: 3}}", "no method in the suite's budget called 'aduu'.*Did you mean adu"),
+        ("budget: {epochs: -5}", "In the suite's budget write epochs: 50"),
+        ("budget: {epochs: 0}", "In the suite's budget write epochs: 50"),
+        ("budget: {adu: {crop: 5}}", "In the suite's budget write adu: {crop: 0.08}"),
+        ("budget: {lr: .nan}", "'nan' is not a valid value for the field 'lr'"),
+        # The settings of methods that do not run are checked as well.
+        ("settings: {baseline: {lr: 0}}", "of --settings, write baseline: {lr: 0.0025}"),
+        ("settings: {baseline: {rl: 1}}", "Did you mean lr"),
+    ],
+)
+def test_a_suites_impossible_values_are_refused(tmp_path, entries, complaint):
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"extends: toy\n{entries}\n")
+    with pytest.raises(UserError, match=complaint):
+        Selection(str(path), methods="adu").plan()
+
+
+def test_impossible_settings_and_seeds_are_refused(tmp_path):
+    path = tmp_path / "settings.yaml"
+    path.write_text("adu: {epochs: -5}\n")
+    with pytest.raises(UserError, match="Allowed values: int, >= 1"):
+        Selection("toy", methods="baseline", settings=str(path)).plan()
+    with pytest.raises(UserError, match="not valid seeds"):
+        Selection("toy", methods="collapse", seeds=(1, 1)).plan()
+
+
+def test_the_budget_is_stated_by_methods_with_the_same_values():
+    runs = Selection("emoji-mini", limit=1).plan().runs
+    lines = budget_lines({run.label: run.changed for run in runs})
+    assert lines == [
+        "epochs 16 (default 50), crop 0.5 (default 0.08) for adu, adu-released, baseline, clipfit, prompt-tuning, "
+        "gate-prompt-tuning",
+        "iterations 40 (default 800), shared 100 (default 400), unique 25 (default 100) for bbf",
+    ]
+    (line,) = budget_lines(
+        {run.label: run.changed for run in Selection("emoji-mini", study="gamma-lambda", limit=1).plan().runs}
+    )
+    assert line == "epochs 16 (default 50), crop 0.5 (default 0.08) for adu"
+    assert budget_lines({"adu": ()}) == []
 
 
 @pytest.mark.parametrize(
