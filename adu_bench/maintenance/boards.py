@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cache
 
 import numpy as np
 
@@ -112,21 +112,18 @@ SCENARIOS: Mapping[str, Resampled | Answers] = {
 }
 
 
-def measured(scenario: Resampled, folder: Path | None = None) -> Effects:
-    """Read the effects of a scenario from committed rows.
+def measured(scenario: Resampled) -> Effects:
+    """Return the effects of a scenario's methods and tasks, from the project's committed rows."""
+    return _measured(scenario.methods, scenario.tasks)
 
-    Parameters
-    ----------
-    scenario
-        Its methods and tasks.
-    folder
-        The folder of committed rows; the project's if None.
-    """
-    runs = [run for run in read_rows(folder or rows_dir(), SUITE) if run.label in scenario.methods]
+
+@cache
+def _measured(methods: tuple[str, ...], view: str) -> Effects:
+    runs = [run for run in read_rows(rows_dir(), SUITE) if run.label in methods]
     tasks = list(dict.fromkeys(run.spec.task.name for run in runs))
-    views = {"all": tasks, "first": tasks[:1]}
     labels = {run.key: run.label for run in runs}
-    return effects_of(samples(runs, labels, {scenario.tasks: views[scenario.tasks]}, ("h",))[scenario.tasks])
+    found = samples(runs, labels, {view: tasks if view == "all" else tasks[:1]}, ("h",))
+    return effects_of(found[view])
 
 
 def effects_of(sample: Sample) -> Effects:

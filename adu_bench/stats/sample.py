@@ -180,8 +180,9 @@ def samples(
 ) -> dict[View, Sample]:
     """Read runs and return the sample of each view; parameters as for `Collector`."""
     collector = Collector(labels, views, metrics)
+    wanted = {task for own in views.values() for task in own}
     for run in runs:
-        if run.key in labels:
+        if run.key in labels and run.spec.task.name in wanted:
             collector.add(run, run.predictions())
     return collector.samples()
 
