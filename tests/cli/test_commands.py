@@ -154,7 +154,7 @@ def test_tuning_resumes_and_run_takes_what_it_wrote(tmp_path):
     assert "lp-plus-plus defaults, forget filled, seed 101: H" in done.stdout
     folder = tmp_path / "tuning" / "toy"
     logs = {path.name: path.read_text() for path in folder.iterdir()}
-    assert set(logs) == {"lp-plus-plus.jsonl", "lp-plus-plus.test.jsonl", "settings.yaml"}
+    assert set(logs) == {"README.md", "lp-plus-plus.jsonl", "lp-plus-plus.test.jsonl", "settings.yaml"}
     call(*command, cwd=tmp_path)
     assert logs == {path.name: path.read_text() for path in folder.iterdir()}
     trials = [json.loads(line) for line in logs["lp-plus-plus.jsonl"].splitlines()]

@@ -208,8 +208,8 @@ def test_absent_measures_leave_empty_cells_that_say_why(row, capsys):
             assert "probe: no features were stored" in line["empty"]
             assert "forgot: no zero-shot run to compare with" in line["empty"]
         if kind in ("md", "tex"):
-            assert "(a) no zero-shot run to compare with" in out
-            assert "(b) no features were stored" in out
+            assert re.search(r"\([a-z]\) no zero-shot run to compare with", out)
+            assert re.search(r"\([a-z]\) no features were stored", out)
 
 
 @pytest.mark.parametrize("claimed", [{"mem": float("nan"), "for": "=1", "h_mean": None}, [1], "<b>", 3])

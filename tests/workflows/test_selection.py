@@ -66,6 +66,7 @@ def test_the_budget_is_stated_by_methods_with_the_same_values():
         "epochs 16 (default 50), crop 0.5 (default 0.08) for adu, adu-released, baseline, clipfit, prompt-tuning, "
         "gate-prompt-tuning",
         "iterations 40 (default 800), shared 100 (default 400), unique 25 (default 100) for bbf",
+        "crop 0.5 (default 0.08) for lp-plus-plus",
     ]
     (line,) = budget_lines(
         {run.label: run.changed for run in Selection("emoji-mini", study="gamma-lambda", limit=1).plan().runs}

@@ -182,7 +182,7 @@ def tuning_page(suite: str, found: Sequence[Tuned]) -> str:
             "- **gain**: H of the best trial minus H of the defaults on validation images, in points, on seeds that no "
             "earlier stage used.",
             "- **error**: standard error of the gain over tasks and seeds.",
-            f"- **taken**: the defaults stay unless the gain is more than {ERRORS:g} x its error.",
+            f"- **taken**: the defaults stay unless the gain is more than {ERRORS:g} times its error.",
             "- **Spearman**: rank correlation of validation H and test H over the trials of this method.",
             "- **regret**: test H of the best trial minus test H of the taken one, in points.",
             "",
