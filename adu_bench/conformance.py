@@ -21,6 +21,7 @@ from adu_bench.core.specs import RunSpec, Task
 from adu_bench.data.index import data_hash, task_rows
 from adu_bench.data.sources import open_source
 from adu_bench.registry import Choice
+from adu_bench.registry.choice import Budget
 from adu_bench.runner.task_data import TaskData, load_shared_backbone
 from adu_bench.runner.unlearn import Unlearned, unlearn
 from adu_bench.suites import load_suite
@@ -28,7 +29,7 @@ from adu_bench.training.problem import Problem
 
 BACKBONE = "emoji-clip"
 CLASSES, SHOTS = 3, 2
-QUICK = {"epochs": 1, "iterations": 2}
+QUICK: Budget = {"epochs": 1, "iterations": 2}
 """Fields that are set for speed where a method has them."""
 
 
@@ -53,6 +54,11 @@ class Subject:
 
     def run(self, forget: tuple[str, ...] = ("outline",)) -> Unlearned:
         """Let the method unlearn a new small problem that forgets some of the toy styles."""
+        spec, data = self.small(forget)
+        return unlearn(self.choice.entry.path, self.choice.entry.class_name, spec, data)
+
+    def small(self, forget: tuple[str, ...], budget: Budget = QUICK) -> tuple[RunSpec, TaskData]:
+        """Return a small run that forgets some of the toy styles, with fields set for speed, and its images."""
         suite = load_suite("toy")
         classes = suite.classes[:CLASSES]
         rows = task_rows(open_source("toy").index, suite.domains, classes)
@@ -60,8 +66,7 @@ class Subject:
         # Tasks that differ only in the domains to forget have the same images.
         data = _task_data(replace(task, forget=("outline",)), self.device)
         training = replace(suite.training, batch=12)
-        spec = RunSpec(task, data.backbone.spec, self.choice.resolve(QUICK, {}), training, seed=1)
-        return unlearn(self.choice.entry.path, self.choice.entry.class_name, spec, data)
+        return RunSpec(task, data.backbone.spec, self.choice.resolve(budget, {}), training, seed=1), data
 
     @cached_property
     def result(self) -> tuple[Problem, Classifier]:

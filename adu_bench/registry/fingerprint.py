@@ -7,6 +7,7 @@ message is corrected, and become stale if a statement changes that can change a 
 from __future__ import annotations
 
 import ast
+import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cache
 from importlib.util import find_spec
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from adu_bench.core.hashing import digest
+from adu_bench.core.paths import RESOURCES
 from adu_bench.core.syntax import canonical_code, names_read
 from adu_bench.registry.local import PROJECT, Module
 
@@ -47,6 +49,9 @@ OUTSIDE = {
 }
 """Modules that the numeric core may import but that do not count, with the reason."""
 
+SAME_NUMBERS = RESOURCES / "same_numbers.json"
+"""Digests of code by those of earlier code with the same numbers, see `revision`."""
+
 _DECLARATIONS = {"bounds", "card", "presets", "ranges"}
 """Declarations of a method; results stay valid if a literal in them is corrected."""
 _CALLS = {"Card", "Preset"}
@@ -71,7 +76,8 @@ def method_digest(modules: Iterable[Module]) -> str:
     modules = list(modules)
     read = set().union(*(names_read(module.tree) for module in modules))
     silent = _DECLARATIONS - read
-    return digest([[module.name, _code(module.tree, read, _declarations(module.tree, silent))] for module in modules])
+    code = [[module.name, _code(module.tree, read, _declarations(module.tree, silent))] for module in modules]
+    return revision(digest(code))
 
 
 def core_digest(names: Iterable[str], root: Path | None = None) -> str:
@@ -90,7 +96,21 @@ def core_digest(names: Iterable[str], root: Path | None = None) -> str:
         20 hexadecimal digits.
     """
     core = _installed() if root is None else Core(root)
-    return core.digest(tuple(sorted(names)))
+    return revision(core.digest(tuple(sorted(names))))
+
+
+def revision(digest: str) -> str:
+    """Return the digest of the first code with the same numbers as the code with this digest; mostly the digest itself.
+
+    Code can change without a change of numbers, for example when it becomes faster.  `adu_bench.maintenance.golden`
+    records such changes after it has compared numbers, so that results remain valid.
+    """
+    return _same_numbers().get(digest, digest)
+
+
+@cache
+def _same_numbers() -> dict[str, str]:
+    return dict(json.loads(SAME_NUMBERS.read_text(encoding="utf-8")))
 
 
 class Core:
