@@ -72,6 +72,16 @@ def test_equal_answers_are_no_difference_and_nobody_is_ahead():
     assert "0.0" not in text
 
 
+def test_a_small_difference_that_is_certain_is_not_called_a_lead():
+    answers = [run for run in board_runs(np.random.default_rng(2)) if run.label in ("one", "two")]
+    found = compared(answers)
+    (whole,) = [one for one in found.differences if (one.metric, one.size) == ("h", None)]
+    tiny = replace(whole, estimate=replace(whole.estimate, value=0.0004, low=0.0003, high=0.0005, p=1e-6))
+    text = verdict(replace(found, differences=(tiny,)))
+    assert "no difference" in text
+    assert "more than" not in text
+
+
 def test_with_one_seed_the_verdict_says_why_nothing_is_tested():
     text = verdict(compared(board_runs(np.random.default_rng(3), seeds=1)))
     assert text.endswith("Too few seeds: there is 1; an interval needs 3.")

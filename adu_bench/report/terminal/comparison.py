@@ -74,10 +74,13 @@ def verdict(found: Comparison) -> str:
     where = "all tasks" if size is None else f"tasks that forget {size}"
     gap = abs(one.value)
     ahead, behind = (found.a, found.b) if one.value >= 0 else (found.b, found.a)
-    # What rounds to 0.0 is nobody's lead.
-    head = "no difference" if 100 * gap < 0.05 else f"{ahead} is {100 * gap:.1f} points ahead of {behind}"
+    # What rounds to 0.0 is nobody's lead, however certain it is.
+    small = 100 * gap < 0.05
+    head = "no difference" if small else f"{ahead} is {100 * gap:.1f} points ahead of {behind}"
     if one.p is None:
         return f"H, {where}: {head}. {one.reason}"
+    if small:
+        return f"H, {where}: {head} when rounded to a tenth of a point (p {_is(one.p)})."
     if one.p < LEVEL:
         return f"H, {where}: {head}, more than seeds and test images explain (p {_is(one.p)})."
     return f"H, {where}: {head}; seeds and test images alone can explain what is seen (p {_is(one.p)})."
