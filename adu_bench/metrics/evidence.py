@@ -37,6 +37,10 @@ def harmonic(mem: float, forgotten: float) -> float:
     return 2 * mem * forgotten / (mem + forgotten) if mem + forgotten > 0 else 0.0
 
 
+_ROUNDING = 1e-9
+"""A mean of answers at chance differs from chance by less than this."""
+
+
 class Evidence:
     """The results of one run.
 
@@ -140,7 +144,7 @@ def normalised_forgetting(run: Evidence) -> Value | None:
     chance = 1 / run.classes
     pairs = [(run.before.by_domain[name][0], run.by_domain[name][0]) for name in run.of_domains(gone=True)]
     # Where zero-shot CLIP is at chance there is nothing to forget, and the ratio is meaningless.
-    shares = [(old - now) / (old - chance) for old, now in pairs if old > chance]
+    shares = [(old - now) / (old - chance) for old, now in pairs if old - chance > _ROUNDING]
     return (float(np.mean(shares)), int(run.gone.sum())) if shares else None
 
 

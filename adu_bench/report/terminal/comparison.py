@@ -152,7 +152,7 @@ def print_power(suite: str, a: str, b: str, found: Powers, wanted: float, consol
     if any(one.detectable is None for one in found.here):
         say(console, "'?': too few seeds to estimate.")
     if any(one.detectable is not None and one.seeds_needed is None for one in found.here):
-        say(console, f"'none': more seeds alone do not show {points}, because the test images are too few.")
+        say(console, f"'none': {MOST:,} seeds do not show {points}, because the test images are too few.")
     say(console, _power_over_domains(found, points))
 
 
