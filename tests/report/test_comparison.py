@@ -99,7 +99,9 @@ def power_of(wanted: float, **options):
 def test_power_says_where_seeds_cannot_help():
     found = power_of(0.001, forgets=ALL_SETS)
     text = printed(lambda console: print_power("made-up", "one", "two", found, 0.001, console))
-    assert "'none': more seeds alone do not show 0.1 points, because the test images are too few." in text
+    assert "'none': 1,000 seeds do not show 0.1 points, because the test images are too few." in text
+    assert "cannot show any difference" in text
+    assert "> 100" not in text
     assert "0.1 points need more than 1,000 domains." in text
     assert power_record(found)["domains"]["detectable"] > 0
 

@@ -93,7 +93,7 @@ def other_domains(found: OtherDomains) -> str:
         return f"On other domains: these tasks cannot tell; {found.reason}."
     return (
         f"On other domains: {_points(one.value)} {_span(one)} (t over {count} domains, p {_is(one.p)}); {count} "
-        f"domains can only show differences above {_large(found.detectable)} points."
+        f"domains {_shown(found)}."
     )
 
 
@@ -164,7 +164,7 @@ def _power_over_domains(found: Powers, points: str) -> str:
     needed = found.domains_needed
     return (
         f"On other domains: {_number(own.domains)} domains, between which the difference has a standard deviation of "
-        f"{100 * own.spread:.1f} points, show differences above {_large(own.detectable)} points; {points} need "
+        f"{100 * own.spread:.1f} points, {_shown(own)}; {points} need "
         + (f"more than {MOST:,} domains." if needed is None else f"{needed} domains ({2 * needed} tasks).")
     )
 
@@ -224,6 +224,13 @@ def _large(value: float | None) -> str:
     if value is None:
         return "?"
     return f"{100 * value:.1f}" if value <= 1 else "> 100"
+
+
+def _shown(found: OtherDomains) -> str:
+    """Return which differences this many domains show."""
+    if found.detectable is None or found.detectable > 1:
+        return "cannot show any difference"
+    return f"can only show differences above {100 * found.detectable:.1f} points"
 
 
 def _size(size: int | None) -> str:
