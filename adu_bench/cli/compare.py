@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from adu_bench.cli.common import flag, plan_options, results_of, results_options, selection_of
+from adu_bench.core.errors import UserError
 
 if TYPE_CHECKING:
     from adu_bench.leaderboard.board import Board
@@ -44,6 +45,10 @@ def run(options: Any) -> int:
     pair, console = (options.a, options.b), Console(width=WIDTH)
     if "," in options.suite:
         suites = dict.fromkeys(filter(None, map(str.strip, options.suite.split(","))))
+        if not suites:
+            raise UserError(
+                f"--suite {options.suite} names no suite.", "A comparison needs one or more.", "Give --suite emoji."
+            )
         across = compare_over_suites([board_of_pair(options, suite) for suite in suites], *pair, options.forget)
         if options.json:
             print(json.dumps(across_record(across), indent=1))

@@ -29,7 +29,7 @@ def options(parser: Any) -> None:
 
 def run(options: Any) -> int:
     """Execute the plan; 0 if everything is finished, 1 if a run failed, 130 after Ctrl-C."""
-    _check(options)
+    executor = _executor(options)
     from adu_bench.runner.cost import cost
     from adu_bench.store import Store
     from adu_bench.workflows.listing import budget_lines
@@ -58,7 +58,7 @@ def run(options: Any) -> int:
         print("Nothing was started.")
         return 0
     try:
-        failed, elsewhere = _execute(todo, store, options) if todo else ([], 0)
+        failed, elsewhere = _execute(todo, store, executor, options.force) if todo else ([], 0)
     except KeyboardInterrupt:
         print("Interrupted; finished runs are kept. The same command continues.", file=sys.stderr)
         return 130
@@ -87,32 +87,29 @@ def _agreed(suite: str) -> bool:
     return input("Start? [y/N] ").strip().lower() in ("y", "yes")
 
 
-def _check(options: Any) -> None:
+def _executor(options: Any) -> Any:
+    """Return the executor, with the options checked before anything is read."""
+    from adu_bench.runner.executors.local import LocalProcesses
     from adu_bench.workflows.run import require_device
 
     require_device(options.device)
-    if options.jobs < 1:
-        raise UserError(
-            f"--jobs {options.jobs} is too few.", "At least one worker is needed.", "Give --jobs 1 or more."
-        )
     if not 0 <= options.timeout < float("inf"):
         raise UserError(
             f"--timeout {options.timeout} is not a time.", "It counts seconds, from 0.", "Leave it out for no limit."
         )
+    return LocalProcesses(options.device, options.jobs, options.timeout or None)
 
 
-def _execute(todo: Any, store: Any, options: Any) -> tuple[list[Any], int]:
+def _execute(todo: Any, store: Any, executor: Any, force: bool) -> tuple[list[Any], int]:
     """Execute runs, print a line per run, and return the failed results and the number of runs elsewhere."""
     from adu_bench.cli.progress import display, result_line
-    from adu_bench.runner.executors.local import LocalProcesses
     from adu_bench.workflows.run import execute_runs
 
-    executor = LocalProcesses(options.device, options.jobs, options.timeout or None)
     failed, elsewhere = [], 0
     with display() as shown:
         if len(todo) > 1:
             shown("runs", 0, len(todo))
-        for count, result in enumerate(execute_runs(todo, store, executor, shown, force=options.force), start=1):
+        for count, result in enumerate(execute_runs(todo, store, executor, shown, force=force), start=1):
             shown.line(result_line(result, count, len(todo)))
             shown("runs", count, len(todo))
             failed += [result] if result.state == "failed" else []

@@ -45,7 +45,7 @@ def run(options: Any) -> int:
             on_chosen=lambda label, chosen: shown.line(outcome(label, chosen)),
             score_test=options.score_test,
         )
-    print(f"wrote {write_tuning_page(suite, catalogue, Path(options.out))}")
+    print(f"wrote {write_tuning_page(suite, catalogue, options.trials, Path(options.out))}")
     print(f"wrote {settings}; use it: adu-bench run --suite {options.suite} --settings {settings}")
     return 0
 

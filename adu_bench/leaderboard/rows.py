@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -63,16 +63,27 @@ class StoredRun:
             If the Parquet file is missing or damaged.
         """
         try:
-            frame = pq.read_table(self.table, filters=[("run", "==", self.number)]).to_pandas()
+            state = self.table.stat()
+            whole = _all_predictions(self.table, state.st_mtime_ns, state.st_size, len(self.spec.task.classes))
         except (OSError, pa.ArrowException) as error:
             raise _damaged(self.table, error) from error
-        for name in ("p_label", "p_max", "margin"):
-            frame[name] = (frame[name].astype(np.float64) / _STEPS).astype(np.float32)
-        classes = len(self.spec.task.classes)
-        frame["entropy"] = (frame["entropy"].astype(np.float64) / _STEPS * np.log(classes)).astype(np.float32)
-        frame["domain"] = frame["domain"].astype(str)
+        frame = whole[whole["run"].to_numpy() == self.number].drop(columns="run").reset_index(drop=True)
         frame["forget"] = frame["domain"].isin(self.spec.task.forget)
-        return frame.drop(columns="run").reset_index(drop=True)
+        return frame
+
+
+@lru_cache(maxsize=2)
+def _all_predictions(table: Path, changed: int, size: int, classes: int) -> pd.DataFrame:
+    """Return the predictions of all runs of a row, with their number in ``run``.
+
+    The runs of a row are read one after another, so the file is decoded once; its time of change and its size tell
+    when it has to be read again.
+    """
+    frame = pq.read_table(table).to_pandas()
+    for name in ("p_label", "p_max", "margin"):
+        frame[name] = (frame[name].astype(np.float64) / _STEPS).astype(np.float32)
+    frame["entropy"] = (frame["entropy"].astype(np.float64) / _STEPS * np.log(classes)).astype(np.float32)
+    return frame.assign(domain=frame["domain"].astype(str))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -37,6 +37,10 @@ def harmonic(mem: float, forgotten: float) -> float:
     return 2 * mem * forgotten / (mem + forgotten) if mem + forgotten > 0 else 0.0
 
 
+_ROUNDING = 1e-9
+"""A mean of answers at chance differs from chance by less than this."""
+
+
 class Evidence:
     """The results of one run.
 
@@ -47,7 +51,7 @@ class Evidence:
     classes
         Number of classes C of the task; chance is 1/C.
     before
-        Predictions of zero-shot CLIP for the same images and classes; None if there are none.
+        The evidence of zero-shot CLIP for the same images and classes; None if there is none.
     measured
         Numbers that do not follow from predictions, such as ``seconds``.
     """
@@ -56,86 +60,97 @@ class Evidence:
         self,
         predictions: pd.DataFrame,
         classes: int,
-        before: pd.DataFrame | None = None,
+        before: Evidence | None = None,
         measured: Mapping[str, Any] | None = None,
     ) -> None:
-        self.classes, self.measured = classes, measured or {}
-        self.frame = predictions.assign(credit=credit(predictions))
-        self.kept, self.gone = self.frame[~self.frame["forget"]], self.frame[self.frame["forget"]]
-        self.before = None if before is None else before.assign(credit=credit(before))
+        self.predictions, self.classes, self.before, self.measured = predictions, classes, before, measured or {}
+        self.credit = credit(predictions)
+        self.gone = predictions["forget"].to_numpy(dtype=bool)
 
     @cached_property
-    def by_domain(self) -> pd.DataFrame:
-        """Accuracy (``mean``) and number of images (``size``) of each domain."""
-        return _by_domain(self.frame)
+    def domains(self) -> tuple[np.ndarray, tuple[str, ...]]:
+        """The number of each image's domain (N,), int64, and the domains in order."""
+        codes, names = pd.factorize(self.predictions["domain"], sort=True)
+        return codes, tuple(map(str, names))
 
     @cached_property
-    def by_domain_before(self) -> pd.DataFrame | None:
-        """The same for zero-shot CLIP."""
-        return None if self.before is None else _by_domain(self.before)
+    def by_domain(self) -> dict[str, Value]:
+        """Accuracy and number of images of each domain."""
+        codes, names = self.domains
+        sizes = np.bincount(codes, minlength=len(names))
+        means = np.bincount(codes, self.credit, minlength=len(names)) / sizes
+        return {name: (float(mean), int(size)) for name, mean, size in zip(names, means, sizes, strict=True)}
 
-    @property
-    def forget(self) -> np.ndarray:
-        """The forget domains, in the order of the images."""
-        return self.gone["domain"].unique()
+    def of_domains(self, gone: bool) -> list[str]:
+        """Return the forget or the retain domains, in the order of the images."""
+        codes, names = self.domains
+        return [names[code] for code in pd.unique(codes[self.gone == gone])]
+
+    def outside(self, domains: Collection[str]) -> np.ndarray:
+        """Return the mask (N,) of the images of other domains."""
+        codes, names = self.domains
+        return np.array([name not in domains for name in names], dtype=bool)[codes]
 
 
-def _by_domain(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.groupby("domain", observed=True)["credit"].agg(["mean", "size"])
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else np.nan
 
 
 def mem(run: Evidence) -> Value:
     """Accuracy on all images of retain domains together, as in the released code: larger domains weigh more."""
-    return float(run.kept["credit"].mean()), len(run.kept)
+    kept = run.credit[~run.gone]
+    return _mean(kept), len(kept)
 
 
 def forgotten(run: Evidence) -> Value:
     """Error rate on all images of forget domains together."""
-    return 1 - float(run.gone["credit"].mean()), len(run.gone)
+    gone = run.credit[run.gone]
+    return 1 - _mean(gone), len(gone)
 
 
 def h(run: Evidence) -> Value:
     """Harmonic mean of Mem and For."""
-    return harmonic(mem(run)[0], forgotten(run)[0]), len(run.frame)
+    return harmonic(mem(run)[0], forgotten(run)[0]), len(run.credit)
 
 
 def worst_retain(run: Evidence) -> Value:
     """Lowest accuracy on a retain domain."""
-    kept = [domain for domain in run.by_domain.index if domain in set(run.kept["domain"])]
-    return float(run.by_domain.loc[kept, "mean"].min()), len(run.kept)
+    accuracies = [run.by_domain[domain][0] for domain in run.of_domains(gone=False)]
+    return min(accuracies, default=np.nan), int((~run.gone).sum())
 
 
 def accuracy(run: Evidence) -> dict[str, Value]:
     """Accuracy by domain."""
-    return _values(run.by_domain)
+    return run.by_domain
 
 
 def accuracy_before(run: Evidence) -> dict[str, Value] | None:
     """Accuracy of zero-shot CLIP by domain."""
-    return None if run.by_domain_before is None else _values(run.by_domain_before)
+    return None if run.before is None else run.before.by_domain
 
 
 def retain_drop(run: Evidence) -> Value | None:
     """Accuracy of zero-shot CLIP on retain domains minus that of the run."""
     if run.before is None:
         return None
-    old = run.before.loc[~run.before["domain"].isin(run.forget), "credit"].mean()
-    return float(old) - mem(run)[0], len(run.kept)
+    now, count = mem(run)
+    return _mean(run.before.credit[run.before.outside(run.of_domains(gone=True))]) - now, count
 
 
 def normalised_forgetting(run: Evidence) -> Value | None:
     """Share of zero-shot CLIP's accuracy above chance that is gone, averaged over forget domains."""
-    if run.by_domain_before is None:
+    if run.before is None:
         return None
-    old, now, chance = run.by_domain_before["mean"], run.by_domain["mean"], 1 / run.classes
+    chance = 1 / run.classes
+    pairs = [(run.before.by_domain[name][0], run.by_domain[name][0]) for name in run.of_domains(gone=True)]
     # Where zero-shot CLIP is at chance there is nothing to forget, and the ratio is meaningless.
-    shares = [(old[domain] - now[domain]) / (old[domain] - chance) for domain in run.forget if old[domain] > chance]
-    return (float(np.mean(shares)), len(run.gone)) if shares else None
+    shares = [(old - now) / (old - chance) for old, now in pairs if old - chance > _ROUNDING]
+    return (float(np.mean(shares)), int(run.gone.sum())) if shares else None
 
 
 def forget_mean(column: str) -> Callable[[Evidence], Value]:
     """Return a function that averages a column of the predictions over forget domains."""
-    return lambda run: (float(run.gone[column].mean()), len(run.gone))
+    return lambda run: (_mean(run.predictions[column].to_numpy()[run.gone]), int(run.gone.sum()))
 
 
 def measured(name: str) -> Callable[[Evidence], Value | None]:
@@ -146,7 +161,3 @@ def measured(name: str) -> Callable[[Evidence], Value | None]:
         return (float(value), 1) if isinstance(value, int | float | np.floating) and np.isfinite(value) else None
 
     return take
-
-
-def _values(by_domain: pd.DataFrame) -> dict[str, Value]:
-    return {str(domain): (float(row["mean"]), int(row["size"])) for domain, row in by_domain.iterrows()}

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import pandas as pd
 
 from adu_bench.core.specs import RunSpec
+from adu_bench.metrics.evidence import Evidence
 from adu_bench.metrics.measures import measure
 from adu_bench.metrics.probe import domain_probe_accuracy
 
@@ -66,13 +67,13 @@ def score(
     """
     runs = list(runs)
     before = {_reference_key(run.spec): run for run in runs if run.spec.method.name == ZERO_SHOT}
-    loaded: dict[tuple, pd.DataFrame] = {}
+    loaded: dict[tuple, Evidence] = {}
     rows: list[tuple] = []
     for run in runs:
         spec = run.spec
         reference = _reference_key(spec)
         if reference in before and reference not in loaded:
-            loaded[reference] = before[reference].predictions()
+            loaded[reference] = Evidence(before[reference].predictions(), len(spec.task.classes))
         predictions = run.predictions()
         if also is not None:
             also(run, predictions)

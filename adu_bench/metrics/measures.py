@@ -116,7 +116,7 @@ def board_metrics() -> list[Metric]:
 def measure(
     predictions: pd.DataFrame,
     classes: int,
-    before: pd.DataFrame | None = None,
+    before: Evidence | None = None,
     measured: Mapping[str, Any] | None = None,
 ) -> dict[str, Value]:
     """Compute all metrics of one run, each with the number of images that it rests on.

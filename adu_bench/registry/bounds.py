@@ -40,7 +40,8 @@ class Bounds:
         sides = "".join(comparison[0] for comparison, _ in limits)
         if len(limits) != len(parts) or sides not in (">", "<", "><"):
             raise ValueError(f"{declared!r} is not of the form '>= 1', '< 1' or '> 0, <= 1'")
-        if sides == "><" and limits[0][1] > limits[1][1]:
+        strict = any(len(comparison) == 1 for comparison, _ in limits)
+        if sides == "><" and (limits[0][1] > limits[1][1] or (strict and limits[0][1] == limits[1][1])):
             raise ValueError(f"no number is {declared}")
         return Bounds(declared, limits)
 

@@ -93,12 +93,12 @@ class TrialJob:
 
 
 def read_log(path: Path) -> dict[str, dict[str, Any]]:
-    """Return the finished runs of a log by key; lines whose writing was interrupted are left out."""
+    """Return the finished runs of a log by key; lines that are not whole, or of another kind, are left out."""
     records = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
         with suppress(json.JSONDecodeError):
             records.append(json.loads(line))
-    return {record["key"]: record for record in records}
+    return {record["key"]: record for record in records if isinstance(record, dict) and {"key", "h"} <= set(record)}
 
 
 def _append(path: Path, record: Mapping[str, Any]) -> None:

@@ -157,6 +157,17 @@ class Search:
                 return waiting
         return []
 
+    def runs(self) -> list[tuple[int, Cell, str]]:
+        """Return trial, task with seed, and key of each run that the stages take, as far as the log decides them."""
+        trials = draw_trials(self.choice, self.number)
+        stages = self._stages(trials, read_log(self.logs["validation"]))
+        return [
+            (number, cell, self._spec(trials[number], cell).key)
+            for wanted in stages
+            for number, cells in wanted.items()
+            for cell in cells
+        ]
+
     def most(self) -> int:
         """Return the largest number of runs that the search can take."""
         return sum(number * cells for number, cells in self._sizes())
@@ -264,6 +275,30 @@ def decode_tuned(suite: Suite, choice: Choice, progress: Progress = silent, *, s
 
 def write_settings(path: Path, best: Mapping[str, Fields]) -> None:
     """Write the chosen fields by preset as YAML, which ``--settings`` reads; other presets in the file stay."""
-    before = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    text = yaml.safe_dump({**read_written(path), **{name: dict(fields) for name, fields in best.items()}})
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump({**before, **{name: dict(fields) for name, fields in best.items()}}), "utf-8")
+    # Renamed, so that an interruption leaves the file whole.
+    part = path.with_suffix(".part")
+    part.write_text(text, "utf-8")
+    part.replace(path)
+
+
+def read_written(path: Path) -> dict[str, Any]:
+    """Return what `write_settings` wrote before; empty without a file or in an empty one.
+
+    Raises
+    ------
+    UserError
+        If the file holds something else.
+    """
+    try:
+        found = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
+    except (OSError, ValueError, yaml.YAMLError):
+        found = None
+    if not isinstance(found, dict):
+        raise UserError(
+            f"The file '{path}' does not hold settings.",
+            "The chosen fields are added to the settings that it holds.",
+            "Move the file away; the same command continues.",
+        )
+    return found

@@ -48,6 +48,11 @@ def letters(p: pd.DataFrame) -> dict[str, str]:
             groups = list(map(set, dict.fromkeys(map(frozenset, groups))))
     groups.sort(key=sorted)
     return {
-        name: "".join(ascii_letters[number] for number, group in enumerate(groups) if place in group)
+        name: "".join(_letter(number) for number, group in enumerate(groups) if place in group)
         for place, name in enumerate(names)
     }
+
+
+def _letter(number: int) -> str:
+    """Return a to z and A to Z, then the same with a prime: ``a'``."""
+    return ascii_letters[number % len(ascii_letters)] + "'" * (number // len(ascii_letters))

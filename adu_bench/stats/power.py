@@ -139,6 +139,6 @@ def domains_needed(spread: float, wanted: float) -> int | None:
 
 def _first(chance_with: Callable[[int], float], least: int) -> int | None:
     """Return the smallest number that reaches the power; None if none up to `MOST` does."""
-    if chance_with(MOST) < POWER:
+    if not chance_with(MOST) >= POWER:  # nor if it is NaN
         return None
     return next(count for count in range(least, MOST + 1) if chance_with(count) >= POWER)

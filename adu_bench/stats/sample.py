@@ -112,7 +112,7 @@ class Collector:
             for task in dict.fromkeys(task for own in views.values() for task in own)
         }
         self._clusters: dict[str, int] = {}
-        self._images: np.ndarray | None = None
+        self._images: pd.Series | None = None
         self._codes = np.zeros(0, dtype=np.int64)
         self._sums: dict[tuple[str, tuple, int], _Sum] = {}
 
@@ -157,11 +157,10 @@ class Collector:
 
     def _codes_of(self, dataset: str, images: pd.Series) -> np.ndarray:
         """Return the number of each image's cluster (N,), int64; runs of a suite have the same images."""
-        names = images.to_numpy(dtype=object)
-        if self._images is None or not np.array_equal(names, self._images):
-            found = clusters(dataset, names)
+        if self._images is None or not images.equals(self._images):
+            found = clusters(dataset, images)
             self._codes = np.array([self._clusters.setdefault(name, len(self._clusters)) for name in found], np.int64)
-            self._images = names
+            self._images = images
         return self._codes
 
 

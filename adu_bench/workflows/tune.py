@@ -11,8 +11,7 @@ from adu_bench.registry import Catalogue, Choice
 from adu_bench.report.tables.tuning import read_search, tuning_page
 from adu_bench.runner.executors.interface import Executor, Result
 from adu_bench.runner.executors.local import LocalProcesses
-from adu_bench.runner.trial import read_log
-from adu_bench.runner.tune import Chosen, Search, decode_tuned, free_fields, write_settings
+from adu_bench.runner.tune import Chosen, Search, decode_tuned, free_fields, read_written, write_settings
 from adu_bench.suites import Suite
 
 
@@ -57,7 +56,8 @@ def tune_methods(
     Raises
     ------
     UserError
-        If a method has no ranges, images cannot be used, or a run stops with an error.
+        If a method has no ranges, the file of settings is malformed, images cannot be used, or a run stops with an
+        error.
     """
     if number < 2:
         raise UserError(f"--trials {number} is too few.", "One trial has the defaults.", "Give --trials 2 or more.")
@@ -66,6 +66,7 @@ def tune_methods(
     searches = [Search(suite, choice, number, out, score_test) for choice in choices]
     executor = executor or LocalProcesses()
     settings = out / suite.name / "settings.yaml"
+    read_written(settings)
     if any(search.missing() for search in searches):
         decode_tuned(suite, choices[0], progress, score_test=score_test)
     count, total = 0, sum(search.most() for search in searches)
@@ -86,14 +87,14 @@ def tune_methods(
     return settings
 
 
-def write_tuning_page(suite: Suite, catalogue: Catalogue, out: Path) -> Path:
-    """Write the page on all finished searches whose logs are in a folder.
+def write_tuning_page(suite: Suite, catalogue: Catalogue, number: int, out: Path) -> Path:
+    """Write the page on all searches in a folder that are finished with a number of trials.
 
     Parameters
     ----------
     suite, catalogue
         What was tuned on, and the known methods.
-    out
+    number, out
         As for `tune_methods`.
 
     Returns
@@ -102,13 +103,18 @@ def write_tuning_page(suite: Suite, catalogue: Catalogue, out: Path) -> Path:
         ``<out>/<suite>/README.md``.
     """
     folder = out / suite.name
-    searches = []
-    for log in sorted(folder.glob("*.jsonl")):
-        if not log.name.endswith(".test.jsonl"):
-            number = 1 + max((record["trial"] for record in read_log(log).values()), default=0)
-            (choice,) = catalogue.select([log.name.removesuffix(".jsonl")])
-            searches.append(Search(suite, choice, number, out))
+    logs = [log for log in sorted(folder.glob("*.jsonl")) if not log.name.endswith(".test.jsonl")]
+    searches = [_finished(suite, catalogue, log.name.removesuffix(".jsonl"), number, out) for log in logs]
+    found = [read_search(search) for search in searches if search is not None]
     path = folder / "README.md"
-    finished = [search for search in searches if not search.missing()]
-    path.write_text(tuning_page(suite.name, [read_search(search) for search in finished]), encoding="utf-8")
+    path.write_text(tuning_page(suite.name, found), encoding="utf-8")
     return path
+
+
+def _finished(suite: Suite, catalogue: Catalogue, label: str, number: int, out: Path) -> Search | None:
+    """Return a method's search; None if it is not finished, or the method is not known or cannot be tuned here."""
+    try:
+        searches = [Search(suite, choice, number, out) for choice in catalogue.select([label])]
+        return searches[0] if [search.choice.label for search in searches if not search.missing()] == [label] else None
+    except UserError:
+        return None

@@ -312,6 +312,8 @@ def test_two_processes_on_one_plan_share_it(misbehaving):
         (["run", "--seeds", "two"], "not a valid choice of seeds"),
         (["run", "--device", "tpu"], "no device 'tpu'"),
         (["run", "--jobs", "0"], "At least one worker"),
+        (["tune", "adu", "--suite", "toy", "--jobs", "0"], "At least one worker"),
+        (["compare", "adu", "baseline", "--suite", ","], "names no suite"),
         (["run", "--jobs", "many"], "command line was not understood"),
         (["run", "--timeout", "-1"], "is not a time"),
         (["run", "--sweet", "toy"], "--sweet"),

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from adu_bench.core.errors import UserError
 from adu_bench.core.seeds import derive
+from adu_bench.leaderboard import rows
 from adu_bench.leaderboard.board import by_size, make_board
 from adu_bench.leaderboard.curves import curves
 from adu_bench.leaderboard.rows import read_rows, write_row
@@ -195,6 +196,23 @@ def test_committed_rows_score_as_the_runs_do(tmp_path):
     exact = [name for name in ours.index if name[1] in ("mem", "for", "h", "worst_retain") or "accuracy" in name[1]]
     assert (ours.loc[exact] == theirs.loc[exact]).all()
     assert np.abs(ours - theirs).max() < 2e-5
+
+
+def test_the_predictions_of_a_row_are_decoded_once_and_again_after_a_change(tmp_path, monkeypatch):
+    block = planned("one")
+    write_block(tmp_path / "runs", block)
+    runs = [Store(tmp_path / "runs").load(run.spec.key) for run in block]
+    write_row(tmp_path / "rows", "toy", block, runs, {})
+    reads, read = [], rows.pq.read_table
+    monkeypatch.setattr(rows.pq, "read_table", lambda path, **options: (reads.append(path), read(path, **options))[1])
+    stored = read_rows(tmp_path / "rows", "toy")
+    first = [run.predictions() for run in stored]
+    assert len(stored) > 1
+    assert len(reads) == 1
+    first[0]["label"] = 99
+    assert 99 not in set(stored[0].predictions()["label"])
+    write_row(tmp_path / "rows", "toy", block, runs[::-1], {})
+    assert stored[0].predictions()["p_max"].equals(first[-1]["p_max"])
 
 
 def test_a_row_whose_key_was_changed_is_refused(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adu_bench.metrics.evidence import credit, harmonic
+from adu_bench.metrics.evidence import Evidence, credit, harmonic
 from adu_bench.metrics.frame import score
 from adu_bench.metrics.measures import METRICS, measure
 from adu_bench.metrics.probe import domain_probe_accuracy
@@ -34,7 +34,7 @@ def test_harmonic_of_nothing_is_nothing():
 @given(st.integers(0, 100), st.integers(2, 6))
 def test_measures_stay_in_their_declared_ranges(seed, classes):
     frame = random_predictions(seed, classes=classes)
-    found = measure(frame, classes, random_predictions(seed + 1, classes=classes))
+    found = measure(frame, classes, Evidence(random_predictions(seed + 1, classes=classes), classes))
     for name, (value, count) in found.items():
         metric = METRICS[name.partition(":")[0]]
         assert metric.low <= value <= metric.high
@@ -79,17 +79,17 @@ def test_normalised_forgetting_is_one_at_chance_and_zero_before():
     before = random_predictions(3, count=300, classes=4)
     before.loc[:, ["p_label", "tied"]] = before[["p_max"]].assign(tied=1).to_numpy()  # zero-shot is always right
     before = before.astype({"tied": "int16"})
-    assert measure(before, 4, before)["normalised_forgetting"][0] == pytest.approx(0)
-    assert measure(before, 4, before)["retain_drop"][0] == pytest.approx(0)
+    assert measure(before, 4, Evidence(before, 4))["normalised_forgetting"][0] == pytest.approx(0)
+    assert measure(before, 4, Evidence(before, 4))["retain_drop"][0] == pytest.approx(0)
     uniform = make_predictions(np.full((300, 4), 0.25), before["label"].to_numpy(), list(before["domain"]), ("b",))
-    found = measure(uniform, 4, before)
+    found = measure(uniform, 4, Evidence(before, 4))
     assert found["normalised_forgetting"][0] == pytest.approx(1)
     assert found["retain_drop"][0] == pytest.approx(0.75)
 
 
 def test_nothing_to_forget_leaves_the_measure_out():
     uniform = make_predictions(np.full((30, 3), 1 / 3), np.zeros(30, int), ["a", "b", "c"] * 10, ("b",))
-    assert "normalised_forgetting" not in measure(random_predictions(1, 30), 3, uniform)
+    assert "normalised_forgetting" not in measure(random_predictions(1, 30), 3, Evidence(uniform, 3))
 
 
 def test_a_probe_finds_domains_that_are_there_and_none_that_are_not():

@@ -146,7 +146,7 @@ def test_bounds_are_as_written(text, inside, outside):
 
 
 @pytest.mark.parametrize(
-    "declared", ["", "1", "> one", "=> 1", "> 0, > 1", "<= 1, > 0", "> 2, < 1", (1, None), None, "> nan"]
+    "declared", ["", "1", "> one", "=> 1", "> 0, > 1", "<= 1, > 0", "> 2, < 1", "> 1, <= 1", (1, None), None, "> nan"]
 )
 def test_other_bounds_are_refused(declared):
     with pytest.raises(ValueError, match=r"is not of the form|no number is"):

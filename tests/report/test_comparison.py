@@ -72,6 +72,16 @@ def test_equal_answers_are_no_difference_and_nobody_is_ahead():
     assert "0.0" not in text
 
 
+def test_a_small_difference_that_is_certain_is_not_called_a_lead():
+    answers = [run for run in board_runs(np.random.default_rng(2)) if run.label in ("one", "two")]
+    found = compared(answers)
+    whole = next(one for one in found.differences if one.metric == "h")
+    tiny = replace(whole, estimate=replace(whole.estimate, value=0.0004, low=0.0003, high=0.0005, p=1e-6))
+    text = verdict(replace(found, differences=(tiny,)))
+    assert "no difference" in text
+    assert "more than" not in text
+
+
 def test_with_one_seed_the_verdict_says_why_nothing_is_tested():
     text = verdict(compared(board_runs(np.random.default_rng(3), seeds=1)))
     assert text.endswith("Too few seeds: there is 1; an interval needs 3.")
@@ -89,7 +99,9 @@ def power_of(wanted: float, **options):
 def test_power_says_where_seeds_cannot_help():
     found = power_of(0.001, forgets=ALL_SETS)
     text = printed(lambda console: print_power("made-up", "one", "two", found, 0.001, console))
-    assert "'none': more seeds alone do not show 0.1 points, because the test images are too few." in text
+    assert "'none': 1,000 seeds do not show 0.1 points, because the test images are too few." in text
+    assert "cannot show any difference" in text
+    assert "> 100" not in text
     assert "0.1 points need more than 1,000 domains." in text
     assert power_record(found)["domains"]["detectable"] > 0
 

@@ -71,9 +71,12 @@ def test_defaults_that_win_need_no_final():
 
 
 def test_the_page_is_made_from_the_logs_of_finished_searches(tmp_path):
-    """Made-up scores: the more trial 2 is ahead, the surer it is taken; a search that goes on is left out."""
+    """Made-up scores: the more trial 2 is ahead, the surer it is taken.
+
+    The page has the searches that are finished with its number of trials; all else in the folder is left out.
+    """
     suite, catalogue = load_suite("toy"), Catalogue()
-    for label, number in (("adu", 4), ("baseline", 3)):
+    for label, number in (("adu", 4), ("adu", 3), ("baseline", 3)):
         search = Search(suite, *catalogue.select([label]), number, tmp_path, score_test=True)
         while jobs := search.missing():
             for job in jobs:
@@ -86,13 +89,20 @@ def test_the_page_is_made_from_the_logs_of_finished_searches(tmp_path):
         found = read_search(search)
         assert (found.chosen, found.best) == (2, 2)
         assert found.gain == pytest.approx(0.14)
+        assert len(found.validation) == len({(run.trial, run.task, run.seed) for run in found.validation.itertuples()})
+        assert set(found.validation["trial"]) == set(range(number))
         assert agreement(found).spearman == pytest.approx(1.0)
         assert agreement(found).regret == pytest.approx(0.0)
+    # A search that goes on, the format of before, a method that is not known, and a group.
     (tmp_path / "toy" / "clipfit.jsonl").write_text(json.dumps({"key": "k", "trial": 1, "h": 0.5}) + "\n")
-    page = write_tuning_page(suite, catalogue, tmp_path)
+    (tmp_path / "toy" / "bbf.jsonl").write_text('{"key": "k", "fields": {}, "h": 0.4}\n[1]\n{"h": 0.1}\n')
+    for name in ("stranger", "paper", "coin"):
+        (tmp_path / "toy" / f"{name}.jsonl").write_text("")
+    page = write_tuning_page(suite, catalogue, 3, tmp_path)
     assert page == tmp_path / "toy" / "README.md"
     text = page.read_text()
-    assert "| `adu` | 4 |" in text
+    assert "| `adu` | 3 |" in text
+    assert not any(f"`{name}`" in text for name in ("bbf", "stranger", "paper", "coin"))
     assert "| `baseline` | 3 |" in text
     assert "clipfit" not in text
     lr = catalogue.presets["adu"][1].ranges["lr"]

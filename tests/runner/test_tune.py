@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import yaml
 
 from adu_bench.core.errors import UserError
 from adu_bench.core.seeds import derive
 from adu_bench.registry import Catalogue
 from adu_bench.runner.trial import _append, read_log
-from adu_bench.runner.tune import Search, draw_trials, free_fields, tuning_seeds
+from adu_bench.runner.tune import Search, draw_trials, free_fields, tuning_seeds, write_settings
 from adu_bench.suites import load_suite
+from adu_bench.workflows.tune import tune_methods
 
 TRIALS = 12
 
@@ -161,3 +164,32 @@ def test_tuning_seeds_avoid_those_of_the_board(suite):
     from dataclasses import replace
 
     assert tuning_seeds(replace(suite, seeds=(101, 103)), 3) == [102, 104, 105]
+
+
+def test_chosen_fields_are_added_to_what_the_file_holds(tmp_path):
+    path = tmp_path / "toy" / "settings.yaml"
+    write_settings(path, {"adu": {"lr": 0.1}})
+    write_settings(path, {"baseline": {"lr": 0.2}})
+    assert yaml.safe_load(path.read_text()) == {"adu": {"lr": 0.1}, "baseline": {"lr": 0.2}}
+    assert list(path.parent.iterdir()) == [path]
+    path.write_text("")
+    write_settings(path, {"adu": {"lr": 0.1}})
+    assert yaml.safe_load(path.read_text()) == {"adu": {"lr": 0.1}}
+
+
+@pytest.mark.parametrize("text", ["- adu", "adu: [", "adu", "\x00"])
+def test_a_search_does_not_start_if_its_result_could_not_be_written(text, tmp_path):
+    path = tmp_path / "toy" / "settings.yaml"
+    path.parent.mkdir()
+    path.write_text(text)
+    with pytest.raises(UserError, match="does not hold settings"):
+        tune_methods(load_suite("toy"), [choice("baseline")], 3, tmp_path)
+    assert path.read_text() == text
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("sets", [(("outline",),), (("outline", "filled"), ("outline", "hatched"))])
+def test_suites_with_one_task_or_with_pairs_alone_are_searched(sets, tmp_path):
+    search = Search(replace(load_suite("toy"), forget=sets), choice("baseline"), 3, tmp_path)
+    finish(search, lambda trial, task, seed: 0.3 + 0.1 * trial)
+    assert search.chosen().trial == 2

@@ -30,3 +30,10 @@ def groups(texts) -> set[frozenset[int]]:
 def test_the_best_method_has_the_first_letter():
     p = pd.DataFrame([[1, 0.5, 0.01], [0.5, 1, 0.2], [0.01, 0.2, 1]], index=list("xyz"), columns=list("xyz"))
     assert letters(p) == {"x": "a", "y": "ab", "z": "b"}
+
+
+def test_more_methods_than_letters():
+    names = [f"method {number}" for number in range(110)]
+    found = letters(pd.DataFrame(np.eye(len(names)), index=names, columns=names))
+    assert list(found.values())[50:54] == ["Y", "Z", "a'", "b'"]
+    assert len(set(found.values())) == len(names)

@@ -78,3 +78,7 @@ def test_the_needed_number_of_seeds_is_the_smallest_and_has_the_power():
 def test_one_seed_says_nothing():
     found = power_here(on_these_tasks(np.array([0.1]), np.zeros((1, 9)), 4), 1, 1, 9, 0.02)
     assert (found.detectable, found.with_any_seeds, found.seeds_needed) == (None, None, None)
+
+
+def test_a_spread_that_is_not_a_number_needs_no_number_of_domains():
+    assert domains_needed(float("nan"), 0.02) is None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -54,7 +53,7 @@ class Tuned:
 
 def read_search(search: Search) -> Tuned:
     """Read the logs of a finished search."""
-    validation, test = (_runs(search.out / search.suite.name / f"{search.choice.label}{end}") for end in _LOGS)
+    validation, test = (_runs(search, end) for end in _LOGS)
     found, fields = search.chosen(), search.choice.entry.fields
     ranges = free_fields(search.choice)
     return Tuned(
@@ -74,8 +73,11 @@ def read_search(search: Search) -> Tuned:
 _LOGS = (".jsonl", ".test.jsonl")
 
 
-def _runs(log: Path) -> pd.DataFrame:
-    return pd.DataFrame(list(read_log(log).values()), columns=["trial", "task", "seed", "h"])
+def _runs(search: Search, end: str) -> pd.DataFrame:
+    """Return the search's own runs in a log, which may also hold runs of other numbers of trials or of earlier code."""
+    log = read_log(search.out / search.suite.name / f"{search.choice.label}{end}")
+    rows = [(trial, cell.task.name, cell.seed, log[key]["h"]) for trial, cell, key in search.runs() if key in log]
+    return pd.DataFrame(rows, columns=["trial", "task", "seed", "h"])
 
 
 @dataclass(frozen=True)

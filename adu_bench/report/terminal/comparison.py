@@ -74,10 +74,13 @@ def verdict(found: Comparison) -> str:
     where = "all tasks" if size is None else f"tasks that forget {size}"
     gap = abs(one.value)
     ahead, behind = (found.a, found.b) if one.value >= 0 else (found.b, found.a)
-    # What rounds to 0.0 is nobody's lead.
-    head = "no difference" if 100 * gap < 0.05 else f"{ahead} is {100 * gap:.1f} points ahead of {behind}"
+    # What rounds to 0.0 is nobody's lead, however certain it is.
+    small = 100 * gap < 0.05
+    head = "no difference" if small else f"{ahead} is {100 * gap:.1f} points ahead of {behind}"
     if one.p is None:
         return f"H, {where}: {head}. {one.reason}"
+    if small:
+        return f"H, {where}: {head} when rounded to a tenth of a point (p {_is(one.p)})."
     if one.p < LEVEL:
         return f"H, {where}: {head}, more than seeds and test images explain (p {_is(one.p)})."
     return f"H, {where}: {head}; seeds and test images alone can explain what is seen (p {_is(one.p)})."
@@ -90,7 +93,7 @@ def other_domains(found: OtherDomains) -> str:
         return f"On other domains: these tasks cannot tell; {found.reason}."
     return (
         f"On other domains: {_points(one.value)} {_span(one)} (t over {count} domains, p {_is(one.p)}); {count} "
-        f"domains can only show differences above {_large(found.detectable)} points."
+        f"domains {_shown(found)}."
     )
 
 
@@ -149,7 +152,7 @@ def print_power(suite: str, a: str, b: str, found: Powers, wanted: float, consol
     if any(one.detectable is None for one in found.here):
         say(console, "'?': too few seeds to estimate.")
     if any(one.detectable is not None and one.seeds_needed is None for one in found.here):
-        say(console, f"'none': more seeds alone do not show {points}, because the test images are too few.")
+        say(console, f"'none': {MOST:,} seeds do not show {points}, because the test images are too few.")
     say(console, _power_over_domains(found, points))
 
 
@@ -161,7 +164,7 @@ def _power_over_domains(found: Powers, points: str) -> str:
     needed = found.domains_needed
     return (
         f"On other domains: {_number(own.domains)} domains, between which the difference has a standard deviation of "
-        f"{100 * own.spread:.1f} points, show differences above {_large(own.detectable)} points; {points} need "
+        f"{100 * own.spread:.1f} points, {_shown(own)}; {points} need "
         + (f"more than {MOST:,} domains." if needed is None else f"{needed} domains ({2 * needed} tasks).")
     )
 
@@ -221,6 +224,13 @@ def _large(value: float | None) -> str:
     if value is None:
         return "?"
     return f"{100 * value:.1f}" if value <= 1 else "> 100"
+
+
+def _shown(found: OtherDomains) -> str:
+    """Return which differences this many domains show."""
+    if found.detectable is None or found.detectable > 1:
+        return "cannot show any difference"
+    return f"can only show differences above {100 * found.detectable:.1f} points"
 
 
 def _size(size: int | None) -> str:

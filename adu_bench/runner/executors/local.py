@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from adu_bench.core.cores import usable_cores
+from adu_bench.core.errors import UserError
 from adu_bench.core.progress import Progress, silent
 from adu_bench.runner.executors.interface import Job, Result
 from adu_bench.runner.executors.worker import Message, work
@@ -31,11 +32,22 @@ class LocalProcesses:
         Number of processes; they share the cores.
     timeout
         Seconds after which a job is ended and counted as failed; None for no limit.
+
+    Raises
+    ------
+    UserError
+        If there are no workers.
     """
 
     device: str = "auto"
     workers: int = 1
     timeout: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise UserError(
+                f"--jobs {self.workers} is too few.", "At least one worker is needed.", "Give --jobs 1 or more."
+            )
 
     def run(self, jobs: Sequence[Job], progress: Progress = silent) -> Iterator[Result]:
         """Run jobs; see `adu_bench.runner.executors.interface.Executor`."""
