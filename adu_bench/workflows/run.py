@@ -65,3 +65,15 @@ def require_device(device: str) -> None:
         raise UserError(f"There is no device '{device}'.", "A device is auto, cpu or cuda.", "Leave --device out.")
     if device == "cuda":
         in_child("adu_bench.clip.device:resolve_device", device)
+
+
+def require_jobs(jobs: int) -> None:
+    """Check a number of worker processes.
+
+    Raises
+    ------
+    UserError
+        If it is below one.
+    """
+    if jobs < 1:
+        raise UserError(f"--jobs {jobs} is too few.", "At least one worker is needed.", "Give --jobs 1 or more.")
