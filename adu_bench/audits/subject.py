@@ -154,6 +154,16 @@ class Reader:
             self._known["blocks", pool] = self._read_blocks(self._images(pool))
         return self._known["blocks", pool]
 
+    def once(self, key: tuple, make: Callable[[], Any]) -> Any:
+        """Return ``make()``, computed once for each key: for what depends on this classifier and on the key only.
+
+        The results of the untouched classifier are kept for all runs of the same data, classes and seed, so that an
+        audit need not attack it again for each of them.
+        """
+        if key not in self._known:
+            self._known[key] = make()
+        return self._known[key]
+
     def read(self, images: Images) -> Outputs:
         """Return what the classifier computes for any images, as it is now (for example within `without`)."""
         device = self.classifier.backbone.device
@@ -218,8 +228,7 @@ class Subject:
         self.precision = run.spec.training.evaluation
         self.data = TaskData(self.task, backbone, self.precision, report)
         self._pools: dict[str, Images] = {}
-        zero_shot = Classifier(backbone, self.task.classes, self.task.template).eval()
-        self.before = Reader(zero_shot, self.images, self.precision, self._shared())
+        self.before = Reader(self.untouched(), self.images, self.precision, self._shared())
         classifier = self.rebuilt()
         same_tower = self.before if classifier.image_side_frozen else None
         self.after = Reader(classifier, self.images, self.precision, {}, same_tower)
@@ -227,6 +236,10 @@ class Subject:
     def rebuilt(self) -> Classifier:
         """Return a new copy of the run's classifier, in eval mode, that may be changed and trained."""
         return rebuild(self.run, self.backbone, self.catalogue)
+
+    def untouched(self) -> Classifier:
+        """Return a new zero-shot classifier, in eval mode, that may be changed and trained."""
+        return Classifier(self.backbone, self.task.classes, self.task.template).eval()
 
     def images(self, pool: str) -> Images:
         """Return images by pool.
