@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,9 @@ from torch import Tensor
 from adu_bench.artefacts.rebuild import rebuild, require_same_answers
 from adu_bench.clip.backbone import Backbone
 from adu_bench.clip.classifier import Classifier
+from adu_bench.clip.part import Part
 from adu_bench.clip.precision import computing
+from adu_bench.clip.tower import ImageTower
 from adu_bench.clip.transfer import upload, upload_images
 from adu_bench.core.progress import Progress, silent
 from adu_bench.core.seeds import derive
@@ -179,15 +181,31 @@ class Reader:
         return Outputs(images, features, logits.numpy())
 
     def _read_blocks(self, images: Images) -> np.ndarray:
-        device, depth = self.classifier.backbone.device, self.classifier.image_depth
+        classifier, device = self.classifier, self.classifier.backbone.device
+        classifier.require_image_hooks("An audit of the image blocks")
+        active = [part for part in cast(Iterable[Part], classifier.parts.values()) if part.enabled]
+        tower, last = ImageTower(classifier.model.visual), classifier.image_depth - 1
 
         def one(part: slice) -> np.ndarray:
             pixels = upload_images(images.pixels[images.rows[part]], device)
+            recorder = _Recorder()
             with torch.inference_mode(), computing(device, self.precision):
-                tokens = [self.classifier.block_features(pixels, layer)[:, 0].float().cpu() for layer in range(depth)]
-            return torch.stack(tokens).numpy()
+                tokens = tower.tokens_after(classifier.backbone.normalise(pixels), last, [recorder, *active])
+            return torch.stack([*recorder.seen[1:], tokens[:, 0]]).float().cpu().numpy()
 
         return np.concatenate(list(in_batches(len(images), EVALUATION_BATCH[device.type], device, one)), axis=1)
+
+
+class _Recorder(Part):
+    """Keeps the class token before each block, as it left the previous one, in a single pass of the tower."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Tensor] = []
+
+    def before_block(self, index: int, tokens: Tensor) -> Tensor:
+        self.seen.append(tokens[:, 0])
+        return tokens
 
 
 class Subject:
