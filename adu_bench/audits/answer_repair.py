@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from adu_bench.audits.audit import Audit, AuditCard, AuditMetric, Measure
-from adu_bench.audits.draws import few
 from adu_bench.audits.repairs import (
     best_permutation,
     best_rank,
@@ -18,7 +17,7 @@ from adu_bench.audits.repairs import (
     mean_shift,
     read_rank,
 )
-from adu_bench.audits.scores import recovered
+from adu_bench.audits.scores import draw, recovered
 from adu_bench.audits.subject import ATTACK, TEST, Outputs, Reader, Subject, credit
 
 SHOTS = 5
@@ -59,7 +58,7 @@ def repaired(forget: Outputs, retain: Outputs, test: Outputs, rng: np.random.Gen
     rng
         Draws the images whose labels the fits use.
     """
-    repairs = fitted_repairs(forget.where(few(forget.labels, SHOTS, rng)), forget.logits, retain.logits)
+    repairs = fitted_repairs(forget.where(draw(forget.images, forget.forget, SHOTS, rng)), forget.logits, retain.logits)
     chosen = {name: _accuracy(repair, forget) for name, repair in repairs.items()}
     forgotten, kept = test.where(test.forget), test.where(~test.forget)
     return Repaired(

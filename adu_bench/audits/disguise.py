@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from adu_bench.audits.audit import Audit, AuditCard, AuditMetric, Measure
-from adu_bench.audits.draws import some
 from adu_bench.audits.filters import apply_filter, filters
-from adu_bench.audits.scores import recovered
+from adu_bench.audits.scores import recovered, sample
 from adu_bench.audits.subject import ATTACK, TEST, Reader, Subject, choose
 from adu_bench.clip.transfer import upload_images
 from adu_bench.runner.evaluate import Images
@@ -54,9 +53,9 @@ class Disguise(Audit):
     def run(self, subject: Subject) -> Sequence[Measure]:
         """Choose a filter on the attacker's images, and judge it on test images."""
         pool, test, rng = subject.images(ATTACK), subject.images(TEST), subject.rng(self.card.name)
-        tried = choose(pool, some(pool.forget, TRIED, rng))
-        judged = choose(test, some(test.forget, JUDGED, rng))
-        made = filters(_pixels(tried), _pixels(choose(pool, some(~pool.forget, TRIED, rng))))
+        tried = choose(pool, sample(pool.forget, TRIED, rng))
+        judged = choose(test, sample(test.forget, JUDGED, rng))
+        made = filters(_pixels(tried), _pixels(choose(pool, sample(~pool.forget, TRIED, rng))))
         key = (self.card.name, subject.task.forget)
 
         def read(reader: Reader, images: Images, name: str) -> float:

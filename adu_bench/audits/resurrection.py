@@ -10,8 +10,7 @@ import numpy as np
 import torch
 
 from adu_bench.audits.audit import Audit, AuditCard, AuditMetric, Measure
-from adu_bench.audits.draws import few
-from adu_bench.audits.scores import recovered
+from adu_bench.audits.scores import draw, recovered
 from adu_bench.audits.subject import ATTACK, TEST, Reader, Subject, choose
 from adu_bench.audits.tuning import add_prompts, tune
 from adu_bench.clip.classifier import Classifier
@@ -75,7 +74,7 @@ class Resurrection(Audit):
         """Attack the classifier and zero-shot CLIP in the three ways."""
         test, pool, name = subject.images(TEST), subject.images(ATTACK), self.card.name
         rng, forget = subject.rng(name), test.forget
-        images = choose(pool, few(pool.labels, subject.task.shots, rng, pool.forget))
+        images = choose(pool, draw(pool, pool.forget, subject.task.shots, rng))
         shuffled = replace(images, labels=rng.permutation(images.labels))
         attacks = {"full": (images, None), "shuffled": (shuffled, None), "short": (images, SHORT)}
 

@@ -7,9 +7,8 @@ from contextlib import nullcontext
 from functools import partial
 
 from adu_bench.audits.audit import Audit, AuditCard, AuditMetric, Measure
-from adu_bench.audits.draws import some
 from adu_bench.audits.quantising import all_weights, learned_weights, rounding
-from adu_bench.audits.scores import recovered
+from adu_bench.audits.scores import recovered, sample
 from adu_bench.audits.subject import TEST, Reader, Subject, choose
 from adu_bench.clip.classifier import Classifier
 from adu_bench.runner.evaluate import Images
@@ -72,7 +71,7 @@ class Rounding(Audit):
     def run(self, subject: Subject) -> Sequence[Measure]:
         """Judge the classifier and zero-shot CLIP with each rounding."""
         test, rng = subject.images(TEST), subject.rng(self.card.name)
-        groups = [choose(test, some(mask, MOST, rng)) for mask in (test.forget, ~test.forget)]
+        groups = [choose(test, sample(mask, MOST, rng)) for mask in (test.forget, ~test.forget)]
         cases = {"none": (0, False)}
         cases |= {f"{name}_{bits}": (bits, name == "all") for name in ("learned", "all") for bits in BITS}
         classifier, found = subject.rebuilt(), list[Measure]()

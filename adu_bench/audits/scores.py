@@ -75,6 +75,11 @@ def draw(images: Images, mask: np.ndarray, count: int, rng: np.random.Generator)
     return np.concatenate([places[labels == label][:count] for label in np.unique(labels)])
 
 
+def sample(mask: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
+    """Return the positions of up to ``most`` images at which a mask (N,) is true, drawn at random, in order, int64."""
+    return np.sort(rng.permutation(np.flatnonzero(mask))[:most])
+
+
 def ridge(features: np.ndarray, labels: np.ndarray, classes: int) -> Callable[[np.ndarray], np.ndarray]:
     """Fit a ridge classifier from features to classes.
 
