@@ -16,7 +16,7 @@ from adu_bench.audits.subject import ATTACK, TEST, Reader, Subject, choose
 from adu_bench.clip.transfer import upload_images
 from adu_bench.runner.evaluate import Images
 
-TRIED, JUDGED = 96, 512
+TRIED, JUDGED = 64, 256
 """The most images on which a filter is chosen, and on which the chosen one is judged."""
 
 
@@ -29,7 +29,7 @@ class Disguise(Audit):
         question="Does the classifier answer if forget images look more like those of a retained domain?",
         attacker=(
             "Sees only answers. Tries 12 fixed filters of colour, contrast, sharpness and edges, one of which gives "
-            "forget images the mean colour and contrast of retain images, on up to 96 labelled forget images that the "
+            "forget images the mean colour and contrast of retain images, on up to 64 labelled forget images that the "
             "method was not shown, and keeps the best one, or none."
         ),
         metrics=(
@@ -54,7 +54,8 @@ class Disguise(Audit):
         """Choose a filter on the attacker's images, and judge it on test images."""
         pool, test, rng = subject.images(ATTACK), subject.images(TEST), subject.rng(self.card.name)
         tried = choose(pool, sample(pool.forget, TRIED, rng))
-        judged = choose(test, sample(test.forget, JUDGED, rng))
+        places = sample(test.forget, JUDGED, rng)
+        judged = choose(test, places)
         made = filters(_pixels(tried), _pixels(choose(pool, sample(~pool.forget, TRIED, rng))))
         key = (self.card.name, subject.task.forget)
 
@@ -76,7 +77,7 @@ class Disguise(Audit):
         count = len(judged)
         return [
             Measure("recovery", recovered(value, control, subject.classes), count),
-            Measure("gain", value - read(subject.after, judged, "none"), count),
+            Measure("gain", value - float(subject.after.outputs(TEST).credit[places].mean()), count),
             Measure("accuracy", value, count),
             Measure("control", control, count),
             *(Measure(f"tried:{name}", share, len(tried)) for name, share in found.items()),

@@ -17,8 +17,8 @@ from adu_bench.runner.evaluate import Images
 
 STEPS = (0, 5, 10, 20, 50)
 """The steps after which accuracy is measured; the attack ends with the last one."""
-LR, BATCH = 0.1, 30
-MOST = 512
+LR, BATCH = 0.1, 15
+MOST = 160
 """The most test images that are judged after each of the steps."""
 
 
@@ -104,7 +104,7 @@ class Relearning(Audit):
         attacker=(
             "Has the classifier's file, and up to 4 labelled forget images per class that the method was not shown. "
             "Tunes the learned parts, the unfrozen weights and a new prompt as large as the method's own (8 tokens in "
-            "up to 9 blocks, if it has none): 50 steps of SGD with 30 images, rate 0.1, momentum 0.9, gradients of "
+            "up to 9 blocks, if it has none): 50 steps of SGD with 15 images, rate 0.1, momentum 0.9, gradients of "
             "norm 1 at most. Removes nothing, so a gate through which no gradient passes stays closed."
         ),
         metrics=(

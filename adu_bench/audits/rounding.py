@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
+
+import numpy as np
 
 from adu_bench.audits.audit import Audit, AuditCard, AuditMetric, Measure
 from adu_bench.audits.quantising import all_weights, learned_weights, rounding
@@ -14,7 +16,7 @@ from adu_bench.clip.classifier import Classifier
 from adu_bench.runner.evaluate import Images
 
 BITS = (8, 4)
-MOST = 256
+MOST = 160
 """The most test images that are judged of forget domains, and the most of retain domains."""
 
 
@@ -71,48 +73,67 @@ class Rounding(Audit):
     def run(self, subject: Subject) -> Sequence[Measure]:
         """Judge the classifier and zero-shot CLIP with each rounding."""
         test, rng = subject.images(TEST), subject.rng(self.card.name)
-        groups = [choose(test, sample(mask, MOST, rng)) for mask in (test.forget, ~test.forget)]
-        cases = {"none": (0, False)}
-        cases |= {f"{name}_{bits}": (bits, name == "all") for name in ("learned", "all") for bits in BITS}
-        classifier, found = subject.rebuilt(), list[Measure]()
-        for case, (bits, shared) in cases.items():
-            # Zero-shot CLIP has learned nothing that could be rounded.
-            level = bits if shared else 0
-            control = subject.before.once(
-                (self.card.name, level, subject.task.forget),
-                partial(accuracies, subject, subject.untouched(), groups, level, shared=shared),
+        places = [sample(mask, MOST, rng) for mask in (test.forget, ~test.forget)]
+        groups = [choose(test, chosen) for chosen in places]
+        key = (self.card.name, subject.task.forget)
+
+        def plain(reader: Reader) -> list[float]:
+            return [float(reader.outputs(TEST).credit[chosen].mean()) for chosen in places]
+
+        # Zero-shot CLIP has learned nothing that could be rounded.
+        before, classifier = plain(subject.before), subject.rebuilt()
+        found = {"none": (plain(subject.after), before)}
+        for bits in BITS:
+            found[f"learned_{bits}"] = accuracies(subject, classifier, groups, bits), before
+            frozen = subject.before.once((*key, bits, "features"), partial(_frozen, subject, groups, bits))
+            control = partial(accuracies, subject, subject.untouched(), groups, bits, frozen)
+            found[f"all_{bits}"] = (
+                accuracies(subject, classifier, groups, bits, frozen),
+                subject.before.once((*key, bits), control),
             )
-            forget, retain = accuracies(subject, classifier, groups, bits, shared=shared)
-            found += [
-                Measure(f"recovery_{case}", recovered(forget, control[0], subject.classes), len(groups[0])),
-                Measure(f"forget:{case}", forget, len(groups[0])),
-                Measure(f"retain:{case}", retain, len(groups[1])),
-                Measure(f"control:{case}", control[0], len(groups[0])),
-            ]
-        return found
+        count, kept = map(len, groups)
+        return [
+            measure
+            for case, ((forget, retain), (ceiling, _)) in found.items()
+            for measure in (
+                Measure(f"recovery_{case}", recovered(forget, ceiling, subject.classes), count),
+                Measure(f"forget:{case}", forget, count),
+                Measure(f"retain:{case}", retain, kept),
+                Measure(f"control:{case}", ceiling, count),
+            )
+        ]
 
 
 def accuracies(
-    subject: Subject, classifier: Classifier, groups: Sequence[Images], bits: int, *, shared: bool
+    subject: Subject,
+    classifier: Classifier,
+    groups: Sequence[Images],
+    bits: int,
+    frozen: Sequence[np.ndarray] | None = None,
 ) -> list[float]:
-    """Return the accuracy on groups of images, 0..1, while weights are rounded.
+    """Return the accuracy on groups of images, 0..1, while weights are rounded; afterwards they are as before.
 
     Parameters
     ----------
     subject
         The run.
     classifier
-        May share weights with the backbone; all weights are put back.
+        Shares weights with the backbone.
     groups
         The images.
     bits
-        See `rounded`; 0 for no rounding.
-    shared
-        Round the weights of the backbone as well, not only those that the method learned.
+        See `rounded`.
+    frozen
+        Features of the rounded backbone for each group, (N, D), which gates read; its weights are then rounded as
+        well.  None to round only what the method learned.
     """
     reader = Reader(classifier, subject.images, subject.precision, {})
-    weights = (all_weights if shared else learned_weights)(classifier)
-    with rounding(classifier, weights, bits) if bits else nullcontext():
-        # A gate that reads the features of the frozen backbone gets those of its rounded weights.
-        seen = [subject.with_pixels(group, group.pixels[group.rows]) if shared else group for group in groups]
+    seen = groups if frozen is None else [replace(group, frozen=own) for group, own in zip(groups, frozen, strict=True)]
+    with rounding(classifier, (learned_weights if frozen is None else all_weights)(classifier), bits):
         return [float(reader.read(images).credit.mean()) for images in seen]
+
+
+def _frozen(subject: Subject, groups: Sequence[Images], bits: int) -> list[np.ndarray]:
+    untouched = subject.untouched()
+    with rounding(untouched, all_weights(untouched), bits):
+        return [subject.with_pixels(group, group.pixels[group.rows]).frozen for group in groups]
