@@ -160,12 +160,15 @@ def test_one_pass_reads_the_class_tokens_of_all_blocks(audited):
     subject = subject_of(audited[0], "prompt-tuning[epochs=1]")
     images, classifier = subject.images(ATTACK), subject.after.classifier
     pixels = torch.from_numpy(images.pixels[images.rows]).permute(0, 3, 1, 2)
-    blocks = subject.after.blocks(ATTACK)
-    assert len(blocks) == classifier.image_depth
+    some = [subject.task.domains[place] for place in (2, 0)]
+    chosen = np.isin(images.domains.astype(str), some)
+    pixels = pixels[torch.from_numpy(chosen)]
+    blocks = subject.after.blocks(ATTACK, some)
+    assert blocks.shape == (classifier.image_depth, chosen.sum(), classifier.image_width)
     with torch.inference_mode():
         for layer, tokens in enumerate(blocks):
             assert np.allclose(tokens, classifier.block_features(pixels, layer)[:, 0].numpy(), atol=1e-4)
-    assert not np.allclose(blocks[-1], subject.before.blocks(ATTACK)[-1], atol=1e-2)
+    assert not np.allclose(blocks[-1], subject.before.blocks(ATTACK, some)[-1], atol=1e-2)
 
 
 def test_pools_are_disjoint_and_hold_nothing_that_was_shown(audited):
