@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from adu_bench.store import Store
 from tests.cli.test_commands import call, without_torch
 
 METHOD = Path(__file__).with_name("flattened.py")
+DOCS = Path(__file__).parents[2] / "docs" / "audits.md"
 KNOWING = ("zero-shot", "domain-gate", "derange-gate", "coin", "collapse", "prompt-tuning[epochs=1]")
 GATES = ("domain-gate", "derange-gate")
 SELECTION = ["--suite", "toy", "--limit", "1", "--methods", ",".join((*KNOWING, "flattened")), "--from", str(METHOD)]
@@ -149,6 +151,34 @@ def test_what_cannot_be_audited_is_refused_with_the_remedy(audited, arguments, m
     done = call("audit", *SELECTION, *arguments, cwd=folder, status=2)
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 3
+
+
+def test_the_audit_of_the_documentation_works(audited, tmp_path):
+    folder, _ = audited
+    (code,) = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "doubt.py").write_text(code)
+    select = ["--suite", "toy", "--limit", "1", "--methods", "zero-shot,collapse", "--from", str(tmp_path)]
+    rows = json.loads(call("audit", *select, "--audits", "doubt", "--json", cwd=folder).stdout)
+    values = {row["method"]: row["value"] for row in rows}
+    assert values["zero-shot"] == pytest.approx(0, abs=1e-5)
+    assert values["collapse"] > 0.1
+    listed = {
+        item["name"]: item for item in json.loads(call("list", "audits", *select[-2:], "--json", cwd=folder).stdout)
+    }
+    assert listed["doubt"]["metrics"] == {"margin_drop": "loss of the mean top probability"}
+
+
+def test_an_audit_that_fails_keeps_the_results_before_it(audited, tmp_path):
+    folder, _ = audited
+    (code,) = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "a.py").write_text(code.replace('name="doubt"', 'name="first"'))
+    (tmp_path / "b.py").write_text(code.replace('name="doubt"', 'name="second"').replace("float(drop)", "float('nan')"))
+    select = ["--suite", "toy", "--limit", "1", "--methods", "coin", "--from", str(tmp_path)]
+    done = call("audit", *select, "--audits", "first,second", cwd=folder, status=1)
+    assert "Failed: coin, forget filled, seed 1: ValueError: the metric 'margin_drop' of second is nan" in done.stderr
+    assert "coin: 1 finished; audited:" in (status := call("status", *select, cwd=folder).stdout)
+    assert "1 first" in status
+    assert "second" not in status
 
 
 def subject_of(folder: Path, label: str) -> Subject:
