@@ -81,18 +81,18 @@ class ClassProbe(Audit):
 
 def _probes(subject: Subject, reader: Reader, rng: np.random.Generator) -> Iterator[tuple[str, float]]:
     """Yield the accuracy of the few-shot probe, of the full probe, and of those after each block, from ``"1"``."""
-    fit, test = reader.outputs(ATTACK), reader.outputs(TEST)
-    labels, asked = fit.labels, test.labels[test.forget]
+    fit, test = (outputs.where(outputs.forget) for outputs in (reader.outputs(ATTACK), reader.outputs(TEST)))
 
     def accuracy(features: np.ndarray, judged: np.ndarray, places: np.ndarray) -> float:
-        scores = ridge(features[places], labels[places], subject.classes)
-        return float(credit(scores(judged[test.forget]), asked).mean())
+        scores = ridge(features[places], fit.labels[places], subject.classes)
+        return float(credit(scores(judged), test.labels).mean())
 
     draws = [draw(fit.images, fit.forget, SHOTS, rng) for _ in range(DRAWS)]
     yield "few-shot", float(np.mean([accuracy(fit.features, test.features, places) for places in draws]))
-    everything = np.flatnonzero(fit.forget)
+    everything = np.arange(len(fit))
     yield "features", accuracy(fit.features, test.features, everything)
-    for block, (tokens, judged) in enumerate(zip(reader.blocks(ATTACK), reader.blocks(TEST), strict=True), start=1):
+    blocks = (reader.blocks(pool, subject.task.forget) for pool in (ATTACK, TEST))
+    for block, (tokens, judged) in enumerate(zip(*blocks, strict=True), start=1):
         yield str(block), accuracy(tokens, judged, everything)
 
 

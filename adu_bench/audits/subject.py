@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, cast
@@ -142,8 +142,20 @@ class Reader:
         # The domains to forget differ between tasks that share everything else.
         return replace(self._known["outputs", pool], images=images)
 
-    def blocks(self, pool: str) -> np.ndarray:
-        """Return the class token after each block of the image tower, float32, (blocks, N, width), computed once.
+    def blocks(self, pool: str, domains: Sequence[str]) -> np.ndarray:
+        """Return the class token after each block of the image tower, computed once for each domain.
+
+        Parameters
+        ----------
+        pool
+            As in `outputs`.
+        domains
+            The domains whose M images are read.
+
+        Returns
+        -------
+        ndarray
+            float32, (blocks, M, width); the images are in the order of the pool.
 
         Raises
         ------
@@ -151,10 +163,16 @@ class Reader:
             If the image tower is not a standard ViT of open_clip that pools the class token.
         """
         if self._same_tower is not None:
-            return self._same_tower.blocks(pool)
-        if ("blocks", pool) not in self._known:
-            self._known["blocks", pool] = self._read_blocks(self._images(pool))
-        return self._known["blocks", pool]
+            return self._same_tower.blocks(pool, domains)
+        images = self._images(pool)
+        found, places = [], []
+        for domain in domains:
+            own = np.flatnonzero(images.domains == domain)
+            if ("blocks", pool, domain) not in self._known:
+                self._known["blocks", pool, domain] = self._read_blocks(choose(images, own))
+            found.append(self._known["blocks", pool, domain])
+            places.append(own)
+        return np.concatenate(found, axis=1)[:, np.argsort(np.concatenate(places))]
 
     def once(self, key: tuple, make: Callable[[], Any]) -> Any:
         """Return ``make()``, computed once for each key: for what depends on this classifier and on the key only.
