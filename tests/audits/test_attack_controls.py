@@ -1,111 +1,110 @@
-"""Every attack tells its controls apart: the real command on the toy suite, with a real small CLIP."""
+"""Every attack tells its controls apart, on the toy suite with a real small CLIP."""
 
 from __future__ import annotations
 
-import json
+from functools import cache
 from pathlib import Path
 
-import pandas as pd
 import pytest
+import torch
 
+from adu_bench.audits.catalogue import find_audits
+from adu_bench.audits.subject import Subject
+from adu_bench.registry import Catalogue
+from adu_bench.runner.task_data import load_shared_backbone
+from adu_bench.store import Store
 from tests.cli.test_commands import call
 
-METHODS = "zero-shot,derange-gate,collapse,prompt-tuning[epochs=1],biased"
-CORE = ("answer-repair", "disguise", "rounding", "relearning")
-FULL = ("relearning-grid", "resurrection")
-BASE = ["--suite", "toy", "--limit", "1", "--from", str(Path(__file__).with_name("biased.py"))]
-ALL = [*BASE, "--methods", METHODS]
-
-
-def rows(folder: Path, *arguments: str) -> pd.Series:
-    found = pd.DataFrame(json.loads(call("audit", *arguments, "--json", cwd=folder).stdout))
-    return found.set_index(["method", "audit", "metric"])["value"]
+METHOD = Path(__file__).with_name("biased.py")
+TUNED = "prompt-tuning[epochs=1]"
+SELECTION = ["--suite", "toy", "--limit", "1", "--methods", f"zero-shot,derange-gate,collapse,{TUNED},biased"]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    place = tmp_path_factory.mktemp("attacked")
-    call("run", *ALL, cwd=place)
-    return place
+def results(tmp_path_factory):
+    """Return a function from a method and an audit to the values by metric, computed once."""
+    folder = tmp_path_factory.mktemp("attacked")
+    call("run", *SELECTION, "--from", str(METHOD), cwd=folder)
+    runs = {run.label: run for run in Store(folder / "runs").runs()}
+    backbone, catalogue = load_shared_backbone("emoji-clip", "cpu"), Catalogue([METHOD])
+    subject_of = cache(lambda method: Subject(runs[method], backbone, catalogue))
+
+    @cache
+    def values(method: str, audit: str, again: int = 0) -> dict[str, float]:
+        entry, subject = find_audits()[audit], subject_of(method)
+        torch.manual_seed(subject.seed(audit))
+        measures = entry.load().run(subject)
+        for measure in measures:
+            assert entry.card.metric(measure.metric)
+            share = 0 if measure.metric.startswith(("recovery", "gain")) else measure.value
+            assert 0 <= share <= 1
+        return {measure.metric: measure.value for measure in measures}
+
+    return values
 
 
-@pytest.fixture(scope="module")
-def found(folder):
-    return rows(folder, *ALL, "--audits", ",".join(CORE))
+def recoveries(values: dict[str, float]) -> list[float]:
+    return [value for metric, value in values.items() if metric.startswith("recovery")]
 
 
-@pytest.fixture(scope="module")
-def full(folder):
-    return rows(folder, *BASE, "--methods", "collapse,biased", "--audits", ",".join(FULL))
+@pytest.mark.parametrize("audit", ["answer-repair", "disguise", "rounding", "relearning"])
+def test_the_untouched_model_recovers_itself_and_a_constant_answer_nothing(results, audit):
+    assert recoveries(results("zero-shot", audit)) == pytest.approx(
+        [1.0] * len(recoveries(results("zero-shot", audit)))
+    )
+    # Of equal logits, a fitted bias makes one class the answer: chance, up to the shares of the classes.
+    assert max(recoveries(results("collapse", audit))) < 0.1
 
 
-def recoveries(found: pd.Series, method: str) -> pd.Series:
-    own = found[method]
-    return own[own.index.get_level_values("metric").str.startswith("recovery")]
-
-
-def test_the_untouched_model_recovers_itself(found):
-    assert recoveries(found, "zero-shot").to_numpy() == pytest.approx(1)
-
-
-def test_prompt_tuning_reads_as_remembered(found):
-    own = found["prompt-tuning[epochs=1]"]
+def test_prompt_tuning_reads_as_remembered(results):
     for audit in ("answer-repair", "disguise", "relearning"):
-        assert own[audit, "recovery"] > 0.8
-    assert own["rounding", "recovery_none"] > 0.8
-    assert own["rounding", "recovery_all_8"] > 0.8
+        assert results(TUNED, audit)["recovery"] > 0.8
+    rounding = results(TUNED, "rounding")
+    assert rounding["recovery_none"] > 0.8
+    assert rounding["recovery_all_8"] > 0.8
 
 
-def test_nothing_is_recovered_from_a_constant_answer(found, full):
-    assert recoveries(found, "collapse").to_numpy() == pytest.approx(0, abs=0.1)
-    assert recoveries(full, "collapse").to_numpy() == pytest.approx(0, abs=1e-9)
-    assert found["collapse", "answer-repair", "information"] == pytest.approx(0, abs=1e-6)
-
-
-def test_an_answer_that_is_wrong_on_purpose_is_put_right_by_its_rank(found):
-    own = found["derange-gate", "answer-repair"]
+def test_an_answer_that_is_wrong_on_purpose_is_put_right_by_its_rank(results):
+    own = results("derange-gate", "answer-repair")
     assert own["recovery_by:rank"] > own["recovery_by:none"] + 0.3
     assert own["recovery"] > 0.8
     # The repair applies to all images: those of retain domains pay for it.
     assert own["retained"] < own["retained_by:none"] - 0.3
 
 
-def test_a_bias_is_removed_with_labels_and_by_relearning(found):
-    own = found["biased"]
-    assert own["answer-repair", "recovery_by:none"] == pytest.approx(0, abs=0.05)
-    assert own["answer-repair", "recovery_by:fitted shift"] > 0.8
+def test_a_bias_is_removed_with_labels_and_by_relearning(results):
+    repair, relearning = results("biased", "answer-repair"), results("biased", "relearning")
+    assert repair["recovery_by:none"] == pytest.approx(0, abs=0.05)
+    assert repair["recovery_by:fitted shift"] > 0.8
     # The bias is the same on retain images, so comparing the domains cannot find it.
-    assert own["answer-repair", "recovery_by:mean shift"] < 0.3
-    assert own["relearning", "accuracy:step 50"] > own["relearning", "accuracy:step 0"] + 0.3
-    assert own["disguise", "recovery"] < 0.3
+    assert repair["recovery_by:mean shift"] < 0.3
+    assert relearning["accuracy:step 50"] > relearning["accuracy:step 0"] + 0.3
+    assert relearning["control:step 50"] == results("zero-shot", "relearning")["accuracy:step 50"]
 
 
-def test_the_control_is_measured_after_the_same_attack(found):
-    for method in ("collapse", "biased"):
-        for metric in ("control:step 0", "control:step 50"):
-            assert found[method, "relearning", metric] == found["zero-shot", "relearning", metric]
-    accuracy = found["zero-shot", "relearning"]
-    assert accuracy["accuracy:step 50"] >= accuracy["accuracy:step 0"] - 0.05
-
-
-def test_eight_bits_change_hardly_anything(found):
-    for method in ("zero-shot", "derange-gate", "prompt-tuning[epochs=1]", "biased"):
-        own = found[method, "rounding"]
+def test_eight_bits_change_hardly_anything(results):
+    for method in ("zero-shot", "derange-gate", TUNED):
+        own = results(method, "rounding")
         for group in ("forget", "retain"):
             assert own[f"{group}:all_8"] == pytest.approx(own[f"{group}:none"], abs=0.05)
             assert own[f"{group}:learned_8"] == pytest.approx(own[f"{group}:none"], abs=0.05)
 
 
-def test_labels_and_images_of_the_classes_are_what_brings_a_class_back(full):
-    own = full["biased"]
-    assert own["relearning-grid", "recovery_8"] > own["relearning-grid", "recovery_noise"] + 0.2
-    assert own["relearning-grid", "recovery_retain"] > own["relearning-grid", "recovery_noise"] + 0.2
-    assert own["resurrection", "recovery_full"] > own["resurrection", "recovery_shuffled"] - 0.05
+def test_an_attack_changes_nothing_and_gives_the_same_twice(results):
+    for audit in ("disguise", "relearning"):
+        assert results("biased", audit, again=1) == results("biased", audit)
 
 
-def test_an_attack_gives_the_same_twice(folder, found):
-    again = rows(folder, *BASE, "--methods", "biased", "--audits", "relearning,disguise", "--force")
-    for audit in ("relearning", "disguise"):
-        before, after = found["biased", audit], again["biased", audit]
-        assert list(after.index) == list(before.index)
-        assert after.to_numpy() == pytest.approx(before.to_numpy(), abs=1e-9)
+@pytest.mark.slow
+def test_more_images_bring_more_back_and_noise_does_not(results):
+    own = results("biased", "relearning-grid")
+    assert own["recovery_8"] > own["recovery_noise"]
+    assert own["recovery_retain"] > own["recovery_noise"]
+
+
+@pytest.mark.slow
+def test_a_new_prompt_learns_from_labels_that_are_right(results):
+    own = results("zero-shot", "resurrection")
+    assert own["recovery_full"] == pytest.approx(1)
+    assert own["recovery_shuffled"] < 0.7
+    assert max(recoveries(results("collapse", "resurrection"))) == pytest.approx(0, abs=1e-9)

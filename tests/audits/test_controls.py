@@ -23,6 +23,8 @@ METHOD = Path(__file__).with_name("flattened.py")
 DOCS = Path(__file__).parents[2] / "docs" / "audits.md"
 KNOWING = ("zero-shot", "domain-gate", "derange-gate", "coin", "collapse", "prompt-tuning[epochs=1]")
 GATES = ("domain-gate", "derange-gate")
+UNTRAINED = ["--audits", "part-off,class-probe,prototypes,behaviour,collateral"]
+"""Those that train nothing; test_attack_controls.py has the others."""
 SELECTION = ["--suite", "toy", "--limit", "1", "--methods", ",".join((*KNOWING, "flattened")), "--from", str(METHOD)]
 
 
@@ -30,14 +32,14 @@ SELECTION = ["--suite", "toy", "--limit", "1", "--methods", ",".join((*KNOWING, 
 def audited(tmp_path_factory):
     folder = tmp_path_factory.mktemp("audited")
     call("run", *SELECTION, cwd=folder)
-    return folder, call("run", *SELECTION, "--audits", "core", cwd=folder)
+    return folder, call("run", *SELECTION, *UNTRAINED, cwd=folder)
 
 
 @pytest.fixture(scope="module")
 def found(audited):
     """The value of a method, audit and metric, from the rows that the command prints."""
     folder, _ = audited
-    rows = pd.DataFrame(json.loads(call("audit", *SELECTION, "--json", cwd=folder).stdout))
+    rows = pd.DataFrame(json.loads(call("audit", *SELECTION, *UNTRAINED, "--json", cwd=folder).stdout))
     assert rows["value"].between(-5, 15).all()
     return rows.set_index(["method", "audit", "metric"])["value"].sort_index()
 
@@ -112,7 +114,7 @@ def test_the_command_prints_a_table_per_audit_and_repeats_nothing(audited):
     assert "7 finished, 0 to do" in done.stdout
     assert "7 finished runs, 7 to audit" in done.stdout
     assert "class-probe: Do features still separate" in done.stdout
-    again = without_torch(folder, "audit", *SELECTION)
+    again = without_torch(folder, "audit", *SELECTION, *UNTRAINED)
     assert "7 finished runs, 0 to audit" in again.stdout
     assert "class-probe: Do features still separate" in again.stdout
 
@@ -126,7 +128,7 @@ def test_status_counts_audits(audited):
 
 def test_a_lost_result_alone_is_made_again_and_equals_the_first(audited):
     folder, _ = audited
-    one = ["--suite", "toy", "--limit", "1", "--methods", "prompt-tuning[epochs=1]"]
+    one = ["--suite", "toy", "--limit", "1", "--methods", "prompt-tuning[epochs=1]", *UNTRAINED]
     key = next(run.key for run in Store(folder / "runs").runs() if run.label == "prompt-tuning[epochs=1]")
     path = folder / "runs" / "artefacts" / key / "audit-collateral.safetensors"
     before = json.loads(call("audit", *one, "--json", cwd=folder).stdout)
@@ -247,6 +249,6 @@ def test_a_classifier_that_answers_otherwise_is_not_audited(audited, tmp_path):
     (wrong.path / "run.json").write_text(json.dumps(info))
     with pytest.raises(UserError, match="could not be rebuilt exactly"):
         subject_of(tmp_path, "collapse").check()
-    one = ["--suite", "toy", "--limit", "1", "--methods", "collapse", "--force"]
+    one = ["--suite", "toy", "--limit", "1", "--methods", "collapse", *UNTRAINED, "--force"]
     done = call("audit", *one, cwd=tmp_path, status=1)
     assert "could not be rebuilt exactly" in done.stderr
