@@ -29,7 +29,7 @@ class Bias(Part):
 
     def __init__(self, classes: int) -> None:
         super().__init__()
-        self.values = nn.Parameter(40.0 * (torch.arange(classes) == 0))
+        self.values = nn.Parameter(15.0 * (torch.arange(classes) == 0))
 
     def score(self, logits: Tensor, features: Tensor, text: Tensor) -> Tensor:
         """Add the bias."""
