@@ -20,6 +20,8 @@ from adu_bench.store import Store
 from tests.cli.test_commands import call, without_torch
 
 METHOD = Path(__file__).with_name("flattened.py")
+pytestmark = pytest.mark.timeout(600)
+"""The first test waits for seven runs and their audits."""
 DOCS = Path(__file__).parents[2] / "docs" / "audits.md"
 KNOWING = ("zero-shot", "domain-gate", "derange-gate", "coin", "collapse", "prompt-tuning[epochs=1]")
 GATES = ("domain-gate", "derange-gate")
