@@ -109,6 +109,7 @@ def test_results_can_be_read_where_torch_is_not_installed(tmp_path):
         ["show", "adu"],
         ["run", "--suite", "toy", "--dry"],
         ["list", "metrics", "--json"],
+        ["list", "audits"],
     ):
         subprocess.run([*command, *arguments], check=True, cwd=tmp_path, capture_output=True)
     assert shutil.which("adu-bench"), "the command is not installed"

@@ -20,7 +20,7 @@ def run(options: Any) -> int:
         raise UserError(f"--images {options.images} is too few.", "It counts images per domain.", "Give 1 or more.")
 
     def make(run: Any, classifier: Any) -> Any:
-        from adu_bench.audits.attention import attention_of
+        from adu_bench.artefacts.attention import attention_of
 
         return attention_of(classifier, run.spec.task, options.images)
 

@@ -22,7 +22,9 @@ def suite_option(parser: Any) -> None:
 
 def from_option(parser: Any) -> None:
     """Add ``--from``."""
-    parser.add_argument("--from", type=str, default="", metavar="DIR", help="folder or file with further methods")
+    parser.add_argument(
+        "--from", type=str, default="", metavar="DIR", help="folder or file with further methods and audits"
+    )
 
 
 def plan_options(parser: Any) -> None:

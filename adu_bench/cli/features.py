@@ -20,7 +20,7 @@ def run(options: Any) -> int:
         raise UserError(f"--images {options.images} is below zero.", "It counts images.", "Leave it out for all.")
 
     def make(run: Any, classifier: Any) -> Any:
-        from adu_bench.audits.features import features_of
+        from adu_bench.artefacts.features import features_of
         from adu_bench.runner.task_data import TaskData
 
         return features_of(

@@ -1,4 +1,4 @@
-"""List methods, suites, tasks, backbones or metrics."""
+"""List methods, suites, tasks, backbones, metrics or audits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from adu_bench.cli.common import flag, from_option, suite_option
 from adu_bench.core.errors import unknown
 
-KINDS = ("methods", "suites", "tasks", "backbones", "metrics")
+KINDS = ("methods", "suites", "tasks", "backbones", "metrics", "audits")
 
 
 def options(parser: Any) -> None:
@@ -41,6 +41,8 @@ def _found(options: Any) -> list[dict[str, Any]]:
         from adu_bench.workflows.selection import open_catalogue
 
         return listing.list_methods(open_catalogue(options["from"]))
+    if options.kind == "audits":
+        return listing.list_audits(options["from"])
     if options.kind == "tasks":
         from adu_bench.suites import load_suite
 

@@ -11,6 +11,7 @@ from jsonargparse import ArgumentParser
 from adu_bench import __version__
 from adu_bench.cli import (
     attention,
+    audit,
     bench,
     check,
     compare,
@@ -44,6 +45,7 @@ COMMANDS = {
     "submit": submit,
     "verify": verify,
     "report": report,
+    "audit": audit,
     "attention": attention,
     "features": features,
     "tune": tune,

@@ -22,6 +22,9 @@ def options(parser: Any) -> None:
     parser.add_argument(
         "--timeout", type=float, default=0.0, metavar="S", help="end a run after S seconds and count it as failed"
     )
+    parser.add_argument(
+        "--audits", type=str, default="", metavar="core|full|NAMES", help="audit the finished runs afterwards"
+    )
     flag(parser, "dry", "only print what would be run")
     flag(parser, "yes", "start expensive runs without asking")
     flag(parser, "force", "run again what is finished")
@@ -30,10 +33,12 @@ def options(parser: Any) -> None:
 def run(options: Any) -> int:
     """Execute the plan; 0 if everything is finished, 1 if a run failed, 130 after Ctrl-C."""
     executor = _executor(options)
+    from adu_bench.audits.catalogue import choose_audits, find_audits
     from adu_bench.runner.cost import cost
     from adu_bench.store import Store
     from adu_bench.workflows.listing import budget_lines
 
+    entries = choose_audits(options.audits, find_audits(options["from"])) if options.audits else []
     store = Store(Path(options.out))
     plan = selection_of(options).plan()
     unfinished = plan.unfinished(store)
@@ -67,7 +72,17 @@ def run(options: Any) -> int:
         print(f"Failed: {result.job.title}: {result.text}", file=sys.stderr)
     if elsewhere:
         print(f"{elsewhere} runs are executed by another process; run the command again for the board.")
-    return 1 if failed else 0
+    audited = _audit(plan, store, entries, executor, options) if entries else 0
+    return audited or (1 if failed else 0)
+
+
+def _audit(plan: Any, store: Any, entries: list[Any], executor: Any, options: Any) -> int:
+    """Audit the finished runs of a plan; there are none where all runs failed, which was said."""
+    from adu_bench.cli.audit import audit_and_print
+
+    if not any(store.has(run.spec.key) for run in plan.runs):
+        return 0
+    return audit_and_print(plan, store, entries, executor, options)
 
 
 def _agreed(suite: str) -> bool:

@@ -1,4 +1,4 @@
-"""Say which runs of a plan are finished, failed or still to do."""
+"""Say which runs of a plan are finished, failed or still to do, and which were audited."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ def options(parser: Any) -> None:
 
 
 def run(options: Any) -> int:
-    """Print one line per method, and why runs failed."""
+    """Print one line per method with its runs and audits, and why runs failed."""
+    from adu_bench.audits.catalogue import find_audits
     from adu_bench.store import Store
+    from adu_bench.workflows.audit import counts
 
     store, plan = Store(Path(options.out)), selection_of(options).plan()
     todo = {run.spec.key for run in plan.unfinished(store)}
@@ -31,11 +33,15 @@ def run(options: Any) -> int:
         states.setdefault(planned.label, Counter())[state] += 1
         if failure:
             failures.append((planned.title, failure["reason"]))
+    audited = counts(plan.runs, store, list(find_audits(options["from"]).values()))
     if options.json:
-        print(json.dumps([{"name": name, "state": dict(counts)} for name, counts in states.items()], indent=1))
+        found = [{"name": name, "state": dict(own), "audits": audited[name]} for name, own in states.items()]
+        print(json.dumps(found, indent=1))
         return 0
-    for name, counts in states.items():
-        print(f"{name}: " + ", ".join(f"{number} {state}" for state, number in counts.items()))
+    for name, own in states.items():
+        line = ", ".join(f"{number} {state}" for state, number in own.items())
+        done = ", ".join(f"{number} {audit}" for audit, number in audited[name].items())
+        print(f"{name}: {line}" + (f"; audited: {done}" if done else ""))
     for title, reason in failures:
         print(f"Failed: {title}: {reason}")
     return 0

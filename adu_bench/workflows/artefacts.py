@@ -64,7 +64,7 @@ def make_artefacts(
 
 
 def _classifier(run: Run, selection: Selection, device: str) -> Classifier:
-    from adu_bench.audits.rebuild import rebuild  # these import torch, which artefacts that are there do not need
+    from adu_bench.artefacts.rebuild import rebuild  # these import torch, which artefacts that are there do not need
     from adu_bench.clip.device import resolve_device
     from adu_bench.runner.task_data import load_shared_backbone
 

@@ -1,10 +1,11 @@
-"""Describe methods, suites, tasks, backbones and metrics as plain values with a name, a state and a summary."""
+"""Describe methods, suites, tasks, backbones, metrics and audits as plain values with a name, a state and a summary."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from adu_bench.audits.catalogue import find_audits
 from adu_bench.clip.identity import SHIPPED, SHIPPED_WEIGHTS
 from adu_bench.core.errors import UserError
 from adu_bench.core.specs import forget_name
@@ -72,6 +73,24 @@ def list_backbones() -> list[dict[str, Any]]:
             "summary": "any pretrained open_clip model, e.g. ViT-B-16-quickgelu:openai",
         },
         {"name": "MODEL:FILE", "state": "ok", "summary": "an open_clip model with weights from a local file"},
+    ]
+
+
+def list_audits(extra: str = "") -> list[dict[str, Any]]:
+    """Describe the known audits, with those of a further folder or file."""
+    return [
+        {
+            "name": name,
+            "state": "ok",
+            "level": entry.card.level,
+            "question": entry.card.question,
+            "attacker": entry.card.attacker,
+            "metrics": {metric.name: metric.explanation for metric in entry.card.metrics},
+            "controls": entry.card.controls,
+            "source": entry.card.source,
+            "summary": f"{entry.card.level}: {entry.card.question}",
+        }
+        for name, entry in find_audits(extra).items()
     ]
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from adu_bench.artefacts.rebuild import require_same_answers
 from adu_bench.clip.classifier import Classifier
-from adu_bench.core.errors import UserError
 from adu_bench.core.seeds import derive
 from adu_bench.runner.batches import EVALUATION_BATCH
 from adu_bench.runner.evaluate import predict
@@ -14,8 +14,6 @@ from adu_bench.store import Run
 from adu_bench.store.artefacts import Artefact
 
 NAME = "features"
-AGREEMENT = 0.98
-"""Smallest share of answers that must equal those of the run; rounding differs slightly between machines."""
 
 
 def features_of(run: Run, classifier: Classifier, data: TaskData, count: int = 0) -> Artefact:
@@ -44,14 +42,7 @@ def features_of(run: Run, classifier: Classifier, data: TaskData, count: int = 0
     """
     batch, precision = EVALUATION_BATCH[classifier.backbone.device.type], run.spec.training.evaluation
     predictions, features = predict(classifier, data.images("test"), batch, precision)
-    stored = run.predictions()
-    same = len(stored) == len(predictions) and (stored["predicted"] == predictions["predicted"]).mean()
-    if same < AGREEMENT:
-        raise UserError(
-            f"The classifier of the run '{run.path}' could not be rebuilt exactly.",
-            f"{100 * float(same):.1f} % of its answers are those that the run stored; {100 * AGREEMENT:.0f} % must be.",
-            f"Use the machine that made the run, or delete it and run the method again: rm -r '{run.path}'",
-        )
+    require_same_answers(run, predictions["predicted"].to_numpy(), run.predictions())
     rng = np.random.default_rng(derive(0, NAME, run.spec.task.data_hash))
     rows = np.sort(rng.permutation(len(features))[: count or len(features)])
     return Artefact({"features": features[rows].astype(np.float16), "rows": rows.astype(np.int64)}, {"count": count})

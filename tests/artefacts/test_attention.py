@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from adu_bench.audits.attention import attention_of, fixed_images
+from adu_bench.artefacts.attention import attention_of, fixed_images
 from adu_bench.benchmark import encode_with_blocks
 from adu_bench.clip.classifier import Classifier
 from adu_bench.clip.lora import LowRank

@@ -1,0 +1,1 @@
+"""Artefacts of a finished run's classifier: attention maps and features; needs torch."""

@@ -1,0 +1,90 @@
+"""Audit finished runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+
+from adu_bench.audits.catalogue import AuditEntry
+from adu_bench.audits.job import AuditJob
+from adu_bench.audits.results import missing
+from adu_bench.core.errors import UserError
+from adu_bench.core.progress import Progress, silent
+from adu_bench.runner.decoding import decode_needed
+from adu_bench.runner.executors.interface import Executor, Result
+from adu_bench.runner.executors.local import LocalProcesses
+from adu_bench.runner.plan import Plan, PlannedRun
+from adu_bench.store import Store
+
+
+def finished_runs(plan: Plan, store: Store) -> list[PlannedRun]:
+    """Return the finished runs of a plan.
+
+    Raises
+    ------
+    UserError
+        If there is none.
+    """
+    runs = [run for run in plan.runs if store.has(run.spec.key)]
+    if not runs:
+        methods = ",".join(dict.fromkeys(run.label for run in plan.runs))
+        raise UserError(
+            f"'{store.root}' has no finished run of this selection.",
+            "An audit examines the stored classifier of a finished run.",
+            f"adu-bench run --suite {plan.suite.name} --methods '{methods}' --out '{store.root}' --audits core",
+        )
+    return runs
+
+
+def pending(
+    runs: Sequence[PlannedRun], store: Store, entries: Sequence[AuditEntry], *, extra: str = "", force: bool = False
+) -> list[AuditJob]:
+    """Return one job for each run that lacks a current result of an audit, or for each run.
+
+    Parameters
+    ----------
+    runs, store
+        Finished runs, and where they are.
+    entries
+        The audits.
+    extra
+        Folder or file with further methods; empty for none.
+    force
+        Repeat audits that are done.
+    """
+    return [
+        AuditJob(run, store, tuple(entries), extra, force)
+        for run in runs
+        if force or missing(store.root, run.spec.key, entries)
+    ]
+
+
+def run_audits(
+    jobs: Sequence[AuditJob], executor: Executor | None = None, progress: Progress = silent
+) -> Iterator[Result]:
+    """Run audits, and yield one result per run as it ends.
+
+    Parameters
+    ----------
+    jobs
+        See `pending`.
+    executor
+        Where to compute; None for one process on this machine.
+    progress
+        Called with the decoding, and with each run under examination.
+    """
+    decode_needed([job.planned for job in jobs], progress)
+    with closing((executor or LocalProcesses()).run(list(jobs), progress)) as results:  # type: ignore[type-var]
+        yield from results
+
+
+def counts(runs: Sequence[PlannedRun], store: Store, entries: Sequence[AuditEntry]) -> dict[str, dict[str, int]]:
+    """Count current results: by method, then by audit; audits without any are left out."""
+    found: dict[str, dict[str, int]] = {}
+    for run in runs:
+        lacking = {entry.name for entry in missing(store.root, run.spec.key, entries)}
+        own = found.setdefault(run.label, {})
+        for entry in entries:
+            if entry.name not in lacking:
+                own[entry.name] = own.get(entry.name, 0) + 1
+    return found
