@@ -74,7 +74,7 @@ def test_an_answer_that_is_wrong_on_purpose_is_put_right_by_its_rank(results):
 
 def test_a_bias_is_removed_with_labels_and_by_relearning(results):
     repair, relearning = results("biased", "answer-repair"), results("biased", "relearning")
-    assert repair["recovery_by:none"] == pytest.approx(0, abs=0.05)
+    assert repair["recovery_by:none"] < 0.3
     assert repair["recovery_by:fitted shift"] > 0.8
     # The bias is the same on retain images, so comparing the domains cannot find it.
     assert repair["recovery_by:mean shift"] < 0.3

@@ -26,7 +26,7 @@ def declared(column: str) -> Metric:
         "relearning",
         "relearning",
         "accuracy <after> relearning",
-        lambda run: (0.25 if len(run.forget) == 1 else 0.5, 7) if run.measured.get("seconds") == 1.5 else None,
+        lambda run: (0.25 if len(run.of_domains(gone=True)) == 1 else 0.5, 7) if run.measured.get("seconds") == 1.5 else None,
         direction=DOWN,
         family="audit",
         column=column,
