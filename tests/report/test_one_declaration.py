@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from adu_bench.leaderboard.board import make_board
+from adu_bench.metrics.evidence import Evidence, Value
 from adu_bench.metrics.measures import METRICS
 from adu_bench.metrics.metric import ALWAYS, DOWN, IF_ANY, INTERVAL, NEVER, Metric
 from adu_bench.report.tables.board import FORMATS
@@ -20,13 +21,19 @@ from tests.leaderboard.test_board import made_up_plan
 from tests.report.conftest import blocks
 
 
+def found(run: Evidence) -> Value | None:
+    if run.measured.get("seconds") != 1.5:
+        return None
+    return (0.25 if len(run.of_domains(gone=True)) == 1 else 0.5), 7
+
+
 def declared(column: str) -> Metric:
     """An audit that finds something in the runs of adu alone, as a share that depends on what is forgotten."""
     return Metric(
         "relearning",
         "relearning",
         "accuracy <after> relearning",
-        lambda run: (0.25 if len(run.of_domains(gone=True)) == 1 else 0.5, 7) if run.measured.get("seconds") == 1.5 else None,
+        found,
         direction=DOWN,
         family="audit",
         column=column,
