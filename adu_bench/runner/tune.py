@@ -179,8 +179,8 @@ class Search:
         *earlier, last = self._stages(trials, log)
         final = len(last) == 2 and 0 in last and len(earlier) == len(self._sizes()) - 1
         if not final:
-            (best,) = self._best(trials, log, last, 1)
-            return Chosen(best, self._full(trials[best]), best, None, None, self._mean(best, trials, last[best], log))
+            # The defaults won the stages together; another trial may have won the last one.
+            return Chosen(0, self._full({}), 0, None, None, self._mean(0, trials, last[0], log))
         best = next(number for number in last if number)
         pairs = np.array([[self._h(number, trials, cell, log) for cell in last[number]] for number in (best, 0)])
         differences = pairs[0] - pairs[1]

@@ -145,6 +145,16 @@ def test_defaults_that_win_need_no_final(suite, tmp_path):
     assert search.chosen() == search.chosen().__class__(0, {"lr": 2.5e-3}, 0, None, None, pytest.approx(0.5))
 
 
+def test_defaults_that_win_all_stages_together_stay_although_another_trial_wins_the_last(suite, tmp_path):
+    search = Search(suite, choice("baseline"), TRIALS, tmp_path)
+
+    def h(trial, task, seed):
+        return {0: 0.5, 4: 0.51 if seed == 102 else 0.45}.get(trial, 0.3)
+
+    assert len(finish(search, h)) == 3
+    assert (search.chosen().trial, search.chosen().fields) == (0, {"lr": 2.5e-3})
+
+
 def test_a_search_continues_after_an_interruption_and_never_reads_test_scores(suite, tmp_path):
     search = Search(suite, choice("baseline"), TRIALS, tmp_path, score_test=True)
     first = advance(search, lambda trial, task, seed: 0.3 + 0.01 * trial)
