@@ -19,6 +19,8 @@ from adu_bench.registry.local import Follower, Module
 
 PACKAGE = "adu_bench.audits"
 FOLDER = Path(__file__).parent
+_METRICS = "adu_bench.metrics"
+"""Audits share code with metrics, such as the linear probe; it counts as theirs."""
 _UNCOUNTED = {PACKAGE, f"{PACKAGE}.audit", f"{PACKAGE}.catalogue"}
 """Modules that declare and find audits but compute nothing."""
 _BUILT = {kind.__name__: kind for kind in (AuditCard, AuditMetric)}
@@ -175,7 +177,7 @@ def _code(modules: Sequence[Module]) -> str:
     while waiting:
         for name in _of_package(imports(waiting.pop())):
             if name not in trees:
-                trees[name] = ast.parse((FOLDER / f"{name.rpartition('.')[2]}.py").read_bytes())
+                trees[name] = ast.parse(_file(name).read_bytes())
                 waiting.append(trees[name])
     return digest(
         [[name, canonical_code(tree, [card for _, card in _cards(tree)])] for name, tree in sorted(trees.items())]
@@ -184,6 +186,9 @@ def _code(modules: Sequence[Module]) -> str:
 
 def _of_package(names: Iterable[str]) -> Iterator[str]:
     for name in names:
-        package, _, module = name.rpartition(".")
-        if package == PACKAGE and name not in _UNCOUNTED and (FOLDER / f"{module}.py").is_file():
+        if name.rpartition(".")[0] in (PACKAGE, _METRICS) and name not in _UNCOUNTED and _file(name).is_file():
             yield name
+
+
+def _file(name: str) -> Path:
+    return FOLDER.parent.joinpath(*name.split(".")[1:]).with_suffix(".py")

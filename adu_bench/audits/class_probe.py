@@ -7,11 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from adu_bench.audits.audit import Audit, AuditCard, AuditMetric, Measure
-from adu_bench.audits.scores import draw, linear_cka, recovered, ridge
+from adu_bench.audits.scores import few_shots, linear_cka, recovered
 from adu_bench.audits.subject import ATTACK, TEST, Outputs, Reader, Subject, credit
-
-SHOTS = 5
-DRAWS = 5
+from adu_bench.metrics.probe import ridge
 
 
 class ClassProbe(Audit):
@@ -87,7 +85,7 @@ def _probes(subject: Subject, reader: Reader, rng: np.random.Generator) -> Itera
         scores = ridge(features[places], fit.labels[places], subject.classes)
         return float(credit(scores(judged), test.labels).mean())
 
-    draws = [draw(fit.images, fit.forget, SHOTS, rng) for _ in range(DRAWS)]
+    draws = few_shots(fit.images, fit.forget, rng)
     yield "few-shot", float(np.mean([accuracy(fit.features, test.features, places) for places in draws]))
     everything = np.arange(len(fit))
     yield "features", accuracy(fit.features, test.features, everything)

@@ -5,11 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from adu_bench.audits.audit import Audit, AuditCard, AuditMetric, Measure
-from adu_bench.audits.scores import draw, recovered
+from adu_bench.audits.scores import few_shots, recovered
 from adu_bench.audits.subject import ATTACK, TEST, Reader, Subject, credit
-
-SHOTS = 5
-DRAWS = 5
 
 
 class Prototypes(Audit):
@@ -58,8 +55,7 @@ def _accuracy(reader: Reader, rng: np.random.Generator) -> float:
     fit, test = reader.outputs(ATTACK), reader.outputs(TEST)
     asked = test.where(test.forget)
     found = []
-    for _ in range(DRAWS):
-        places = draw(fit.images, fit.forget, SHOTS, rng)
+    for places in few_shots(fit.images, fit.forget, rng):
         scores = prototype_scores(fit.features[places], fit.labels[places], asked.features, asked.logits.shape[1])
         found.append(credit(scores, asked.labels).mean())
     return float(np.mean(found))

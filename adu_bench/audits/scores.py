@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from adu_bench.audits.subject import Outputs
-from adu_bench.metrics.probe import RIDGE
 from adu_bench.runner.evaluate import Images
 
+SHOTS, DRAWS = 5, 5
+"""Images of each class that a few-shot attacker has, and the number of draws over which it is averaged."""
 LEAST = 0.01
 """Where zero-shot accuracy is not this much above chance, there was nothing to recover."""
 TINY = 1e-18
@@ -75,39 +74,14 @@ def draw(images: Images, mask: np.ndarray, count: int, rng: np.random.Generator)
     return np.concatenate([places[labels == label][:count] for label in np.unique(labels)])
 
 
+def few_shots(images: Images, mask: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+    """Return `DRAWS` draws of `SHOTS` images of each class, see `draw`."""
+    return [draw(images, mask, SHOTS, rng) for _ in range(DRAWS)]
+
+
 def sample(mask: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
     """Return the positions of up to ``most`` images at which a mask (N,) is true, drawn at random, in order, int64."""
     return np.sort(rng.permutation(np.flatnonzero(mask))[:most])
-
-
-def ridge(features: np.ndarray, labels: np.ndarray, classes: int) -> Callable[[np.ndarray], np.ndarray]:
-    """Fit a ridge classifier from features to classes.
-
-    The penalty is fixed relative to the mean squared feature, as that of the domain probe, so that methods can be
-    compared and the scale of features does not matter.
-
-    Parameters
-    ----------
-    features
-        (N, D), floating.
-    labels
-        Class indices, (N,).
-    classes
-        Number of classes C.
-
-    Returns
-    -------
-    function
-        From features (M, D) to scores (M, C), float64; the largest is the answer.
-    """
-    x = features.astype(np.float64)
-    centre = x.mean(axis=0)
-    centred, one_hot = x - centre, np.eye(classes)[labels]
-    prior = one_hot.mean(axis=0)
-    gram = centred.T @ centred
-    penalty = RIDGE * np.trace(gram) / len(gram) + 1e-12
-    weights = np.linalg.solve(gram + penalty * np.eye(len(gram)), centred.T @ (one_hot - prior))
-    return lambda other: (other.astype(np.float64) - centre) @ weights + prior
 
 
 def linear_cka(first: np.ndarray, second: np.ndarray) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 FOLDS = 5
@@ -36,12 +38,34 @@ def domain_probe_accuracy(features: np.ndarray, domains: np.ndarray) -> float:
 
 
 def _correct(x: np.ndarray, targets: np.ndarray, count: int, held: np.ndarray) -> np.ndarray:
-    train = x[~held]
-    centre = train.mean(axis=0)
-    centred = train - centre
+    return ridge(x[~held], targets[~held], count)(x[held]).argmax(axis=1) == targets[held]
+
+
+def ridge(features: np.ndarray, labels: np.ndarray, classes: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Fit a ridge classifier from features to classes.
+
+    The penalty is fixed relative to the mean squared feature, so that methods can be
+    compared and the scale of features does not matter.
+
+    Parameters
+    ----------
+    features
+        (N, D), floating.
+    labels
+        Class indices, (N,).
+    classes
+        Number of classes C.
+
+    Returns
+    -------
+    function
+        From features (M, D) to scores (M, C), float64; the largest is the answer.
+    """
+    x = features.astype(np.float64)
+    centre = x.mean(axis=0)
+    centred, one_hot = x - centre, np.eye(classes)[labels]
+    prior = one_hot.mean(axis=0)
     gram = centred.T @ centred
     penalty = RIDGE * np.trace(gram) / len(gram) + 1e-12
-    one_hot = np.eye(count)[targets[~held]]
-    weights = np.linalg.solve(gram + penalty * np.eye(len(gram)), centred.T @ (one_hot - one_hot.mean(axis=0)))
-    scores = (x[held] - centre) @ weights + one_hot.mean(axis=0)
-    return scores.argmax(axis=1) == targets[held]
+    weights = np.linalg.solve(gram + penalty * np.eye(len(gram)), centred.T @ (one_hot - prior))
+    return lambda other: (other.astype(np.float64) - centre) @ weights + prior

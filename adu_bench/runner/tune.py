@@ -149,11 +149,11 @@ class Search:
 
     def missing(self) -> list[TrialJob]:
         """Return the runs of the first stage that is not finished; none if the search is over."""
-        log = read_log(self.logs["validation"])
+        logs = {pool: read_log(path) for pool, path in self.logs.items()}
         trials = draw_trials(self.choice, self.number)
-        for wanted in self._stages(trials, log):
+        for wanted in self._stages(trials, logs["validation"]):
             jobs = [self._job(number, trials[number], cell) for number, cells in wanted.items() for cell in cells]
-            if waiting := [job for job in jobs if job.missing()]:
+            if waiting := [job for job in jobs if any(job.spec.key not in log for log in logs.values())]:
                 return waiting
         return []
 
@@ -176,9 +176,9 @@ class Search:
         """Return the outcome of a finished search."""
         log = read_log(self.logs["validation"])
         trials = draw_trials(self.choice, self.number)
-        *earlier, last = self._stages(trials, log)
-        final = len(last) == 2 and 0 in last and len(earlier) == len(self._sizes()) - 1
-        if not final:
+        stages = self._stages(trials, log)
+        last = stages[-1]
+        if len(stages) < len(self._sizes()):
             # The defaults won the stages together; another trial may have won the last one.
             return Chosen(0, self._full({}), 0, None, None, self._mean(0, trials, last[0], log))
         best = next(number for number in last if number)

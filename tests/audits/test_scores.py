@@ -10,8 +10,9 @@ from sklearn.metrics import roc_auc_score
 from adu_bench.audits.behaviour import answer_shares, auroc, calibration_error, entropies
 from adu_bench.audits.collateral import corruptions, same_artist
 from adu_bench.audits.prototypes import prototype_scores
-from adu_bench.audits.scores import accuracy, draw, linear_cka, recovered, ridge
+from adu_bench.audits.scores import accuracy, draw, linear_cka, recovered
 from adu_bench.audits.subject import MOST, Outputs, attack_rows, credit
+from adu_bench.metrics.probe import ridge
 from adu_bench.runner.evaluate import Images
 from tests.conftest import make_task
 
