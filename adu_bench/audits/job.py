@@ -61,6 +61,7 @@ class AuditJob:
         from adu_bench.audits.subject import Subject
         from adu_bench.clip.precision import make_deterministic
         from adu_bench.registry import Catalogue
+        from adu_bench.runner.guard import unchanged
         from adu_bench.runner.task_data import load_shared_backbone
 
         start = time.perf_counter()
@@ -74,6 +75,7 @@ class AuditJob:
             progress("audits", done, len(todo), entry.name)
             begun = time.perf_counter()
             torch.manual_seed(subject.seed(entry.name))
-            measures = entry.load().run(subject)
+            with unchanged(backbone):
+                measures = entry.load().run(subject)
             write_result(self.store.root, run.key, entry, measures, time.perf_counter() - begun)
         return f"{len(todo)} audits, {time.perf_counter() - start:.1f} s"

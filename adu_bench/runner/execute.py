@@ -21,6 +21,7 @@ from adu_bench.core.seeds import derive
 from adu_bench.core.specs import Task
 from adu_bench.runner.batches import EVALUATION_BATCH
 from adu_bench.runner.evaluate import predict
+from adu_bench.runner.guard import unchanged
 from adu_bench.runner.plan import PlannedRun
 from adu_bench.runner.task_data import TaskData, load_shared_backbone
 from adu_bench.runner.unlearn import unlearn
@@ -47,7 +48,7 @@ def execute(planned: PlannedRun, store: Store, device: str, report: Progress = s
     Raises
     ------
     RunFailed
-        If training or evaluation diverged, or the method gave up.
+        If training or evaluation diverged, the method gave up, or it changed the shared backbone.
     UserError
         If images, weights or the method's file cannot be used.
     """
@@ -58,18 +59,19 @@ def execute(planned: PlannedRun, store: Store, device: str, report: Progress = s
     with store.begin(spec.key) as folder, (folder / "train.jsonl").open("w", encoding="utf-8") as log:
         if device == "cuda":
             torch.cuda.reset_peak_memory_stats()
-        made = unlearn(
-            planned.path,
-            planned.class_name,
-            spec,
-            data,
-            record=lambda values: print(json.dumps(values), file=log, flush=True),
-            report=report,
-        )
-        start = time.perf_counter()
-        predictions, features = predict(
-            made.classifier, data.images("test"), EVALUATION_BATCH[device], spec.training.evaluation
-        )
+        with unchanged(data.backbone):
+            made = unlearn(
+                planned.path,
+                planned.class_name,
+                spec,
+                data,
+                record=lambda values: print(json.dumps(values), file=log, flush=True),
+                report=report,
+            )
+            start = time.perf_counter()
+            predictions, features = predict(
+                made.classifier, data.images("test"), EVALUATION_BATCH[device], spec.training.evaluation
+            )
         evaluated = time.perf_counter() - start
         predictions.to_parquet(folder / "predictions.parquet", index=False)
         _save_features(folder / "features.safetensors", features, spec.task)

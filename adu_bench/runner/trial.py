@@ -77,18 +77,20 @@ class TrialJob:
     def _scores(self, pools: Sequence[str], device: str, progress: Progress) -> dict[str, dict[str, Any]]:
         from adu_bench.runner.batches import EVALUATION_BATCH  # these import torch
         from adu_bench.runner.evaluate import predict
+        from adu_bench.runner.guard import unchanged
         from adu_bench.runner.task_data import TaskData, load_shared_backbone
         from adu_bench.runner.unlearn import unlearn
 
         spec = self.spec
         precision = spec.training.evaluation
         data = TaskData(spec.task, load_shared_backbone(self.backbone, device), precision, progress)
-        classifier = unlearn(self.path, self.class_name, spec, data, report=progress).classifier
         scores = {}
-        for pool in pools:
-            frame, _ = predict(classifier, data.images(pool), EVALUATION_BATCH[device], precision)
-            measures = measure(frame, len(spec.task.classes))
-            scores[pool] = {name: round(measures[name][0], 6) for name in _SCORES}
+        with unchanged(data.backbone):
+            classifier = unlearn(self.path, self.class_name, spec, data, report=progress).classifier
+            for pool in pools:
+                frame, _ = predict(classifier, data.images(pool), EVALUATION_BATCH[device], precision)
+                measures = measure(frame, len(spec.task.classes))
+                scores[pool] = {name: round(measures[name][0], 6) for name in _SCORES}
         return scores
 
 

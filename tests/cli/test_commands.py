@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from PIL import Image
@@ -210,6 +211,9 @@ class Wrong(Method):
         if self.way == "die":
             import os
             os._exit(7)
+        if self.way == "overwrite":
+            problem.backbone.model.logit_scale.data.add_(0.1)
+            return problem.classifier()
         model = problem.classifier()
         model.add("prompts", VisualPrompts(2, 1, model.image_width))
         return fit(problem, model, lambda b: {"loss": model.logits(b.images).sum() * float("nan")}, epochs=1, lr=1.0)
@@ -234,6 +238,19 @@ def test_failures_have_reasons_exit_one_and_never_count(misbehaving):
     assert "zero-shot: 1 finished" in status
     assert "wrong[way=die]: 1 failed" in status
     assert "1 finished, 3 to do" in call("run", *arguments, "--dry", cwd=misbehaving).stdout
+
+
+def test_a_method_that_changes_the_shared_backbone_fails_alone(misbehaving):
+    """The next runs of the process answer as if they were the first."""
+    arguments = ["--suite", "toy", "--limit", "1", "--from", "methods", "--jobs", "1", "--methods"]
+    alone = call("run", *arguments, "zero-shot", "--out", "alone", cwd=misbehaving)
+    done = call("run", *arguments, "wrong[way=overwrite],zero-shot", cwd=misbehaving, status=1)
+    assert "changed the weight 'logit_scale' of the backbone" in done.stderr
+    tables = [folder / "predictions.parquet" for root in ("alone", "runs") for folder in (misbehaving / root).iterdir()
+              if (folder / "predictions.parquet").is_file()]  # fmt: skip
+    first, second = map(pd.read_parquet, tables)
+    pd.testing.assert_frame_equal(first, second)
+    assert "zero-shot" in alone.stdout
 
 
 def test_a_run_that_takes_too_long_is_ended(misbehaving):
