@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
+import yaml
 
 from adu_bench.core.errors import UserError
 from adu_bench.core.hashing import digest
 from adu_bench.suites import load_suite, suite_names
+
+ROOT = Path(__file__).parents[2]
 
 GOOD = """title: "A suite"
 dataset: toy
@@ -59,6 +63,13 @@ def test_the_mini_suite_is_part_of_the_whole():
     whole, mini = load_suite("emoji"), load_suite("emoji-mini")
     assert set(mini.tasks()) <= set(whole.tasks())
     assert (mini.training, mini.budget, mini.settings) == (whole.training, whole.budget, whole.settings)
+
+
+@pytest.mark.parametrize("name", ["emoji", "pacs-small"])
+def test_settings_are_those_that_tuning_chose(name):
+    """The control, which forgets nothing, has the settings of the method that adds a gate to it."""
+    chosen = yaml.safe_load((ROOT / "reports/tuning/emoji-mini/settings.yaml").read_text())
+    assert load_suite(name).settings == chosen | {"prompt-tuning": chosen["gate-prompt-tuning"]}
 
 
 @pytest.mark.parametrize("name", suite_names())
