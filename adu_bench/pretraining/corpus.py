@@ -6,7 +6,7 @@ import gzip
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +57,12 @@ class Corpus:
     names: list[str]
     labels: list[str]
     styles: list[str]
+
+    def without(self, styles: Collection[str]) -> Corpus:
+        """Return the images of all other styles."""
+        rows = [row for row, style in enumerate(self.styles) if style not in styles]
+        texts = ([texts[row] for row in rows] for texts in (self.names, self.labels, self.styles))
+        return Corpus(self.pixels[rows], *texts)
 
 
 def training_corpus(styles_folder: Path) -> Corpus:

@@ -1,6 +1,7 @@
-"""Train the shipped model, ``emoji-clip``.
+"""Train the shipped model, ``emoji-clip``, or the same model without some styles.
 
-A maintainer's tool: ``python -m adu_bench.pretraining.emoji_clip --styles DIR --out DIR``.
+A maintainer's tool: ``python -m adu_bench.pretraining.emoji_clip --styles DIR --out DIR [--without STYLE ...]``.
+A model that never saw a domain (an *oracle*) shows what an unlearned one can be compared with.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from adu_bench.data import emoji
 from adu_bench.pretraining.augment import moved
-from adu_bench.pretraining.corpus import Corpus, pool_corpus, training_corpus
+from adu_bench.pretraining.corpus import STYLE_PACKAGES, Corpus, pool_corpus, training_corpus
 from adu_bench.pretraining.trainer import Course, Stage, Trainer
 
 EMOJI = Course(
@@ -37,8 +39,18 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and weights")
     parser.add_argument("--steps", type=int, default=EMOJI.stages[-1].until, help="stop after this many steps")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--without",
+        nargs="+",
+        default=[],
+        choices=[*emoji.HANDS, *STYLE_PACKAGES],
+        metavar="STYLE",
+        help="domains or style packages to leave out; openmoji and line are by one artist",
+    )
     options = parser.parse_args(arguments)
     corpus = _cached_corpus(options)
+    if options.without:
+        corpus = corpus.without(options.without)
     Trainer(EMOJI, corpus, pool_corpus("validation"), options.out, options.seed).run(options.steps, print)
 
 

@@ -33,6 +33,7 @@ from adu_bench.pretraining.augment import augment
 from adu_bench.pretraining.corpus import Corpus, fingerprint
 
 RECORD = "training.json"
+CHECKPOINT = "checkpoint.pt"
 EVERY = 250
 """Steps between two checkpoints and validations."""
 
@@ -235,7 +236,6 @@ class Trainer:
         half = {
             name: value.to(torch.float16).contiguous() for name, value in self.average.items() if name != "attn_mask"
         }
-        save_file(half, self.out / WEIGHTS)
         for name in (CONFIG, folder_model.VOCABULARY):
             shutil.copyfile((self.course.start or SHIPPED_FOLDER) / name, self.out / name)
         state = {
@@ -244,11 +244,16 @@ class Trainer:
             "optimiser": self.optimiser.state_dict(),
             "progress": [self.step, self.seconds],
         }
-        temporary = self.out / "checkpoint.tmp"
-        torch.save(state, temporary)
-        temporary.replace(self.out / "checkpoint.pt")
         summary = {**self._identity, "steps": self.step, "images": len(self.corpus.names), "log": self.log}
-        (self.out / RECORD).write_text(json.dumps(summary, indent=1))
+        # A kill between two of these leaves the last checkpoint with a record that is as new or newer.
+        self._replace(WEIGHTS, lambda path: save_file(half, path))
+        self._replace(RECORD, lambda path: path.write_text(json.dumps(summary, indent=1)))
+        self._replace(CHECKPOINT, lambda path: torch.save(state, path))
+
+    def _replace(self, name: str, write: Callable[[Path], object]) -> None:
+        temporary = self.out / f"{name}.tmp"
+        write(temporary)
+        temporary.replace(self.out / name)
 
     @cached_property
     def _identity(self) -> dict[str, Any]:
@@ -260,7 +265,7 @@ class Trainer:
         }
 
     def _resume(self) -> None:
-        path = self.out / "checkpoint.pt"
+        path = self.out / CHECKPOINT
         if not path.is_file():
             return
         record = json.loads((self.out / RECORD).read_text())
@@ -276,7 +281,7 @@ class Trainer:
         self.average = state["average"]
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.seconds = state["progress"]
-        self.log = record["log"]
+        self.log = [row for row in record["log"] if row["step"] <= self.step]
 
 
 def statistics(folder: Path = SHIPPED_FOLDER) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -77,6 +79,44 @@ def _stop_after(save):
         raise KeyboardInterrupt
 
     return saved
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "training.json", "checkpoint.pt"])
+def test_a_kill_while_a_checkpoint_is_written_loses_the_steps_after_the_last_one_only(name, tmp_path, monkeypatch):
+    monkeypatch.setattr("adu_bench.pretraining.trainer.EVERY", 2)
+
+    def trainer(folder: str) -> Trainer:
+        return Trainer(EMOJI, small_corpus(), small_corpus(8), tmp_path / folder, 1)
+
+    trainer("whole").run(4)
+    trainer("killed").run(2)
+    killed = trainer("killed")
+    replace = killed._replace
+
+    def stop(own: str, write) -> None:
+        if own == name:
+            (killed.out / f"{own}.tmp").write_bytes(b"half")
+            raise KeyboardInterrupt
+        replace(own, write)
+
+    monkeypatch.setattr(killed, "_replace", stop)
+    with pytest.raises(KeyboardInterrupt):
+        killed.run(4)
+    again = trainer("killed")
+    assert again.step == 2
+    again.run(4)
+    assert [row["step"] for row in again.log] == [2, 4]
+    whole, resumed = (load_file(tmp_path / folder / "weights.safetensors") for folder in ("whole", "killed"))
+    for key, value in whole.items():
+        assert torch.allclose(value.float(), resumed[key].float(), atol=2e-3), key
+
+
+def test_a_corpus_without_a_style_keeps_the_others_in_order():
+    corpus = replace(small_corpus(4), styles=["line", "twemoji", "line", "glyph"])
+    rest = corpus.without({"line"})
+    assert rest.styles == ["twemoji", "glyph"]
+    assert rest.names == [corpus.names[1], corpus.names[3]]
+    assert np.array_equal(rest.pixels, corpus.pixels[[1, 3]])
 
 
 def test_no_held_out_image_is_in_the_training_corpus(tmp_path, monkeypatch):
