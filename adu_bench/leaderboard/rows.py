@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,12 +17,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from adu_bench.core.errors import UserError
+from adu_bench.core.files import replacing, write_text
+from adu_bench.core.hashing import file_sha256
 from adu_bench.core.specs import RunSpec
 from adu_bench.metrics.evidence import credit
 from adu_bench.metrics.frame import Scorable, with_probe
 from adu_bench.runner.plan import PlannedRun
 
-FORMAT = 1
+FORMAT = 2
 _STEPS = 65535
 """Probabilities and margins are stored as multiples of 1/65535, entropies as multiples of ln(C)/65535."""
 
@@ -36,8 +39,8 @@ class StoredRun:
         As in `adu_bench.store.Run`.
     number
         The position of the run in the row.
-    table
-        The Parquet file with the predictions of all runs of the row.
+    table, sha256
+        The Parquet file with the predictions of all runs of the row, and its hash.
     finished
         When it finished, ISO 8601.
     """
@@ -47,6 +50,7 @@ class StoredRun:
     measured: dict[str, Any]
     number: int
     table: Path
+    sha256: str
     finished: str
 
     @cached_property
@@ -60,12 +64,13 @@ class StoredRun:
         Raises
         ------
         UserError
-            If the Parquet file is missing or damaged.
+            If the Parquet file is missing, damaged, or not the row's.
         """
         try:
             state = self.table.stat()
-            whole = _all_predictions(self.table, state.st_mtime_ns, state.st_size, len(self.spec.task.classes))
-        except (OSError, pa.ArrowException) as error:
+            changed, size = state.st_mtime_ns, state.st_size
+            whole = _all_predictions(self.table, self.sha256, changed, size, len(self.spec.task.classes))
+        except (OSError, ValueError, pa.ArrowException) as error:
             raise _damaged(self.table, error) from error
         frame = whole[whole["run"].to_numpy() == self.number].drop(columns="run").reset_index(drop=True)
         frame["forget"] = frame["domain"].isin(self.spec.task.forget)
@@ -73,13 +78,16 @@ class StoredRun:
 
 
 @lru_cache(maxsize=2)
-def _all_predictions(table: Path, changed: int, size: int, classes: int) -> pd.DataFrame:
+def _all_predictions(table: Path, sha256: str, changed: int, size: int, classes: int) -> pd.DataFrame:
     """Return the predictions of all runs of a row, with their number in ``run``.
 
     The runs of a row are read one after another, so the file is decoded once; its time of change and its size tell
     when it has to be read again.
     """
-    frame = pq.read_table(table).to_pandas()
+    content = table.read_bytes()
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise ValueError("the row's JSON file names predictions with another hash")
+    frame = pq.read_table(pa.BufferReader(content)).to_pandas()
     for name in ("p_label", "p_max", "margin"):
         frame[name] = (frame[name].astype(np.float64) / _STEPS).astype(np.float32)
     frame["entropy"] = (frame["entropy"].astype(np.float64) / _STEPS * np.log(classes)).astype(np.float32)
@@ -135,6 +143,8 @@ def write_row(
 ) -> Path:
     """Write the row of one method: ``<folder>/<suite>/<label>.json`` and ``.parquet``.
 
+    The JSON file is written last and names the hash of the other, so files of two rows are never read as one.
+
     Parameters
     ----------
     folder
@@ -155,8 +165,7 @@ def write_row(
     Path
         The JSON file.
     """
-    place = folder / suite
-    place.mkdir(parents=True, exist_ok=True)
+    path = folder / suite / f"{planned[0].label}.json"
     common = planned[0].spec.to_dict()
     common["task"].pop("forget")
     common.pop("seed")
@@ -179,17 +188,18 @@ def write_row(
         ],
         "environments": _distinct([run.environment for run in runs]),
     }
-    path = place / f"{planned[0].label}.json"
-    path.write_text(_json(record), encoding="utf-8")
     tables = [_compact(run.predictions(), number, len(planned[0].spec.task.classes)) for number, run in enumerate(runs)]
-    pq.write_table(pa.concat_tables(tables).combine_chunks(), path.with_suffix(".parquet"), compression="zstd")
+    with replacing(path.with_suffix(".parquet")) as table:
+        pq.write_table(pa.concat_tables(tables).combine_chunks(), table, compression="zstd")
+        record["predictions"] = file_sha256(table)
+    write_text(path, _json(record))
     return path
 
 
 def stamp_row(path: Path, status: VerificationStatus) -> None:
     """Write into a row how far it was checked; its predictions do not change."""
     record = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(_json(record | _status_record(status)), encoding="utf-8")
+    write_text(path, _json(record | _status_record(status)))
 
 
 def verification_statuses(folder: Path, suite: str) -> dict[str, VerificationStatus]:
@@ -234,7 +244,12 @@ def read_row(path: Path) -> list[StoredRun]:
             if spec.key != entry["key"]:
                 raise ValueError(f"the key of run {number} does not follow from its spec")
             table = path.with_suffix(".parquet")
-            runs.append(StoredRun(spec, record["label"], entry["measured"], number, table, str(entry["finished"])))
+            runs.append(
+                StoredRun(
+                    *(spec, record["label"], entry["measured"], number),
+                    *(table, str(record["predictions"]), str(entry["finished"])),
+                )
+            )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _damaged(path, error) from error
     return runs

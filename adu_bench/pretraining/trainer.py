@@ -28,6 +28,7 @@ from adu_bench.clip import folder_model
 from adu_bench.clip.backbone import encode_text
 from adu_bench.clip.identity import CONFIG, SHIPPED_FOLDER, WEIGHTS, folder_config
 from adu_bench.core.errors import UserError
+from adu_bench.core.files import replacing, write_text
 from adu_bench.core.progress import Progress, silent
 from adu_bench.pretraining.augment import augment
 from adu_bench.pretraining.corpus import Corpus, fingerprint
@@ -246,14 +247,11 @@ class Trainer:
         }
         summary = {**self._identity, "steps": self.step, "images": len(self.corpus.names), "log": self.log}
         # A kill between two of these leaves the last checkpoint with a record that is as new or newer.
-        self._replace(WEIGHTS, lambda path: save_file(half, path))
-        self._replace(RECORD, lambda path: path.write_text(json.dumps(summary, indent=1)))
-        self._replace(CHECKPOINT, lambda path: torch.save(state, path))
-
-    def _replace(self, name: str, write: Callable[[Path], object]) -> None:
-        temporary = self.out / f"{name}.tmp"
-        write(temporary)
-        temporary.replace(self.out / name)
+        with replacing(self.out / WEIGHTS) as path:
+            save_file(half, path)
+        write_text(self.out / RECORD, json.dumps(summary, indent=1))
+        with replacing(self.out / CHECKPOINT) as path:
+            torch.save(state, path)
 
     @cached_property
     def _identity(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from adu_bench.core.files import write_text
 from adu_bench.leaderboard.board import Board, by_size
 from adu_bench.leaderboard.committed import committed_board, committed_suites
 from adu_bench.leaderboard.published import has_paper
@@ -57,7 +58,7 @@ def write_pages(folder: Path, catalogue: Catalogue) -> list[Path]:
     """Write the generated files and return their paths."""
     made = pages(folder, catalogue)
     for path, text in made.items():
-        path.write_text(text, encoding="utf-8")
+        write_text(path, text)
     return list(made)
 
 

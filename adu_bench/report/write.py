@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from adu_bench.core.errors import UserError
+from adu_bench.core.files import write_text
 from adu_bench.core.progress import Progress, silent
 from adu_bench.report.figures.common import block
 from adu_bench.report.sections import Report, Section, unranked
@@ -50,7 +51,7 @@ def write_report(report: Report, folder: Path, progress: Progress = silent) -> l
             shown.append(_described(section, files, size))
         progress("report", len(report.sections), len(report.sections))
         path = folder / PAGE
-        path.write_text(_page(report, shown), encoding="utf-8")
+        write_text(path, _page(report, shown))
     except OSError as error:
         raise UserError(
             f"The report cannot be written to '{folder}'.", f"{error.strerror or error}.", "Name a folder with --out."
@@ -67,7 +68,7 @@ def _write(section: Section, folder: Path) -> tuple[list[Path], tuple[float, flo
     if section.table is not None:
         for ending, text in (("tex", latex(section.table)), ("csv", comma_separated(section.table))):
             path = folder / f"{section.name}.{ending}"
-            path.write_text(text, encoding="utf-8")
+            write_text(path, text)
             files.append(path)
     return files, (float(width), float(height))
 

@@ -19,6 +19,7 @@ import yaml
 
 from adu_bench.clip.weights import backbone_spec
 from adu_bench.core.errors import UserError
+from adu_bench.core.files import write_text
 from adu_bench.core.progress import Progress, silent
 from adu_bench.core.seeds import derive
 from adu_bench.core.specs import RunSpec, Task, Value
@@ -276,11 +277,7 @@ def decode_tuned(suite: Suite, choice: Choice, progress: Progress = silent, *, s
 def write_settings(path: Path, best: Mapping[str, Fields]) -> None:
     """Write the chosen fields by preset as YAML, which ``--settings`` reads; other presets in the file stay."""
     text = yaml.safe_dump({**read_written(path), **{name: dict(fields) for name, fields in best.items()}})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Renamed, so that an interruption leaves the file whole.
-    part = path.with_suffix(".part")
-    part.write_text(text, "utf-8")
-    part.replace(path)
+    write_text(path, text)
 
 
 def read_written(path: Path) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from adu_bench.core.errors import UserError
+from adu_bench.core.files import replacing
 
 FORMAT = 1
 FOLDER = "artefacts"
@@ -71,22 +71,16 @@ def write_artefact(root: Path, key: str, name: str, artefact: Artefact) -> Path:
 
     path = artefact_path(root, key, name)
     header = {"format": FORMAT, "key": key, "digest": _digest(artefact.tensors), **artefact.info}
-    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    tensors = {name: np.ascontiguousarray(value) for name, value in artefact.tensors.items()}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        tensors = {name: np.ascontiguousarray(value) for name, value in artefact.tensors.items()}
-        save_file(tensors, temporary, metadata={"adu_bench": json.dumps(header, sort_keys=True)})
-        with temporary.open("rb") as handle:
-            os.fsync(handle.fileno())
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            save_file(tensors, temporary, metadata={"adu_bench": json.dumps(header, sort_keys=True)})
     except OSError as error:
         raise UserError(
             f"The artefact '{path}' cannot be written.",
             f"{error.strerror or error}.",
             "Choose a writable folder with --runs.",
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 

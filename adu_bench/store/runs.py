@@ -23,6 +23,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from adu_bench.core.errors import UserError
+from adu_bench.core.files import write_text
 from adu_bench.core.hashing import KEY_LENGTH, file_sha256
 from adu_bench.core.specs import RunSpec
 
@@ -235,9 +236,7 @@ class Store:
             "spec": spec.to_dict(),
             "traceback": traceback,
         }
-        temporary = folder / "error.tmp"
-        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        temporary.replace(folder / "error.json")
+        write_text(folder / "error.json", json.dumps(record, indent=1) + "\n")
 
     def failure(self, key: str) -> dict[str, Any] | None:
         """Return the record of a run's last failure, or None if there is none."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from adu_bench.core.errors import UserError
+from adu_bench.core.files import replacing
 from adu_bench.submission.refusal import Refused, shown
 
 MANIFEST, METHOD = "submission.json", "method.py"
@@ -46,16 +47,13 @@ def pack(path: Path, files: Mapping[str, bytes | Path]) -> None:
     UserError
         If the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as zipped:
+        with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as zipped:
             for name, content in files.items():
                 entry = zipfile.ZipInfo(name, _EPOCH)
                 entry.compress_type = zipfile.ZIP_DEFLATED
                 zipped.writestr(entry, content if isinstance(content, bytes) else content.read_bytes())
-        temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise UserError(
             f"The bundle '{path}' cannot be written.", f"{error.strerror or error}.", "Choose another file with --out."
         ) from error

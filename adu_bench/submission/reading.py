@@ -135,6 +135,8 @@ def read_committed(path: Path, catalogue: Catalogue, suite: str = "") -> Submiss
         raise Refused(f"{predictions.name} is missing")
     images = len(images_of(planned.runs[0].spec.task))
     read_predictions(predictions, ROW_COLUMNS, images * len(record["runs"]), predictions.name)
+    if file_sha256(predictions) != record["predictions"]:
+        raise Refused(f"{predictions.name} is not the file that {path.name} names")
     return Submission(choice, planned, _in_order(found, planned), record.get("claimed") or {}, {}, exact=False)
 
 

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from adu_bench.leaderboard.rows import FORMAT
 from adu_bench.submission.refusal import Refused, shown
 
 MOST_BYTES = 4 * 2**20
@@ -90,7 +91,7 @@ RUN = _object(
 _SCORES = _shares("mem", "for", "h_mean", "h_of_means")
 ROW = _object(
     {
-        "format": {"const": 1},
+        "format": {"const": FORMAT},
         "label": _text(260, LABEL),
         "group": {"enum": ["paper", "reference", "ablation", "other"]},
         "card": CARD,
@@ -110,6 +111,7 @@ ROW = _object(
             ),
         },
         "environments": {"type": "array", "maxItems": 2000, "items": _TEXTS},
+        "predictions": _SHA256,
     },
     {
         "claimed": {"anyOf": [{"type": "null"}, _SCORES]},

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from adu_bench.core.errors import UserError
+from adu_bench.core.files import write_text
 from adu_bench.core.progress import Progress, silent
 from adu_bench.registry import Catalogue, Choice
 from adu_bench.report.tables.tuning import read_search, tuning_page
@@ -107,7 +108,7 @@ def write_tuning_page(suite: Suite, catalogue: Catalogue, number: int, out: Path
     searches = [_finished(suite, catalogue, log.name.removesuffix(".jsonl"), number, out) for log in logs]
     found = [read_search(search) for search in searches if search is not None]
     path = folder / "README.md"
-    path.write_text(tuning_page(suite.name, found), encoding="utf-8")
+    write_text(path, tuning_page(suite.name, found))
     return path
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -91,17 +92,17 @@ def test_a_kill_while_a_checkpoint_is_written_loses_the_steps_after_the_last_one
     trainer("whole").run(4)
     trainer("killed").run(2)
     killed = trainer("killed")
-    replace = killed._replace
+    moved_file = Path.replace
 
-    def stop(own: str, write) -> None:
-        if own == name:
-            (killed.out / f"{own}.tmp").write_bytes(b"half")
+    def stop(path: Path, target: Path) -> Path:
+        if target.name == name:
             raise KeyboardInterrupt
-        replace(own, write)
+        return moved_file(path, target)
 
-    monkeypatch.setattr(killed, "_replace", stop)
-    with pytest.raises(KeyboardInterrupt):
-        killed.run(4)
+    with monkeypatch.context() as context:
+        context.setattr(Path, "replace", stop)
+        with pytest.raises(KeyboardInterrupt):
+            killed.run(4)
     again = trainer("killed")
     assert again.step == 2
     again.run(4)

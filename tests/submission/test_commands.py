@@ -13,12 +13,14 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from adu_bench.cli import main
 from adu_bench.core.errors import UserError
+from adu_bench.core.hashing import file_sha256
 from tests.conftest import hear_ctrl_c
 from tests.submission.conftest import METHOD
 
@@ -177,9 +179,21 @@ def test_predictions_of_a_row_that_were_tampered_with_are_refused(row, capsys, c
     assert table.column_names[3] == "label"
     assert table.column_names[7] == "p_max"
     pq.write_table(change(table), path)
+    row.write_text(json.dumps(json.loads(row.read_text()) | {"predictions": file_sha256(path)}))
     capsys.readouterr()
     assert main(["verify", str(row), "--from", "mine"]) == 2
     assert reason in capsys.readouterr().err
+
+
+def test_predictions_of_another_row_are_refused(row, capsys):
+    """Well-formed predictions of the same images, which give other numbers."""
+    path, board = row.with_suffix(".parquet"), ("leaderboard", "--rows", "rows", "--suite", "toy", "--from", "mine")
+    table = pq.read_table(path)
+    order = np.arange(len(table))[::-1]
+    pq.write_table(table.set_column(4, "predicted", pa.array(table["predicted"].to_numpy()[order])), path)
+    assert main(board) == 2
+    assert "names predictions with another hash" in capsys.readouterr().err
+    assert "is not the file that" in refusal(capsys, "verify", str(row), "--from", "mine")
 
 
 def test_damaged_rows_stop_the_board_with_a_reason_and_no_traceback(row, capsys):
