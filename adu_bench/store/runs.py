@@ -3,7 +3,9 @@
 ``<root>/<key>/`` contains a finished run: run.json (spec, environment, timings, checksums), predictions.parquet,
 features.safetensors, train.jsonl and method.safetensors.  ``<root>/failures/<key>/error.json`` says why a run failed,
 and ``<root>/artefacts/<key>/`` contains what was computed from a run later (`adu_bench.store.artefacts`).
-A run's directory is created by one rename after all its files are on disk, so an existing directory is complete.
+A run's directory is created by one rename after all its files are on disk, so an existing directory is complete.  A run
+that is made again keeps its old directory under another name until then, and `Store.sweep` puts back what a kill left
+there.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ from adu_bench.core.hashing import KEY_LENGTH, file_sha256
 from adu_bench.core.specs import RunSpec
 
 FORMAT = 1
-_TEMPORARY = ".tmp-"
+_TEMPORARY, _REPLACED = ".tmp-", ".old-"
+"""Beginnings of the names of a run's folder while it is being written, and while the new one takes its place."""
 
 
 @dataclass(frozen=True)
@@ -195,6 +198,7 @@ class Store:
         temporary = self.root / f"{_TEMPORARY}{key}"
         # A killed process may have left its folder; because of the lock no process uses it.
         shutil.rmtree(temporary, ignore_errors=True)
+        self._put_back(key)
         self._made(temporary)
         try:
             yield temporary
@@ -203,13 +207,31 @@ class Store:
             _sync(temporary)
             target = self.root / key
             if target.exists():
-                shutil.rmtree(target)
+                target.rename(self.root / f"{_REPLACED}{key}")
             temporary.rename(target)
             _sync(self.root)
         except BaseException:
+            self._put_back(key)
             shutil.rmtree(temporary, ignore_errors=True)
             raise
+        self._put_back(key)
         shutil.rmtree(self.root / "failures" / key, ignore_errors=True)
+
+    def sweep(self) -> None:
+        """Put back or delete the folders that killed processes left."""
+        for path in sorted(self.root.glob(f"{_TEMPORARY}*")) + sorted(self.root.glob(f"{_REPLACED}*")):
+            key = path.name.split("-", 1)[1]
+            with self.lock(key) as ours:
+                if ours:
+                    self._put_back(key)
+                    shutil.rmtree(self.root / f"{_TEMPORARY}{key}", ignore_errors=True)
+
+    def _put_back(self, key: str) -> None:
+        """Delete a run that was replaced, or restore it if nothing took its place."""
+        replaced = self.root / f"{_REPLACED}{key}"
+        if replaced.exists() and not (self.root / key).exists():
+            replaced.rename(self.root / key)
+        shutil.rmtree(replaced, ignore_errors=True)
 
     def finish(self, folder: Path, spec: RunSpec, label: str, **info: Any) -> None:
         """Write run.json, with checksums of the other files, into a folder from `begin`."""

@@ -47,6 +47,7 @@ def execute_runs(
         If images cannot be used, or results cannot be written.
     """
     store.require_writable()
+    store.sweep()
     decode_needed(runs, progress)
     jobs = [RunJob(run, store, force) for run in runs]
     with closing((executor or LocalProcesses()).run(jobs, progress)) as results:  # type: ignore[type-var]

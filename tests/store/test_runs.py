@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import itertools
 import json
 import multiprocessing
 import os
 import signal
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -58,6 +60,46 @@ def test_kill_9_leaves_no_run_and_the_next_attempt_works(tmp_path):
     assert Store(tmp_path).keys() == []
     write_run(tmp_path, spec)
     assert Store(tmp_path).has(spec.key)
+
+
+def _replace_a_run(root, spec, at):
+    """Make a run again, and die before the rename with this number."""
+    rename, count = Path.rename, itertools.count(1)
+
+    def dying(path, target):
+        if next(count) == at:
+            os._exit(9)
+        return rename(path, target)
+
+    Path.rename = dying
+    write_run(root, spec, "new")
+    os._exit(9)
+
+
+@pytest.mark.parametrize(("at", "label"), [(1, "old"), (2, "old"), (3, "new")])
+def test_a_kill_while_a_run_is_made_again_leaves_the_old_or_the_new_one_whole(at, label, tmp_path):
+    spec, store = make_spec(), Store(tmp_path)
+    write_run(tmp_path, spec, "old")
+    process = multiprocessing.get_context("spawn").Process(target=_replace_a_run, args=(tmp_path, spec, at))
+    process.start()
+    process.join()
+    assert process.exitcode == 9
+    store.sweep()
+    run = store.load(spec.key)
+    assert run.label == label
+    assert len(run.predictions()) == 60
+    assert run.file("features.safetensors")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".locks", spec.key]
+
+
+def test_folders_of_dead_processes_are_swept_and_those_of_living_ones_stay(tmp_path):
+    store, alive, dead = Store(tmp_path), make_spec(lr=0.1).key, make_spec(lr=0.2).key
+    (tmp_path / f".tmp-{dead}").mkdir()
+    with store.lock(alive), store.begin(alive) as folder:
+        (folder / "run.json").write_text("{}")
+        Store(tmp_path).sweep()
+        assert folder.is_dir()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".locks", alive]
 
 
 def test_a_lock_is_held_by_one_process_only(tmp_path):
