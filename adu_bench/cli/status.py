@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adu_bench.cli.common import flag, plan_options, selection_of
+
+if TYPE_CHECKING:
+    from adu_bench.runner.plan import Plan
+    from adu_bench.store import Store
 
 
 def options(parser: Any) -> None:
@@ -15,6 +19,8 @@ def options(parser: Any) -> None:
     plan_options(parser)
     parser.add_argument("--out", type=str, default="runs", metavar="DIR", help="folder of the runs")
     flag(parser, "json", "print JSON")
+    flag(parser, "check", "read all files of the finished runs, and name those that are damaged")
+    flag(parser, "mend", "like --check, and delete damaged runs, so that run makes them again")
 
 
 def run(options: Any) -> int:
@@ -33,15 +39,35 @@ def run(options: Any) -> int:
         states.setdefault(planned.label, Counter())[state] += 1
         if failure:
             failures.append((planned.title, failure["reason"]))
+    damaged = _damaged(plan, store, options.mend) if options.check or options.mend else []
     audited = counts(plan.runs, store, list(find_audits(options["from"]).values()))
     if options.json:
+        found: list[dict[str, Any]]
         found = [{"name": name, "state": dict(own), "audits": audited[name]} for name, own in states.items()]
+        if options.check or options.mend:
+            found.append({"damaged": [{"run": title, "reason": reason} for title, reason in damaged]})
         print(json.dumps(found, indent=1))
-        return 0
+        return int(bool(damaged) and not options.mend)
     for name, own in states.items():
         line = ", ".join(f"{number} {state}" for state, number in own.items())
         done = ", ".join(f"{number} {audit}" for audit, number in audited[name].items())
         print(f"{name}: {line}" + (f"; audited: {done}" if done else ""))
     for title, reason in failures:
         print(f"Failed: {title}: {reason}")
-    return 0
+    for title, reason in damaged:
+        print(f"{'Deleted' if options.mend else 'Damaged'}: {title}: {reason}")
+    if damaged and not options.mend:
+        print("Delete them with --mend, and run again.")
+    return int(bool(damaged) and not options.mend)
+
+
+def _damaged(plan: Plan, store: Store, mend: bool) -> list[tuple[str, str]]:
+    """Return title and damage of the damaged runs of a plan, and delete these where asked."""
+    found = []
+    for planned in plan.runs:
+        key = planned.spec.key
+        if store.has(key) and (reason := store.damage(key)):
+            found.append((planned.title, reason))
+            if mend:
+                store.remove(key)
+    return found

@@ -26,10 +26,10 @@ from filelock import FileLock, Timeout
 
 from adu_bench.core.errors import UserError
 from adu_bench.core.files import write_text
-from adu_bench.core.hashing import KEY_LENGTH, file_sha256
+from adu_bench.core.hashing import KEY_LENGTH, digest, file_sha256
 from adu_bench.core.specs import RunSpec
 
-FORMAT = 1
+FORMAT = 2
 _TEMPORARY, _REPLACED = ".tmp-", ".old-"
 """Beginnings of the names of a run's folder while it is being written, and while the new one takes its place."""
 
@@ -149,6 +149,7 @@ class Store:
         try:
             info = json.loads((path / "run.json").read_text(encoding="utf-8"))
             matches = info["format"] == FORMAT and info["key"] == key and RunSpec.from_dict(info["spec"]).key == key
+            matches = matches and info.pop("digest") == digest(info)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(
                 f"The run '{path}' cannot be read.",
@@ -158,10 +159,26 @@ class Store:
         if not matches:
             raise UserError(
                 f"The run '{path}' does not match its name.",
-                "Its key does not follow from its spec: it was changed, or written by another version.",
+                "Its run.json was changed after the run, or written by another version.",
                 f"Delete the folder and run again: rm -r '{path}'",
             )
         return Run(path, info)
+
+    def damage(self, key: str) -> str:
+        """Return what is wrong with the files of a finished run, in a sentence or two; empty if nothing is."""
+        try:
+            run = self.load(key)
+            for name in run.info["checksums"]:
+                run.file(name)
+        except UserError as error:
+            return f"{error.what} {error.why}"
+        return ""
+
+    def remove(self, key: str) -> None:
+        """Delete a finished run, unless another process is making it again."""
+        with self.lock(key) as ours:
+            if ours:
+                shutil.rmtree(self.root / key)
 
     def keys(self) -> list[str]:
         """Return the keys of all finished runs, sorted."""
@@ -234,7 +251,7 @@ class Store:
         shutil.rmtree(replaced, ignore_errors=True)
 
     def finish(self, folder: Path, spec: RunSpec, label: str, **info: Any) -> None:
-        """Write run.json, with checksums of the other files, into a folder from `begin`."""
+        """Write run.json, with checksums of the other files and of itself, into a folder from `begin`."""
         record = {
             "format": FORMAT,
             "key": spec.key,
@@ -244,6 +261,7 @@ class Store:
             **info,
             "checksums": {path.name: file_sha256(path) for path in sorted(folder.iterdir())},
         }
+        record["digest"] = digest(record)
         (folder / "run.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
     def fail(self, spec: RunSpec, label: str, kind: str, reason: str, traceback: str = "") -> None:

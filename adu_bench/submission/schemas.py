@@ -7,7 +7,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from adu_bench.leaderboard.rows import FORMAT
+from adu_bench.leaderboard.rows import FORMAT as ROW_FORMAT
+from adu_bench.store.runs import FORMAT as RUN_FORMAT
 from adu_bench.submission.refusal import Refused, shown
 
 MOST_BYTES = 4 * 2**20
@@ -75,7 +76,7 @@ MANIFEST = _object(
 
 RUN = _object(
     {
-        "format": {"const": 1},
+        "format": {"const": RUN_FORMAT},
         "key": _KEY,
         "label": _text(260, LABEL),
         "spec": {"type": "object"},
@@ -84,6 +85,7 @@ RUN = _object(
         "timings": {"type": "object", "maxProperties": 20, "additionalProperties": _AMOUNT},
         "measured": _object(_MEASURED),
         "checksums": {"type": "object", "maxProperties": 20, "additionalProperties": _SHA256},
+        "digest": _KEY,
     }
 )
 """Schema of a run's run.json; its spec is compared with the plan's."""
@@ -91,7 +93,7 @@ RUN = _object(
 _SCORES = _shares("mem", "for", "h_mean", "h_of_means")
 ROW = _object(
     {
-        "format": {"const": FORMAT},
+        "format": {"const": ROW_FORMAT},
         "label": _text(260, LABEL),
         "group": {"enum": ["paper", "reference", "ablation", "other"]},
         "card": CARD,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -133,6 +134,18 @@ def test_score_leaderboard_and_status_read_the_runs(finished):
     assert by_name["zero-shot"]["reference"] is True
     assert by_name["zero-shot"]["mem"] > 0.5
     assert "zero-shot: 1 finished" in call("status", *QUICK, cwd=folder).stdout
+
+
+def test_damaged_runs_are_named_deleted_on_demand_and_made_again(finished, tmp_path):
+    shutil.copytree(finished[0] / "runs", tmp_path / "runs")
+    assert "Damaged" not in call("status", *QUICK, "--check", cwd=tmp_path).stdout
+    path = next(tmp_path.glob("runs/*/method.safetensors"))
+    path.unlink()
+    found = call("status", *QUICK, "--check", cwd=tmp_path, status=1).stdout
+    assert "Its file method.safetensors is missing or was changed" in found
+    assert "Deleted: " in call("status", *QUICK, "--mend", cwd=tmp_path).stdout
+    assert not path.parent.exists()
+    assert "1 to do" in call("run", *QUICK, "--dry", cwd=tmp_path).stdout
 
 
 @pytest.mark.parametrize("kind", ["md", "csv", "tex", "html"])

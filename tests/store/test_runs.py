@@ -137,6 +137,29 @@ def test_a_changed_spec_does_not_hash_to_its_key(tmp_path, change):
         Store(tmp_path).load(key)
 
 
+@pytest.mark.parametrize("change", [{"label": "better"}, {"measured": {}}, {"checksums": {}}, {"digest": "0" * 20}])
+def test_a_changed_run_json_is_noticed(tmp_path, change):
+    store, key = Store(tmp_path), write_run(tmp_path, make_spec())
+    assert store.damage(key) == ""
+    path = tmp_path / key / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    assert "was changed after the run" in store.damage(key)
+
+
+@pytest.mark.parametrize("name", ["run.json", "predictions.parquet", "features.safetensors"])
+@pytest.mark.parametrize("damage", ["missing", "empty", "bit"])
+def test_damage_of_any_file_is_found(tmp_path, name, damage):
+    store, key = Store(tmp_path), write_run(tmp_path, make_spec())
+    path = tmp_path / key / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(b"" if damage == "empty" else content)
+    assert store.damage(key)
+
+
 def test_an_invalid_run_json_is_reported(tmp_path):
     key = write_run(tmp_path, make_spec())
     (tmp_path / key / "run.json").write_text("{")
