@@ -128,6 +128,8 @@ def seeds_of(text: str) -> tuple[int, ...]:
     UserError
         If it is none of these.
     """
+    from adu_bench.suites.suite import MOST, are_seeds
+
     if not text:
         return ()
     parts = [part for part in text.split(",") if part.strip()]
@@ -136,10 +138,10 @@ def seeds_of(text: str) -> tuple[int, ...]:
     except ValueError:
         numbers = []
     listed = "," in text
-    least = 0 if listed else 1
-    if not numbers or min(numbers) < least or len(set(numbers)) != len(numbers):
+    counted = not listed and len(numbers) == 1 and 0 < numbers[0] <= MOST
+    if not counted and not (listed and are_seeds(numbers)):
         raise UserError(
-            f"'{text}' is not a valid choice of seeds.",
+            f"'{text[:60]}' is not a valid choice of seeds.",
             "Seeds are a count, or different whole numbers with commas.",
             "For example --seeds 3 or --seeds 1,5.",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -31,6 +32,7 @@ from adu_bench.cli import (
     tune,
     verify,
 )
+from adu_bench.cli.terminal import drop_output, guarded_output, printable
 from adu_bench.core.errors import UserError
 
 COMMANDS = {
@@ -73,21 +75,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     try:
-        options = _parser().parse_args([argument for argument in arguments if argument != "--debug"])
-        return COMMANDS[options.command].run(options[options.command])
+        with guarded_output():
+            return _run([argument for argument in arguments if argument != "--debug"])
     except UserError as error:
         if debug:
             raise
-        for sentence in (error.what, error.why, error.remedy):
-            print(sentence, file=sys.stderr)
-        return 2
+        return _told(error)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # The reader of the output closed it (`| head`).
-        sys.stderr.close()
+        drop_output()
         return 0
+    except OSError as error:
+        if debug:
+            raise
+        drop_output()
+        return _told(_of_system(error))
+
+
+def _run(arguments: list[str]) -> int:
+    if any("\0" in argument for argument in arguments):
+        raise UserError("An argument contains the character NUL.", "No path or name can.", "Write it without.")
+    options = _parser().parse_args(arguments)
+    return COMMANDS[options.command].run(options[options.command])
+
+
+def _told(error: UserError) -> int:
+    for sentence in (error.what, error.why, error.remedy):
+        print(printable(sentence), file=sys.stderr)
+    return 2
+
+
+def _of_system(error: OSError) -> UserError:
+    """Say what the system refused: a full disk, a folder without permission, a name that is too long."""
+    what = f"'{str(error.filename)[:200]}' cannot be used" if error.filename else "A file cannot be read or written"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        remedy = "Free some space; the same command continues."
+    elif error.errno == errno.ENOLCK:
+        remedy = "Choose a folder on a file system with locks."
+    else:
+        remedy = "Choose another file or folder; --debug shows where it was used."
+    return UserError(f"{what}.", f"{error.strerror or error}.", remedy)
 
 
 def _parser() -> Parser:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
+from adu_bench.cli.terminal import printable
+
 if TYPE_CHECKING:
     from adu_bench.runner.executors.interface import Result
 
@@ -33,7 +35,7 @@ def display() -> Iterator[Display]:
     """Yield a display."""
     from rich.console import Console
 
-    console = Console(stderr=True)
+    console = Console(file=getattr(sys.stderr, "raw", sys.stderr))  # bars move the cursor
     if console.is_terminal:
         with _bars(console) as bars:
             yield bars
@@ -112,13 +114,13 @@ class _Bars:
     def __call__(self, step: str, done: int, total: int, note: str = "") -> None:
         if step not in self.tasks:
             self.tasks[step] = self.progress.add_task(step, total=None)
-        text = f"{step}: {note}" if note else step
+        text = printable(f"{step}: {note}" if note else step)
         self.progress.update(self.tasks[step], completed=done, total=total, description=text)
         if done >= total:
             self.progress.remove_task(self.tasks.pop(step))
 
     def line(self, text: str) -> None:
         if sys.stdout.isatty():
-            self.progress.console.print(text, highlight=False, markup=False)
+            self.progress.console.print(printable(text), highlight=False, markup=False)
         else:
             print(text, flush=True)

@@ -1,11 +1,16 @@
-"""Files that are whole or absent."""
+"""Read files within bounds, and write files that are whole or absent."""
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+SMALL = 1_000_000
+"""Largest size in bytes of a text that people write."""
 
 
 @contextmanager
@@ -33,6 +38,45 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def read_bytes(path: Path, limit: int) -> bytes:
+    """Read a file that a stranger may have written.
+
+    Parameters
+    ----------
+    path
+        A regular file, or a link to one: pipes and devices could give bytes without an end.
+    limit
+        The largest size, in bytes.
+
+    Raises
+    ------
+    OSError
+        If it is missing, not a regular file, or too large; ``strerror`` says which.
+    """
+    # Without O_NONBLOCK, opening a pipe waits for a writer.
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "It is not a regular file", str(path))
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise OSError(errno.EFBIG, f"It has more than {limit:,} bytes", str(path))
+    return content
+
+
+def read_text(path: Path, limit: int = SMALL) -> str:
+    """Read a text file in UTF-8, see `read_bytes`.
+
+    Raises
+    ------
+    OSError
+        As in `read_bytes`.
+    UnicodeDecodeError
+        If it is not UTF-8.
+    """
+    return read_bytes(path, limit).decode("utf-8")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -23,6 +23,7 @@ from adu_bench.core.files import write_text
 from adu_bench.core.progress import Progress, silent
 from adu_bench.core.seeds import derive
 from adu_bench.core.specs import RunSpec, Task, Value
+from adu_bench.core.yaml_files import read_yaml
 from adu_bench.registry import Choice
 from adu_bench.runner.decoding import decode_needed
 from adu_bench.runner.plan import plan
@@ -289,8 +290,8 @@ def read_written(path: Path) -> dict[str, Any]:
         If the file holds something else.
     """
     try:
-        found = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
-    except (OSError, ValueError, yaml.YAMLError):
+        found = (read_yaml(path)[0] or {}) if path.is_file() else {}
+    except (OSError, ValueError):
         found = None
     if not isinstance(found, dict):
         raise UserError(

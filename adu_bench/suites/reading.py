@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from adu_bench.core.errors import UserError, unknown
+from adu_bench.core.files import read_text
 from adu_bench.core.paths import RESOURCES
 from adu_bench.core.specs import PRECISIONS, TrainingSpec
 from adu_bench.data import prepared
 from adu_bench.data.names import look_alike, nfc
 from adu_bench.data.prepare.description import described
 from adu_bench.data.sources import outline
-from adu_bench.suites.suite import Suite, Sweep, are_seeds
+from adu_bench.suites.suite import LARGEST_SEED, MOST, Suite, Sweep, are_seeds, forget_sets
 from adu_bench.suites.suite_file import SuiteFile
 
 FOLDER = RESOURCES / "suites"
+_SEEDS = "For example seeds: [1, 2, 3]."
 PATTERN = "folder"
 """The suite file for the user's own prepared data sets, each of which is a suite under its own name."""
 
@@ -116,7 +118,7 @@ def _classes(file: SuiteFile, known: tuple[str, ...]) -> tuple[str, ...]:
     elif isinstance(given, dict) and set(given) == {"file"}:
         path = file.path.parent / str(given["file"])
         try:
-            names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+            names = [line.strip() for line in read_text(path).splitlines() if line.strip()]
         except (OSError, UnicodeDecodeError) as error:
             raise file.problem(
                 "classes", f"the file '{path}' cannot be read", "Give a file with one class name per line."
@@ -151,6 +153,8 @@ def _forget(file: SuiteFile, key: str, given: Any, domains: tuple[str, ...]) -> 
     """Read the forget sets: ``{sizes: [1, 2]}`` for all subsets of these sizes, or a list of lists of domains."""
     sizes = given.get("sizes") if isinstance(given, dict) and set(given) == {"sizes"} else None
     if isinstance(sizes, list) and all(type(size) is int for size in sizes):
+        if (count := forget_sets(domains, sizes)) > MOST:
+            raise file.problem(key, f"these are {count:.2g} forget sets", "Choose fewer sizes, or list forget sets.")
         subsets = [subset for size in sizes for subset in combinations(domains, max(size, 0))]
     elif isinstance(given, list):
         subsets = [tuple(subset) if isinstance(subset, list) else (subset,) for subset in given]
@@ -182,13 +186,13 @@ def _forget(file: SuiteFile, key: str, given: Any, domains: tuple[str, ...]) -> 
 def _seeds(file: SuiteFile) -> tuple[int, ...]:
     seeds = file.take_list("seeds", int)
     if not are_seeds(seeds):
-        raise file.problem("seeds", "seeds are different whole numbers from 0", "For example seeds: [1, 2, 3].")
+        raise file.problem("seeds", f"seeds are different whole numbers from 0 to {LARGEST_SEED}", _SEEDS)
     return tuple(seeds)
 
 
 def _is_count(value: Any) -> TypeGuard[int]:
-    """Return whether a value is a whole number above 0; in Python true is a number as well."""
-    return type(value) is int and value > 0
+    """Return whether a value is a whole number from 1 to `MOST`; in Python true is a number as well."""
+    return type(value) is int and 0 < value <= MOST
 
 
 def _settings(file: SuiteFile) -> dict[str, Any]:
@@ -237,6 +241,8 @@ def _at_least(file: SuiteFile, key: str, least: int) -> int:
     value = file.take(key, int)
     if value < least:
         raise file.problem(key, f"{value} is below {least}", f"Write {key}: {least} or more.")
+    if value > MOST:
+        raise file.problem(key, f"{value} is above {MOST:,}", f"Write {key}: {MOST} or less.")
     return value
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
+from math import comb
 from typing import Any
 
 from adu_bench.core.errors import UserError
@@ -151,11 +152,27 @@ class Suite:
                 "A task forgets at least one domain and retains at least one.",
                 f"Give sizes from 1 to {len(self.domains) - 1}.",
             )
+        if (count := forget_sets(self.domains, sizes)) > MOST:
+            raise UserError(
+                f"'{self.name}' has {count:.2g} forget sets of these sizes.",
+                f"At most {MOST:,} can be planned.",
+                "Give fewer --sizes.",
+            )
         forget = tuple(subset for size in sorted(sizes) for subset in combinations(self.domains, size))
         return replace(self, forget=forget)
 
 
+LARGEST_SEED = 2**31 - 1
+MOST = 1_000_000
+"""Bound of a suite's counts: forget sets, shots, images in a batch."""
+
+
+def forget_sets(domains: Sequence[str], sizes: Sequence[int]) -> int:
+    """Return the number of forget sets of the given sizes."""
+    return sum(comb(len(domains), size) for size in sizes if size > 0)
+
+
 def are_seeds(seeds: Sequence[Any]) -> bool:
-    """Return whether values can be seeds: different whole numbers from 0, at least one."""
-    whole = all(type(seed) is int and seed >= 0 for seed in seeds)
+    """Return whether values can be seeds: different whole numbers from 0 to `LARGEST_SEED`, at least one."""
+    whole = all(type(seed) is int and 0 <= seed <= LARGEST_SEED for seed in seeds)
     return whole and len(seeds) > 0 and len(set(seeds)) == len(seeds)

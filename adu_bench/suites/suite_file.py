@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from adu_bench.core.errors import UserError, unknown
+from adu_bench.core.yaml_files import Malformed, read_yaml
 
 _MISSING = object()
 _EXAMPLE = "See an example: adu-bench show emoji-mini"
@@ -42,22 +41,15 @@ class SuiteFile:
             If the file cannot be read or is not a YAML mapping.
         """
         try:
-            text = path.read_text(encoding="utf-8")
-            node, values = yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
-        except UnicodeDecodeError as error:
-            raise UserError(f"'{path}' is not a valid suite file.", "It is not text in UTF-8.", _EXAMPLE) from error
+            values, lines = read_yaml(path)
         except OSError as error:
             raise UserError(f"'{path}' cannot be read.", f"{error.strerror}.", "Check the path.") from error
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
-            # PyYAML lets ValueError through from dates such as 2001-99-99, and RecursionError from deep nesting.
-            mark = getattr(error, "problem_mark", None)
-            where = f"line {mark.line + 1}" if mark else "unknown line"
-            raise UserError(
-                f"'{path}' is malformed, {where}.", f"{getattr(error, 'problem', error)}.", "Correct the YAML there."
-            ) from error
-        if not isinstance(values, dict) or not isinstance(node, yaml.MappingNode):
+        except Malformed as error:
+            where = f", line {error.line}" if error.line else ""
+            why = str(error)
+            raise UserError(f"'{path}' is malformed{where}.", f"{why[0].upper()}{why[1:]}.", _EXAMPLE) from error
+        if not isinstance(values, dict):
             raise UserError(f"'{path}' is not a valid suite file.", "It is not a YAML mapping.", _EXAMPLE)
-        lines = {str(key.value): key.start_mark.line + 1 for key, _ in node.value}
         file = SuiteFile(path, values, lines)
         if below is not None:
             file.values |= {key: value for key, value in below.values.items() if key != "extends"}

@@ -8,9 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from adu_bench.core.errors import UserError, unknown
+from adu_bench.core.yaml_files import read_yaml
 from adu_bench.registry import Catalogue, Choice
 from adu_bench.runner.plan import Plan, plan, plan_study
 from adu_bench.suites import Suite, load_suite
@@ -140,11 +139,12 @@ def read_settings(path: str) -> dict[str, dict[str, Any]]:
     if not path:
         return {}
     try:
-        given = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        given, _ = read_yaml(Path(path))
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
         raise UserError(
             f"The settings '{path}' cannot be read.",
-            f"{type(error).__name__}.",
+            f"{why}.",
             "Name the settings.yaml that adu-bench tune wrote.",
         ) from error
     if not isinstance(given, dict) or not all(isinstance(fields, dict) for fields in given.values()):

@@ -1,0 +1,54 @@
+"""Read YAML that a stranger may have written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from adu_bench.core.files import read_text
+
+
+class _WithoutAliases(yaml.SafeLoader):
+    """Refuses aliases, with which a file of a few lines can mean billions of values."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("It has an alias (*name); write the value again")
+        return super().compose_node(parent, index)
+
+
+def read_yaml(path: Path) -> tuple[Any, dict[str, int]]:
+    """Return the values of a file, and the line of each entry of the top level, counted from 1.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read, is not a regular file, or is too large.
+    ValueError
+        If it is not YAML or not UTF-8; the text says why, and ``line`` where, if that is known.
+    """
+    try:
+        text = read_text(path)
+        node = yaml.compose(text, Loader=_WithoutAliases)
+        values = yaml.load(text, Loader=_WithoutAliases)
+    except UnicodeDecodeError as error:
+        raise Malformed("It is not text in UTF-8") from error
+    except RecursionError as error:
+        raise Malformed("It is nested too deeply") from error
+    except (yaml.YAMLError, ValueError) as error:
+        # PyYAML lets ValueError through from dates such as 2001-99-99.
+        mark = getattr(error, "problem_mark", None)
+        why = str(getattr(error, "problem", None) or error).splitlines()[0]
+        raise Malformed(why, mark.line + 1 if mark else None) from error
+    entries = node.value if isinstance(node, yaml.MappingNode) else ()
+    return values, {str(key.value): key.start_mark.line + 1 for key, _ in entries}
+
+
+class Malformed(ValueError):
+    """A file is not YAML."""
+
+    def __init__(self, why: str, line: int | None = None) -> None:
+        super().__init__(why)
+        self.line = line

@@ -1,0 +1,125 @@
+"""Wrong, damaged and hostile input ends with three sentences and status 2, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from adu_bench.cli.main import main
+from adu_bench.cli.terminal import printable
+
+SUITE = """title: T
+dataset: toy
+template: "a {}."
+classes: all
+forget: {sizes: [1]}
+shots: 4
+seeds: [1]
+backbone: emoji-clip
+training: {batch: 32, precision: fp32}
+methods: [zero-shot]
+budget: {epochs: 4}
+"""
+BOMB = "".join(f"k{i}: &a{i} [{', '.join([f'*a{i - 1}' if i else 'x'] * 9)}]\n" for i in range(12))
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def sentences(capsys, *arguments: str) -> list[str]:
+    capsys.readouterr()
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    lines = captured.err.strip().splitlines()
+    assert len(lines) == 3, captured.err
+    return lines
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("", BOMB, "alias"),
+        ("", "deep: " + "[" * 3000 + "]" * 3000, "nested too deeply"),
+        ("", "studies: 3\n", "not a mapping"),
+        ("", "studies: {a: 3}\n", "list of sweeps"),
+        ("", "settings: [1]\n", "not a mapping"),
+        ("title: T", "title: 2024-13-45", "month must be in 1..12"),
+        ("title: T", "title: \x00", "not allowed"),
+        ("sizes: [1]", "sizes: [-1]", "at least one domain"),
+        ("seeds: [1]", "seeds: [-1]", "from 0 to"),
+        ("seeds: [1]", "seeds: [100000000000000000000]", "from 0 to"),
+        ("shots: 4", "shots: 1000000000000000000000", "above 1,000,000"),
+        ("shots: 4", "shots: 1.0e+21", "not an integer"),
+        ("batch: 32", "batch: 100000000000000000000", "batch size"),
+        ("classes: all", "classes: {file: /dev/zero}", "cannot be read"),
+        ("classes: all", "classes: {file: pipe}", "cannot be read"),
+    ],
+)
+def test_a_hostile_suite_is_refused(old, new, reason, here, capsys):
+    os.mkfifo(here / "pipe")
+    (here / "s.yaml").write_text(SUITE.replace(old, new) if old else SUITE + new)
+    assert reason.lower() in " ".join(sentences(capsys, "show", "./s.yaml")).lower()
+
+
+@pytest.mark.parametrize(
+    "path", ["/dev/zero", "pipe", "large.yaml", "folder", "missing.yaml", "empty.yaml", "latin.yaml"]
+)
+@pytest.mark.parametrize("option", ["--suite", "--settings"])
+def test_what_is_no_text_file_is_refused(path, option, here, capsys):
+    os.mkfifo(here / "pipe")
+    (here / "folder").mkdir()
+    (here / "large.yaml").write_text("a: 1\n" * 300_000)
+    (here / "empty.yaml").write_text("")
+    (here / "latin.yaml").write_bytes("title: Stra\xdfe".encode("latin-1"))
+    (here / "link.yaml").symlink_to(path)
+    given = path if option == "--settings" else "./link.yaml"
+    sentences(capsys, "run", "--dry", *(() if option == "--suite" else ("--suite", "toy")), option, given)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "--suite", "toy", "--dry", "--seeds", "1000000000000"),
+        ("run", "--suite", "toy", "--dry", "--seeds", "1,99999999999999999999999"),
+        ("run", "--suite", "toy", "--dry", "--seeds", "-1"),
+        ("run", "--suite", "toy", "--dry", "--out", "x" * 5000),
+        ("run", "--suite", "toy", "--dry", "--out", "a\0b"),
+        ("status", "--suite", "toy", "--out", "a\0b"),
+        ("score", "--suite", "toy", "--runs", "x" * 5000),
+        ("leaderboard", "--suite", "toy", "--runs", "x" * 5000),
+    ],
+)
+def test_hostile_arguments_are_refused(arguments, here, capsys):
+    sentences(capsys, *arguments)
+    assert list(here.iterdir()) == []
+
+
+def test_names_cannot_control_the_terminal(here, capsys):
+    (here / "s.yaml").write_text(SUITE.replace("title: T", 'title: "a\\e]0;owned\\a\\e[2Jb\\u202ec\\x9b1mß"'))
+    assert main(["show", "./s.yaml"]) == 0
+    shown = capsys.readouterr().out
+    assert r"a\x1b]0;owned\x07\x1b[2Jb\u202ec\x9b1mß" in shown
+    assert not set(shown) & {"\x1b", "\x07", "\x9b", "\u202e"}
+
+
+def test_colours_and_line_ends_stay():
+    text = "\x1b[1;31mred\x1b[0m\tand\r\n"
+    assert printable(text) == text
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no full device here")
+def test_a_full_output_is_one_error(here):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "adu_bench", "list", "metrics"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert done.returncode == 2
+    assert "No space left on device" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 3
