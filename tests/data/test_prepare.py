@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,6 +24,7 @@ from adu_bench.data.names import look_alike
 from adu_bench.data.prepare.build import prepare, verify
 from adu_bench.data.prepare.description import describe, described, plain
 from adu_bench.data.prepare.pools import assign, candidates
+from adu_bench.data.prepare.table import MOST_ROWS
 from adu_bench.data.sampler import draw_shots
 from adu_bench.data.sources import open_source, outline
 from adu_bench.suites import load_suite
@@ -357,21 +360,49 @@ def test_an_index_file_of_own_images(tree, ending, split):
     assert (made.root / index["path"][0]).is_file()
 
 
+def test_words_for_nothing_are_names_and_backslashes_separate_folders(tree):
+    """Spreadsheets of Windows write backslashes; classes may be called NA or none."""
+    own(tree)
+    paths = sorted(path.relative_to(tree) for path in tree.rglob("*.png"))
+    names = {"dog": "NA", "big_cat": "none"}
+    lines = [f"{path.parts[0]}\\{path.parts[1]}\\{path.name},{path.parts[0]},{names[path.parts[1]]}" for path in paths]
+    (tree / "index.csv").write_text("\n".join(["path,domain,class", *lines]))
+    made = prepare("mine", tree / "index.csv")
+    assert set(made.read_index()["label"]) == {"NA", "none"}
+
+
+@pytest.mark.parametrize("text", ["a" * 100_000, "a"])
+def test_a_small_parquet_file_of_a_large_table_is_refused(tree, text):
+    """Repeated texts take no room in the file, but would in memory."""
+    tree.mkdir()
+    rows = 20_000 if len(text) > 1 else MOST_ROWS + 1
+    column = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int8)), pa.array([text]))
+    pq.write_table(pa.table({"path": column, "domain": column, "class": column}), tree / "index.parquet")
+    assert (tree / "index.parquet").stat().st_size < 1_000_000
+    with pytest.raises(UserError, match=r"it declares|more than 4,096 characters"):
+        prepare("mine", tree / "index.parquet")
+
+
 def test_bad_index_files_are_refused(tree):
     own(tree)
     file = tree / "index.csv"
     for text, complaint in (
-        ("path,domain\nday/dog/000.png,day\n", "lacks the column label"),
-        ("path,domain,class\nday/dog/000.png,day,\n", "empty or repeated"),
+        ("path,domain\nday/dog/000.png,day\n", "lacks the column class"),
+        ("path,domain,class\n", "lists no image"),
+        ("path,domain,class,label\nday/dog/000.png,day,dog,dog\n", "columns class and label"),
+        ("path,domain,class\nday/dog/000.png,day,dog\nday/dog/001.png,day,\n", "no class in row 2"),
+        ("path,domain,class\na.png,day,dog\nb.png,day,dog\na.png,day,dog\n", "in row 1 and in row 3"),
+        ("path,domain,class\na.png,day,dog\nb.png,day,cat\n", r"None of the 2 images .* The first is '.*a\.png'"),
         ("path,domain,class,split\nday/dog/000.png,day,dog,maybe\n", "has a split 'maybe'"),
         ("path,domain,class\nday/dog/000.png,day,dog\n", "one domain"),
     ):
         file.write_text(text)
         with pytest.raises(UserError, match=complaint):
             prepare("mine", file)
-    file.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match="cannot be read as a table"):
-        prepare("mine", file)
+    for content in (b"\xff\xfe\x00", b"", b'path,domain,class\n"a'):
+        file.write_bytes(content)
+        with pytest.raises(UserError, match="cannot be read as a table"):
+            prepare("mine", file)
     file.write_text(
         "path,domain,class\nday/dog/000.png,day,dog\nnight/dog/nine.png,night,cat\nnight/dog/000.png,night,cat\n"
     )

@@ -13,6 +13,7 @@ import pandas as pd
 from adu_bench.core.errors import UserError
 from adu_bench.data.names import comparable, look_alike, nfc
 from adu_bench.data.prepare.description import Description, plain
+from adu_bench.data.prepare.table import read_list
 
 ENDINGS = re.compile(r"\.(jpe?g|jpe|jfif|png|bmp|gif|webp|tiff?|p[pgb]m|avif|heic|jp2)$", re.IGNORECASE)
 """Suffixes of files that should be images; reading them shows whether they are."""
@@ -175,32 +176,8 @@ def _own_folders(place: Path, description: Description) -> Found:
 
 
 def _index(path: Path, description: Description) -> Found:
-    """Read a CSV or Parquet file with the columns path, domain, class (or label) and optionally split (or pool)."""
-    try:
-        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=str)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"'{path}' cannot be read as a table.",
-            f"{type(error).__name__}: {' '.join(str(error).split())[:200]}.",
-            "Give a .csv or .parquet file with the columns path, domain and class.",
-        ) from error
-    table = table.rename(columns={"class": "label", "split": "pool"})
-    absent = [column for column in ("path", "domain", "label") if column not in table]
-    if absent:
-        raise UserError(
-            f"'{path}' lacks the column {', '.join(absent)}.",
-            f"It has: {', '.join(map(str, table.columns))}.",
-            "Name the columns path, domain, class and, if there is a split, split.",
-        )
-    if "pool" not in table:
-        table["pool"] = ""
-    if table[["path", "domain", "label"]].isna().any(axis=None) or table["path"].duplicated().any():
-        raise UserError(
-            f"'{path}' has empty or repeated entries.",
-            "Every row gives one image, its domain and its class.",
-            "Complete or remove these rows.",
-        )
-    rows = table[COLUMNS].fillna("").astype(str)
+    """Find the images of a list, see `read_list`; paths count from the list's folder."""
+    rows = read_list(path)
     rows = rows.assign(domain=rows["domain"].map(nfc), label=rows["label"].map(nfc))
     pools = {split: description.splits.get(plain(split), "") for split in rows["pool"].unique()}
     for split, pool in pools.items():
@@ -210,12 +187,24 @@ def _index(path: Path, description: Description) -> Found:
                 f"Known splits are {', '.join(description.splits)}.",
                 "Rename it, or leave the column out for a split by content.",
             )
-    full = [path.parent.absolute() / name for name in rows["path"]]
+    full = [_listed_file(path.parent.absolute(), name) for name in rows["path"]]
     there = [one.is_file() for one in full]
+    if not any(there):
+        raise UserError(
+            f"None of the {len(full):,} images in '{path}' was found.",
+            f"The first is '{full[0]}'.",
+            f"Give paths that count from '{path.parent.absolute()}', or put the list there.",
+        )
     root = Path(os.path.commonpath([one.parent for one in full]))
     rows = rows.assign(pool=rows["pool"].map(pools), path=[os.path.relpath(one, root) for one in full])
     missing = tuple(str(one) for one, ok in zip(full, there, strict=True) if not ok)
     return Found(root, rows[there].reset_index(drop=True), tuple(sorted(rows["domain"].unique())), "index", missing)
+
+
+def _listed_file(folder: Path, name: str) -> Path:
+    """Return the file that a row names; backslashes separate folders where no file has them in its name."""
+    file = folder / name
+    return folder / name.replace("\\", "/") if "\\" in name and not file.is_file() else file
 
 
 def _named(places: Sequence[Path]) -> str:
