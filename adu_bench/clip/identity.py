@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from adu_bench.core.errors import UserError
+from adu_bench.core.files import read_text
 from adu_bench.core.paths import RESOURCES
 
 SHIPPED = "emoji-clip"
@@ -87,12 +88,21 @@ def folder_config(folder: Path = SHIPPED_FOLDER) -> dict[str, Any]:
         If the file cannot be read or lacks an entry.
     """
     try:
-        found = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        found = json.loads(read_text(folder / CONFIG))
         missing = [name for name in ("embed_dim", "vision_cfg", "text_cfg", "preprocess_cfg") if name not in found]
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise unusable(folder, f"{CONFIG} cannot be read ({type(error).__name__})") from error
     if missing:
         raise unusable(folder, f"{CONFIG} lacks '{missing[0]}'")
+    for part in ("vision_cfg", "text_cfg", "preprocess_cfg"):
+        if not isinstance(found[part], dict):
+            raise unusable(folder, f"'{part}' in {CONFIG} is not a mapping")
+        # Models of other libraries would be fetched from a network.
+        if elsewhere := [name for name in found[part] if name.startswith(("timm_", "hf_"))]:
+            raise unusable(folder, f"'{elsewhere[0]}' in {CONFIG} names a model of another library")
+    lacking = {"size", "interpolation", "resize_mode", "mean", "std"} - set(found["preprocess_cfg"])
+    if lacking or "context_length" not in found["text_cfg"]:
+        raise unusable(folder, f"{CONFIG} lacks '{min(lacking, default='context_length')}'")
     return found
 
 

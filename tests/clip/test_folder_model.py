@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import gzip
+import json
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +12,7 @@ from hypothesis import strategies as st
 from open_clip.tokenizer import SimpleTokenizer
 
 from adu_bench.clip import folder_model
-from adu_bench.clip.identity import SHIPPED_WEIGHTS
+from adu_bench.clip.identity import SHIPPED_FOLDER, SHIPPED_WEIGHTS
 from adu_bench.clip.loading import load_backbone
 from adu_bench.clip.weights import backbone_spec
 from adu_bench.core.errors import UserError
@@ -67,3 +71,37 @@ def test_damaged_weights_are_refused(tmp_path):
     path.write_bytes(SHIPPED_WEIGHTS.read_bytes()[:-100])
     with pytest.raises(UserError, match="could not be read"):
         folder_model.build(weights=path)
+
+
+def _without(config, part, name):
+    del config[part][name]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda c: c["vision_cfg"].update(timm_model_name="hf-hub:a/b"), "'timm_model_name' .* another library"),
+        (lambda c: c["text_cfg"].update(hf_model_name="a/b"), "'hf_model_name' .* another library"),
+        (lambda c: c["vision_cfg"].update(width=4_000_000), "another shape of"),
+        (lambda c: c["vision_cfg"].update(layers=5), "lacks 'visual.transformer.resblocks.4"),
+        (lambda c: c.update(vision_cfg=[]), "not a mapping"),
+        (lambda c: _without(c, "text_cfg", "context_length"), "lacks 'context_length'"),
+        (lambda c: _without(c, "preprocess_cfg", "mean"), "lacks 'mean'"),
+        (lambda c: c["text_cfg"].update(context_length="x"), "could not be read"),
+    ],
+)
+def test_configurations_that_do_not_fit_are_refused_before_they_take_memory(change, reason, tmp_path):
+    folder = shutil.copytree(SHIPPED_FOLDER, tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    change(config)
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=reason):
+        folder_model.build(folder)
+
+
+@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b"a" * 20_000_000), gzip.compress(b"one")])
+def test_a_vocabulary_that_is_none_is_refused(content, tmp_path):
+    folder = shutil.copytree(SHIPPED_FOLDER, tmp_path / "model")
+    (folder / "bpe.txt.gz").write_bytes(content)
+    with pytest.raises(UserError, match=r"bpe\.txt\.gz|do not fit"):
+        folder_model.build(folder)
