@@ -4,16 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
 from adu_bench.audits.audit import Measure
 from adu_bench.audits.catalogue import AuditEntry
-from adu_bench.runner.plan import PlannedRun
+from adu_bench.core.specs import RunSpec
 from adu_bench.store.artefacts import Artefact, artefact_path, read_artefact, write_artefact
 
 COLUMNS = ("key", "suite", "task", "forget", "method", "seed", "audit", "metric", "value", "n")
+
+
+class Audited(Protocol):
+    """A run, planned or finished, whose results are looked up."""
+
+    @property
+    def spec(self) -> RunSpec:
+        """The spec of the run."""
+
+    @property
+    def label(self) -> str:
+        """The method's label."""
 
 
 def write_result(root: Path, key: str, entry: AuditEntry, measures: Sequence[Measure], seconds: float) -> Path:
@@ -73,7 +86,7 @@ def missing(root: Path, key: str, entries: Iterable[AuditEntry]) -> list[AuditEn
     return [entry for entry in entries if read_result(root, key, entry) is None]
 
 
-def audit_rows(root: Path, suite: str, runs: Iterable[PlannedRun], entries: Sequence[AuditEntry]) -> pd.DataFrame:
+def audit_rows(root: Path, suite: str, runs: Iterable[Audited], entries: Sequence[AuditEntry]) -> pd.DataFrame:
     """Return all current results as one long table.
 
     Parameters

@@ -23,15 +23,20 @@ def options(parser: Any) -> None:
         help="print in this format; a page (html) also takes several suites: --suite a,b or --suite all",
     )
     parser.add_argument(
-        "--write", type=str, default="", metavar="DIR", help="write rows from --runs, and all pages, there"
+        "--write",
+        type=str,
+        default="",
+        metavar="DIR",
+        help="write rows from --runs with what audits found, and all pages, there",
     )
     flag(parser, "paper", "print the paper's numbers beside the board's, in place of the board")
     flag(
         parser,
         "check",
-        "fail if a generated file of --rows is not current, or a row has other runs than are planned",
+        "fail if a generated file of --rows is not current, a row has other runs than are planned, or what audits "
+        "measured is of other runs or by other code",
     )
-    flag(parser, "allow-stale-rows", "with --check: print the stale rows, and fail on generated files only")
+    flag(parser, "allow-stale-rows", "with --check: print what is stale, and fail on generated files only")
 
 
 def run(options: Any) -> int:
@@ -104,25 +109,28 @@ def _page(options: Any) -> int:
 
 def _write(options: Any) -> int:
     from adu_bench.report.pages import write_pages
-    from adu_bench.workflows.rows import write_rows
+    from adu_bench.workflows.rows import write_audits, write_rows
 
     target, selection = Path(options.write), selection_of(options)
     for label, path in write_rows(selection, Path(options.runs), target) if options.runs else ():
         print(f"wrote {path}" if path else f"left out {label}: its block is not complete")
+    measured = write_audits(selection, Path(options.runs), target) if options.runs else None
+    if measured is not None:
+        print(f"wrote {measured}")
     for path in write_pages(target, selection.catalogue):
         print(f"wrote {path}")
     return 0
 
 
 def _check(options: Any) -> int:
-    from adu_bench.workflows.board import stale_files_and_rows
+    from adu_bench.workflows.board import stale_files
 
     folder = results_of(options).rows_folder
-    pages, rows = stale_files_and_rows(folder, selection_of(options).catalogue)
+    pages, stale = stale_files(folder, selection_of(options).catalogue)
     for path in pages:
         print(f"{path} is not current: adu-bench leaderboard --write {folder}", file=sys.stderr)
     if not pages:
         print(f"The generated files in {folder} are current.")
-    for suite, reason, labels in rows:
-        print(f"{suite}: stale rows ({reason}): {', '.join(labels)}", file=sys.stderr)
-    return 1 if pages or (rows and not options.allow_stale_rows) else 0
+    for suite, kind, reason, names in stale:
+        print(f"{suite}: stale {kind} ({reason}): {', '.join(names)}", file=sys.stderr)
+    return 1 if pages or (stale and not options.allow_stale_rows) else 0

@@ -10,6 +10,8 @@ from typing import Any
 import pandas as pd
 
 from adu_bench.core.specs import RunSpec
+from adu_bench.leaderboard.aspects import Forgetting
+from adu_bench.leaderboard.forgetting import forgetting_of
 from adu_bench.metrics.evidence import harmonic
 from adu_bench.metrics.frame import Scorable, score
 from adu_bench.metrics.measures import board_metrics
@@ -105,6 +107,8 @@ class Board:
         Estimates and tests of H for the methods with a complete block; None on a board without runs.
     warning
         Why no row may be compared with new runs; empty if all rows may.
+    forgetting
+        What audits say of the methods with a complete block; None where none was measured.
     """
 
     suite: str
@@ -120,6 +124,7 @@ class Board:
     runs: tuple[Scorable, ...] = ()
     sample: Sample | None = None
     warning: str = ""
+    forgetting: Forgetting | None = None
 
 
 def make_board(plan: Plan, found: Iterable[Scorable]) -> Board:
@@ -163,6 +168,30 @@ def make_board(plan: Plan, found: Iterable[Scorable]) -> Board:
     methods = {run.spec.method.name for run in plan.runs if run.label in small} | {BASELINE}
     compared = [label for label in tasks if label in methods]
     return replace(board, part=part([*compared, *small], PART))
+
+
+def with_forgetting(board: Board, measured: pd.DataFrame, oracle: pd.DataFrame | None = None) -> Board:
+    """Add what audits say, to the board, its part and its sizes.
+
+    Parameters
+    ----------
+    board
+        The board.
+    measured, oracle
+        Measurements of its runs and of oracles, see `adu_bench.leaderboard.measurements`.
+    """
+    found = forgetting_of(
+        board.frame,
+        board.tasks,
+        [row.method for row in board.rows if not row.reason],
+        [row.method for row in board.rows if row.rank is not None],
+        len(board.common.task.classes),
+        measured,
+        oracle,
+    )
+    part = with_forgetting(board.part, measured, oracle) if board.part is not None else None
+    sizes = {size: with_forgetting(each, measured, oracle) for size, each in board.sizes.items()}
+    return replace(board, forgetting=found, part=part, sizes=sizes)
 
 
 def by_size(board: Board) -> pd.DataFrame:

@@ -7,8 +7,10 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from adu_bench.audits.catalogue import find_audits
 from adu_bench.core.errors import UserError, unknown
-from adu_bench.leaderboard.board import Board, make_board, without_numbers
+from adu_bench.leaderboard.board import Board, make_board, with_forgetting, without_numbers
+from adu_bench.leaderboard.measurements import read_measurements, read_oracle, stale_measurements
 from adu_bench.leaderboard.rows import StoredRun, VerificationStatus, read_rows, verification_statuses
 from adu_bench.leaderboard.stale import NOTE, as_recorded, stale_rows
 from adu_bench.registry import Catalogue, Choice
@@ -47,6 +49,7 @@ def committed_board(folder: Path, suite: str, catalogue: Catalogue, only: Sequen
     planned = _plan(load_suite(suite), choices, runs)
     recorded = as_recorded(planned.suite, choices, runs, stale_rows(planned, runs))
     board = make_board(recorded or planned, runs)
+    board = with_forgetting(board, read_measurements(folder, suite), read_oracle(folder, suite))
     board = replace(
         board,
         rows=(*board.rows, *(without_numbers(label, why) for label, why in strange.items())),
@@ -69,6 +72,21 @@ def committed_stale_rows(folder: Path, suite: str, catalogue: Catalogue) -> dict
     runs = read_rows(folder, suite)
     found = stale_rows(_plan(load_suite(suite), choices, runs), runs) if choices else {}
     return found | strange
+
+
+def committed_stale_measurements(folder: Path, suite: str) -> dict[str, str]:
+    """Return the audits and methods whose committed measurements are stale, with the reason.
+
+    Raises
+    ------
+    UserError
+        If a row or the measurements are damaged.
+    """
+    measured, oracle = read_measurements(folder, suite), read_oracle(folder, suite)
+    if measured.empty and oracle.empty:
+        return {}
+    keys, known = {run.key for run in read_rows(folder, suite)}, find_audits()
+    return stale_measurements(measured, keys, known) | stale_measurements(oracle, (), known)
 
 
 def committed_suites(folder: Path) -> list[str]:

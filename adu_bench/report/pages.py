@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from adu_bench.core.files import write_text
 from adu_bench.leaderboard.board import Board, by_size
 from adu_bench.leaderboard.committed import committed_board, committed_suites
+from adu_bench.leaderboard.measurements import read_measurements, read_oracle
 from adu_bench.leaderboard.published import has_paper
+from adu_bench.maintenance.audits import AttackCheck, check_attacks
 from adu_bench.registry import Catalogue
 from adu_bench.report.escape import markdown_code
 from adu_bench.report.figures.common import counted
+from adu_bench.report.tables.attacks import attacks_markdown
 from adu_bench.report.tables.board import board_csv, board_latex, board_markdown, claims_table
+from adu_bench.report.tables.forgetting import TITLE, forgetting_latex, forgetting_markdown
 from adu_bench.report.tables.main import main_table
 from adu_bench.report.tables.paper import PAPER_FORMATS
 from adu_bench.report.tables.table import latex, markdown, records_csv
@@ -26,6 +30,7 @@ SIZE_FILES: Writers = {
     "by_size.csv": lambda board: records_csv(by_size(board).round(6).to_dict("records")),
     "by_size.tex": lambda board: latex(main_table(board)),
 }
+AUDIT_FILES: Writers = {"forgetting.tex": forgetting_latex}
 READING = "READING.md"
 """Conclusions from a board: written by hand, kept beside the rows, and shown below the first table."""
 
@@ -43,8 +48,11 @@ def pages(folder: Path, catalogue: Catalogue) -> dict[Path, str]:
         found[folder / "index.html"] = web_page(list(boards.values()), cards(catalogue), files=True)
     for suite, board in boards.items():
         place = folder / suite
-        found[place / "README.md"] = _page(board, _reading(place))
+        checks = check_attacks(read_measurements(folder, suite), read_oracle(folder, suite))
+        found[place / "README.md"] = _page(board, _reading(place), checks)
         found |= {place / name: make(board) for name, make in BOARD_FILES.items()}
+        if board.forgetting is not None:
+            found |= {place / name: make(board) for name, make in AUDIT_FILES.items()}
         if has_paper(board):
             found |= {place / name: make(board) for name, make in PAPER_FILES.items()}
         if len(_sizes(board)) > 1:
@@ -82,11 +90,13 @@ def _contents(boards: dict[str, Board]) -> str:
     )
 
 
-def _page(board: Board, reading: str) -> str:
+def _page(board: Board, reading: str, checks: Sequence[AttackCheck]) -> str:
     warning = [f"**{board.warning}**"] * bool(board.warning)
     # The warning stands above the table once, not below it again.
     table = board_markdown(replace(board, warning=""))
     sections = [f"# {board.suite}", *warning, f"{board.title}. {_block(board)}", table]
+    if board.forgetting is not None:
+        sections += [f"## {TITLE}", forgetting_markdown(board), "### Attacks", attacks_markdown(board, checks)]
     if reading:
         sections += ["## Reading", reading]
     if has_paper(board):

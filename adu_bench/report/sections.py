@@ -15,7 +15,7 @@ from adu_bench.leaderboard.board import BASELINE, Board, Row, with_letters
 from adu_bench.leaderboard.curves import curves_of
 from adu_bench.metrics.frame import ZERO_SHOT, score
 from adu_bench.registry import Catalogue
-from adu_bench.report.figures import attention, cost, domains, embedding, intervals, profile, sweeps, tradeoff
+from adu_bench.report.figures import attention, cost, depth, domains, embedding, intervals, profile, sweeps, tradeoff
 from adu_bench.report.figures.common import complete, listed, ranked
 from adu_bench.report.tables import summaries
 from adu_bench.report.tables.ablation import ablation_caption, ablation_changes, ablation_table
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 PANELS = 2
 """Number of methods beside zero-shot CLIP in an embedding or a grid of attention maps, unless methods are named."""
+DEPTH = "Did it forget? H against depth"
 _SAME = 1e-2
 """Features whose largest difference is below this count as the same: they are stored with 16 bits."""
 
@@ -181,6 +182,7 @@ def _main(board: Board) -> Iterator[Section | Missing]:
     yield Section(
         "trade-off", "Forgetting against retaining", tradeoff.caption(board), partial(tradeoff.tradeoff, board)
     )
+    yield from _depth(board)
     yield Section("intervals", "Means with intervals", intervals.caption(board), partial(intervals.intervals, board))
     yield from _summaries(board)
     if ranked(board) and not domains.accuracies(board, "accuracy_before").empty:
@@ -196,6 +198,14 @@ def _main(board: Board) -> Iterator[Section | Missing]:
             "there are no zero-shot runs, or no ranked method",
             f"adu-bench run --suite {board.suite} --methods zero-shot,paper",
         )
+
+
+def _depth(board: Board) -> Iterator[Section | Missing]:
+    if depth.shown(board):
+        yield Section("did-it-forget", DEPTH, depth.caption(board), partial(depth.depth, board))
+    else:
+        reason = "no method was audited on all its tasks"
+        yield Missing(DEPTH, reason, f"adu-bench run --suite {board.suite} --audits core")
 
 
 def _summaries(board: Board) -> Iterator[Section | Missing]:

@@ -6,9 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from adu_bench.audits.catalogue import find_audits
 from adu_bench.core.errors import UserError
-from adu_bench.leaderboard.board import Board, make_board
-from adu_bench.leaderboard.committed import committed_board, committed_stale_rows, committed_suites
+from adu_bench.leaderboard.board import Board, make_board, with_forgetting
+from adu_bench.leaderboard.committed import (
+    committed_board,
+    committed_stale_measurements,
+    committed_stale_rows,
+    committed_suites,
+)
+from adu_bench.leaderboard.measurements import measurements_of
 from adu_bench.leaderboard.rows import rows_dir
 from adu_bench.registry import Catalogue
 from adu_bench.report.pages import stale_pages
@@ -79,7 +86,10 @@ def _from_runs(selection: Selection, folder: Path, only: Sequence[str]) -> Board
     if not methods:
         known = selection.catalogue.presets
         methods = ",".join(dict.fromkeys(run.label for run in runs if run.label.partition("[")[0] in known))
-    return make_board(replace(selection, methods=methods).plan(), runs)
+    board = make_board(replace(selection, methods=methods).plan(), runs)
+    if not any((folder / "artefacts").glob("*/audit-*")):
+        return board
+    return with_forgetting(board, measurements_of(folder, selection.suite, board.runs, find_audits()))
 
 
 def suites_with_results(results: Results = ANY) -> tuple[list[str], list[str]]:
@@ -116,18 +126,23 @@ def suites_with_results(results: Results = ANY) -> tuple[list[str], list[str]]:
     return found, left_out
 
 
-def stale_files_and_rows(folder: Path, catalogue: Catalogue) -> tuple[list[Path], list[tuple[str, str, list[str]]]]:
+def stale_files(folder: Path, catalogue: Catalogue) -> tuple[list[Path], list[tuple[str, str, str, list[str]]]]:
     """Find what is not current in a folder of committed rows.
 
     Returns
     -------
     tuple
-        Generated files that differ from what would be written now; and the stale rows as suite, reason and labels.
+        Generated files that differ from what would be written now; and what is stale, as suite, ``rows`` or
+        ``measurements``, reason and names.
     """
-    rows = []
+    stale = []
     for suite in committed_suites(folder):
-        labels: dict[str, list[str]] = {}
-        for label, reason in committed_stale_rows(folder, suite, catalogue).items():
-            labels.setdefault(reason, []).append(label)
-        rows += [(suite, reason, names) for reason, names in labels.items()]
-    return list(stale_pages(folder, catalogue)), rows
+        for kind, found in (
+            ("rows", committed_stale_rows(folder, suite, catalogue)),
+            ("measurements", committed_stale_measurements(folder, suite)),
+        ):
+            names: dict[str, list[str]] = {}
+            for name, reason in found.items():
+                names.setdefault(reason, []).append(name)
+            stale += [(suite, kind, reason, own) for reason, own in names.items()]
+    return list(stale_pages(folder, catalogue)), stale

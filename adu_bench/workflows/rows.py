@@ -1,4 +1,4 @@
-"""Write the rows of a committed board from runs."""
+"""Write the rows of a committed board, and what audits found, from runs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from adu_bench.audits.catalogue import find_audits
+from adu_bench.leaderboard.measurements import measurements_of, merge, read_measurements, write_measurements
+from adu_bench.leaderboard.rows import read_rows
 from adu_bench.store import Store
 from adu_bench.submission.submission import of_plan
 from adu_bench.submission.verify import check, verification_status, write
@@ -29,3 +32,22 @@ def write_rows(selection: Selection, runs: Path, target: Path) -> Iterator[tuple
             submission = of_plan(block, selection.catalogue.select([label])[0], store)
             check(submission)
             yield label, write(submission, target, verification_status(submission))
+
+
+def write_audits(selection: Selection, runs: Path, target: Path) -> Path | None:
+    """Write the current results of audits of the runs that committed rows consist of, beside the rows.
+
+    Measurements that are there already stay, unless the folder has newer ones or they are stale.
+
+    Returns
+    -------
+    Path or None
+        The file; None where nothing was measured.
+    """
+    rows, known = read_rows(target, selection.suite), find_audits()
+    old = read_measurements(target, selection.suite)
+    new = measurements_of(runs, selection.suite, rows, known)
+    found = merge(old, new, [run.key for run in rows], known)
+    if old.empty and found.empty:
+        return None
+    return write_measurements(target, selection.suite, found)

@@ -10,6 +10,12 @@ from adu_bench.leaderboard.board import Board, Row
 from adu_bench.metrics.measures import METRICS, board_metrics
 from adu_bench.metrics.metric import ALWAYS, IF_ANY, LETTERS, PERCENT, Metric
 from adu_bench.report.escape import markdown_code, markdown_text
+from adu_bench.report.tables.forgetting import (
+    TITLE,
+    forgetting_latex,
+    forgetting_markdown,
+    forgetting_records,
+)
 from adu_bench.report.tables.settings import HEADING, settings_lines, settings_record
 from adu_bench.report.tables.table import Cell, Table, latex, markdown, records_csv, records_json
 
@@ -125,17 +131,30 @@ def board_json(board: Board) -> str:
     return records_json(found)
 
 
+def printed_markdown(board: Board) -> str:
+    """Return a board as Markdown, with what audits say below it."""
+    found = [f"## {TITLE}\n", forgetting_markdown(board)] if board.forgetting is not None else []
+    return "\n".join([board_markdown(board), *found])
+
+
+def printed_latex(board: Board) -> str:
+    """Return a board as a LaTeX table, with what audits say as a second one."""
+    found = [forgetting_latex(board)] if board.forgetting is not None else []
+    return "\n".join([board_latex(board), *found])
+
+
 FORMATS: Mapping[str, Callable[[Board], str]] = {
-    "md": board_markdown,
+    "md": printed_markdown,
     "csv": board_csv,
     "json": board_json,
-    "tex": board_latex,
+    "tex": printed_latex,
 }
 
 
 def records(board: Board) -> list[dict[str, Any]]:
     """Return the rows as dictionaries with the same keys; fractions with six decimals, None where there is nothing."""
     claims = [key for key in METRICS if any(key in row.claimed for row in board.rows)]
+    audits = forgetting_records(board) if board.forgetting is not None else [{}] * len(board.rows)
     return [
         {
             "method": row.method,
@@ -148,8 +167,9 @@ def records(board: Board) -> list[dict[str, Any]]:
             "reason": row.reason,
             "state": row.state,
             **{f"claimed_{key}": row.claimed.get(key) for key in claims},
+            **audit,
         }
-        for row in board.rows
+        for row, audit in zip(board.rows, audits, strict=True)
     ]
 
 

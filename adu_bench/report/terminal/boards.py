@@ -11,11 +11,14 @@ from adu_bench.leaderboard.board import Board
 from adu_bench.leaderboard.published import has_paper
 from adu_bench.metrics.measures import METRICS
 from adu_bench.report.tables.board import INTERVALS, board_table
+from adu_bench.report.tables.forgetting import ABOUT, TITLE, forgetting_table
 from adu_bench.report.tables.paper import WORDS, paper_legend, paper_table
 from adu_bench.report.tables.table import Cell, Table, terminal
 
 WIDE = 120
 """Terminals of this many columns show all metrics; narrower ones show fewer, so that 80 columns suffice."""
+AUDITS_WIDE = 150
+"""The same for what audits say."""
 
 
 def print_board(board: Board, console: Console) -> None:
@@ -29,10 +32,20 @@ def print_board(board: Board, console: Console) -> None:
         say(console, INTERVALS)
     for note in table.notes:
         say(console, f"{note}.")
+    if board.forgetting is not None:
+        print_forgetting(board, console)
     if has_paper(board):
         print_paper(board, console)
     if board.part is not None:
         print_board(board.part, console)
+
+
+def print_forgetting(board: Board, console: Console) -> None:
+    """Print what audits say; a terminal that is not wide shows the answer and the depth only."""
+    table = forgetting_table(board, narrow=console.width < AUDITS_WIDE)
+    print_table(console, table, TITLE, bright=int(any(row.rank for row in board.rows)))
+    for text in (ABOUT, *(f"{note}." for note in table.notes)):
+        say(console, text)
 
 
 def print_paper(board: Board, console: Console) -> None:

@@ -45,7 +45,9 @@ class Details:
         method = row.method
         runs = [run for run in self.runs if self.methods[run.key] == method]
         return {
+            "summary": "domains, card and runs",
             "heat": list(self._heat(method)),
+            "attacks": [],
             "card": [*_card(self.cards.get(method.partition("[")[0], {}), runs), *_claims(row)],
             "runs": [
                 {"task": run.spec.task.name, "seed": run.spec.seed, "date": run.finished[:10], "key": run.key}

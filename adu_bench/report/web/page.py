@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -21,38 +20,13 @@ from adu_bench.report.tables.board import ABOUT, INTERVALS, best, has_states, pl
 from adu_bench.report.tables.paper import paper_legend, paper_table
 from adu_bench.report.tables.settings import HEADING, settings_lines
 from adu_bench.report.templates import environment
+from adu_bench.report.web.columns import METHOD, RANK, Column, sections
 from adu_bench.report.web.details import Cards, Details
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of the page's tables.
-
-    Parameters
-    ----------
-    name
-        Key of a metric, or one of the labels of a row.
-    title, note
-        Heading, and what it means.
-    kind
-        Its style: ``rank``, ``method``, ``family``, ``letters``, ``headline`` (a number with a bar) or ``number``.
-    first
-        The order at the first press: ``ascending`` or ``descending``.
-    wide
-        Whether narrow screens show it in the row's details only.
-    """
-
-    name: str
-    title: str
-    note: str
-    kind: str = "number"
-    first: str = "descending"
-    wide: bool = True
-
+from adu_bench.report.web.forgetting import forgetting_panel
 
 _BEFORE = (
-    Column("rank", "rank", "place by mean of H among complete methods", "rank", "ascending", False),
-    Column("method", "method", "press a name for its domains, card and runs", "method", "ascending", False),
+    RANK,
+    METHOD,
     Column(
         "group",
         "family",
@@ -64,12 +38,6 @@ _BEFORE = (
 _AFTER = (Column("runs", "runs", "finished runs that count"),)
 _HEADLINE = ("h_mean", "h_interval", "letters")
 """The metrics that the ranking rests on come first."""
-
-_SECTIONS = {
-    "ranked": "",
-    "reference": "References: bounds and controls, without rank",
-    "unranked": "Without rank: the block is not complete",
-}
 
 
 def web_page(boards: Sequence[Board], cards: Cards, files: bool = False) -> str:
@@ -101,7 +69,7 @@ def web_page(boards: Sequence[Board], cards: Cards, files: bool = False) -> str:
         suites=[board.suite for board in boards],
         sizes=sorted({size for board in boards for size in _sizes(board)}),
         families=list(dict.fromkeys(row["family"] for panel in panels for row in _rows(panel))),
-        columns=list(dict.fromkeys(column for panel in panels for column in panel["columns"] if column.title)),
+        columns=list({(each.title, each.note): each for panel in panels for each in panel["columns"]}.values()),
         panels=panels,
         states=any(has_states(board) for board in boards),
         warnings=_warnings(boards),
@@ -121,16 +89,23 @@ def _warnings(boards: Sequence[Board]) -> list[str]:
 
 
 def _panels(board: Board, cards: Cards, files: bool) -> Iterator[dict[str, Any]]:
-    """Yield the tables of a suite: all tasks, each number of forgotten domains, methods with a smaller block."""
+    """Yield the tables of a suite: all tasks, each number of forgotten domains, methods with a smaller block.
+
+    What audits say of the methods of a table follows it.
+    """
     sizes = _sizes(board)
     only = [str(size) for size in sizes] if len(sizes) == 1 else []
-    yield _panel(board, board, ["all", *only], "" if only else "all tasks", cards, files)
-    for size, part in board.sizes.items():
-        if size in sizes and not only:
-            yield _panel(board, part, [str(size)], f"{size} forgotten", cards, files)
+    tables = [(board, ["all", *only], "" if only else "all tasks")]
+    tables += [
+        (part, [str(size)], f"{size} forgotten") for size, part in board.sizes.items() if size in sizes and not only
+    ]
     if board.part is not None:
         own = [str(size) for size in _sizes(board.part)]
-        yield _panel(board, board.part, ["all", *(own if len(own) == 1 else [])], "ablations", cards, files)
+        tables.append((board.part, ["all", *(own if len(own) == 1 else [])], "ablations"))
+    for part, views, heading in tables:
+        yield _panel(board, part, views, heading, cards, files)
+        if part.forgetting is not None:
+            yield forgetting_panel(part, views, heading)
 
 
 def _panel(whole: Board, board: Board, views: list[str], heading: str, cards: Cards, files: bool) -> dict[str, Any]:
@@ -140,9 +115,6 @@ def _panel(whole: Board, board: Board, views: list[str], heading: str, cards: Ca
     columns = [*_BEFORE, *map(_column, metrics), *_AFTER]
     details = Details(board, runs, cards, f"{quote(whole.suite)}/" if files else "")
     rows = [_row(row, board, columns, metrics, details) for row in board.rows]
-    sections = [
-        {"heading": title, "rows": [row for row in rows if row["kind"] == kind]} for kind, title in _SECTIONS.items()
-    ]
     block = f"{counted(len(board.tasks), 'task')} x {counted(len(board.seeds), 'seed')}"
     letters = any(row["letters"] for row in board.rows)
     for row in rows:
@@ -156,7 +128,7 @@ def _panel(whole: Board, board: Board, views: list[str], heading: str, cards: Ca
         "block": f"{board.title}. Complete rows have {block}.{f' {INTERVALS}' * letters}",
         "columns": columns,
         "domains": details.domains,
-        "sections": [section for section in sections if section["rows"]],
+        "sections": sections(rows),
         "settings": list(settings_lines(board)),
         "paper": _paper(board) if board is whole else None,
     }

@@ -1,0 +1,98 @@
+"""H against depth: how well a method answers, and how much of what it forgot an attack brings back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from adu_bench.leaderboard.aspects import Standing
+from adu_bench.leaderboard.board import Board, Row
+from adu_bench.report.figures.common import block, counted, legend_panel, listed
+from adu_bench.report.figures.tradeoff import pareto
+from adu_bench.report.style import FAINT, INK, QUIET, TWO_COLUMNS, look
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def depth(board: Board) -> Figure:
+    """Draw the mean of H over depth, both in per cent, for methods of which both are known."""
+    from matplotlib.figure import Figure
+
+    rows = shown(board)
+    width, height, side = 0.7 * TWO_COLUMNS, 3.25, 2.75
+    figure = Figure(figsize=(width, height))
+    axes = figure.add_axes((0.5 / width, 0.4 / height, side / width, side / height))
+    beside = figure.add_axes((3.45 / width, 0.4 / height, 1.3 / width, side / height))
+    axes.set(xlabel="depth: what the strongest attack does not bring back, %", ylabel="mean of H, %", ylim=(0, 100))
+    points = {row.method: _point(board, row) for row in rows}
+    low = min(0.0, *(x for x, _ in points.values()))
+    axes.set_xlim(100 * low - 4, 104)
+    axes.axvline(0, color=FAINT, linewidth=0.7, zorder=0)
+    axes.axvline(100, color=FAINT, linewidth=0.7, zorder=0)
+    front = pareto([points[row.method] for row in rows if not row.reference])
+    if len(front) > 1:
+        across, up = (100 * np.array(values) for values in zip(*front, strict=True))
+        axes.step(across, up, where="pre", color=INK, linewidth=0.8, linestyle=(0, (4, 2)), zorder=2)
+    for row in reversed(rows):
+        x, high = points[row.method]
+        ends = _ends(board, row)
+        drawn = look(row.method, row.group)
+        if ends is not None:
+            axes.plot(
+                [100 * end for end in ends], [100 * y] * 2, color=drawn.colour, linewidth=0.8, alpha=0.6, zorder=2
+            )
+        axes.plot(100 * x, 100 * high, zorder=3, clip_on=False, **drawn.points())
+        if _standing(board, row).beyond:
+            place = (100 * x, 100 * high)
+            axes.annotate("+", place, xytext=(4, 3), textcoords="offset points", fontsize=7, color=QUIET)
+    legend_panel(beside, rows)
+    return figure
+
+
+def caption(board: Board) -> str:
+    """Return the caption."""
+    rows = shown(board)
+    points = {row.method: _point(board, row) for row in rows}
+    ranked = [row.method for row in rows if not row.reference]
+    best = pareto([points[name] for name in ranked])
+    front = [name for name in ranked if points[name] in best]
+    text = (
+        "Depth is 1 minus the recovery of the strongest attack of the core audits: 0 where everything comes back, 100 "
+        "where no attack is better than chance. The upper right corner is ideal. "
+    )
+    if len(front) > 1:
+        text += f"Dashed: Pareto front of the ranked methods ({', '.join(front)}). "
+    elif front and len(ranked) > 1:
+        text += f"{front[0]} is ahead of every other ranked method on both axes. "
+    text += "Hollow grey: references, never ranked; gates in front of an untouched CLIP are among them. "
+    if any(_ends(board, row) is not None for row in rows):
+        text += "Lines: 95 % intervals of depth over seeds (Student's t). "
+    beyond = [row.method for row in rows if _standing(board, row).beyond]
+    if beyond:
+        text += f"+: beyond never having known, which counts as 100 ({', '.join(beyond)}). "
+    counts = sorted({len(_standing(board, row).seeds) for row in rows})
+    seeds = listed([str(count) for count in counts])
+    return text + f"Depth of {counted(len(rows), 'method')} over {seeds} seed{'s' * (counts != [1])}. {block(board)}"
+
+
+def shown(board: Board) -> list[Row]:
+    """Return the rows with a depth, in the order of the board."""
+    found = board.forgetting
+    return [row for row in board.rows if found is not None and found.of(row.method, "depth") is not None]
+
+
+def _standing(board: Board, row: Row) -> Standing:
+    found = board.forgetting.of(row.method, "depth") if board.forgetting is not None else None
+    assert found is not None, f"{row.method} has no depth"
+    return found
+
+
+def _point(board: Board, row: Row) -> tuple[float, float]:
+    return _standing(board, row).estimate.value, row["h_mean"] or 0.0
+
+
+def _ends(board: Board, row: Row) -> tuple[float, float] | None:
+    one = _standing(board, row).estimate
+    return None if one.low is None or one.high is None else (one.low, one.high)
