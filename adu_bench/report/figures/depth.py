@@ -8,7 +8,7 @@ import numpy as np
 
 from adu_bench.leaderboard.aspects import Standing
 from adu_bench.leaderboard.board import Board, Row
-from adu_bench.report.figures.common import block, counted, legend_panel, listed
+from adu_bench.report.figures.common import block, complete, counted, legend_panel, listed
 from adu_bench.report.figures.tradeoff import pareto
 from adu_bench.report.style import FAINT, INK, QUIET, TWO_COLUMNS, look
 
@@ -25,10 +25,10 @@ def depth(board: Board) -> Figure:
     figure = Figure(figsize=(width, height))
     axes = figure.add_axes((0.5 / width, 0.4 / height, side / width, side / height))
     beside = figure.add_axes((3.45 / width, 0.4 / height, 1.3 / width, side / height))
-    axes.set(xlabel="depth: what the strongest attack does not bring back, %", ylabel="mean of H, %", ylim=(0, 100))
+    axes.set(xlabel="depth: not brought back by any attack, %", ylabel="mean of H, %", ylim=(0, 100))
     points = {row.method: _point(board, row) for row in rows}
-    low = min(0.0, *(x for x, _ in points.values()))
-    axes.set_xlim(100 * low - 4, 104)
+    drawn_from = [end for row in rows for end in (_ends(board, row) or points[row.method][:1])]
+    axes.set_xlim(100 * min(0.0, *drawn_from) - 4, 100 * max(1.0, *drawn_from) + 4)
     axes.axvline(0, color=FAINT, linewidth=0.7, zorder=0)
     axes.axvline(100, color=FAINT, linewidth=0.7, zorder=0)
     front = pareto([points[row.method] for row in rows if not row.reference])
@@ -40,9 +40,7 @@ def depth(board: Board) -> Figure:
         ends = _ends(board, row)
         drawn = look(row.method, row.group)
         if ends is not None:
-            axes.plot(
-                [100 * end for end in ends], [100 * y] * 2, color=drawn.colour, linewidth=0.8, alpha=0.6, zorder=2
-            )
+            axes.hlines(100 * high, 100 * ends[0], 100 * ends[1], color=drawn.colour, linewidth=0.8, zorder=2)
         axes.plot(100 * x, 100 * high, zorder=3, clip_on=False, **drawn.points())
         if _standing(board, row).beyond:
             place = (100 * x, 100 * high)
@@ -72,6 +70,9 @@ def caption(board: Board) -> str:
     beyond = [row.method for row in rows if _standing(board, row).beyond]
     if beyond:
         text += f"+: beyond never having known, which counts as 100 ({', '.join(beyond)}). "
+    without = [row.method for row in complete(board) if row not in rows]
+    if without:
+        text += f"Without a depth, since not audited on all tasks: {listed(without)}. "
     counts = sorted({len(_standing(board, row).seeds) for row in rows})
     seeds = listed([str(count) for count in counts])
     return text + f"Depth of {counted(len(rows), 'method')} over {seeds} seed{'s' * (counts != [1])}. {block(board)}"

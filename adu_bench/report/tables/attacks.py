@@ -19,7 +19,8 @@ CHECKS = (
     f"`prompt-tuning`) than from one that does not; 1.00 is best, .50 is guessing. {_NAMES['silent']} knows nothing in "
     "its answers. Its features know everything, so attacks on features have no value there; for these, "
     f"{_NAMES['locked']} are among the models that know. The oracle never saw the forget domains; as far as it "
-    "recognises them, its AUC is lower. *Rank correlation*: Spearman's, of methods between two seeds, mean over pairs of seeds."
+    "recognises them, its AUC is lower. *Rank correlation*: Spearman's, of methods between two seeds, mean over pairs "
+    "of seeds."
 )
 
 
