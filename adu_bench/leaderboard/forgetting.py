@@ -193,10 +193,10 @@ class _Reader:
         """Return the loss of accuracy that is largest over all tasks and seeds."""
         own = found.rename(columns=lambda name: name.removeprefix("collateral/"))
         losses = {
-            "all retain images": own.get("clean_drop"),
-            "corrupted images": own.get("corrupted_drop"),
-            "the worst domain": own["worst_domain_before"] - own["worst_domain"] if "worst_domain" in own else None,
-            "the same artist": own.get("same_artist_drop"),
+            "all images": own.get("clean_drop"),
+            "corrupted": own.get("corrupted_drop"),
+            "worst domain": own["worst_domain_before"] - own["worst_domain"] if "worst_domain" in own else None,
+            "same artist": own.get("same_artist_drop"),
         }
         seen = {
             name: self._by_seed(loss.rename(name).to_frame(), self.tasks)[name]

@@ -76,11 +76,11 @@ def forgetting_table(board: Board, narrow: bool = False) -> Table:
         columns=("", "method", *(title for title, _ in heads)),
         parts=parts,
         align="ll" + "".join(side for _, side in heads),
-        notes=(*(f"{letter} {reason}" for reason, letter in letters.items()), *_fewer_tasks(found)),
+        notes=(*(f"{letter} {reason}" for reason, letter in letters.items()), *fewer_tasks(found)),
     )
 
 
-def _fewer_tasks(found: Forgetting) -> list[str]:
+def fewer_tasks(found: Forgetting) -> list[str]:
     """Return which columns rest on some of the tasks only."""
     lines = []
     for aspect in found.aspects:
@@ -153,6 +153,11 @@ def _record(found: Forgetting, method: str) -> dict[str, Any]:
 def audited(board: Board) -> list[Row]:
     """Return the rows of which an audit says something."""
     return [row for row in board.rows if row.method in found_of(board).standings]
+
+
+def any_beyond(found: Forgetting) -> bool:
+    """Return whether some value is beyond never having known."""
+    return any(own.beyond for standings in found.standings.values() for own in standings.values())
 
 
 def standing_text(own: Standing | None) -> str:

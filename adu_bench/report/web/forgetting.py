@@ -18,7 +18,9 @@ from adu_bench.report.tables.forgetting import (
     PART_OFF_TITLE,
     TITLE,
     UNMEASURED,
+    any_beyond,
     audited,
+    fewer_tasks,
     part_off_text,
     plain,
     standing_text,
@@ -36,6 +38,7 @@ def forgetting_panel(board: Board, views: list[str], heading: str) -> dict[str, 
     columns = list(_columns(found))
     rows = [_row(row, found, columns) for row in audited(board)]
     title = " ".join(filter(None, (heading, TITLE[0].lower() + TITLE[1:])))
+    notes = [ABOUT, *[f"+: {BEYOND}."] * any_beyond(found), *(f"{note}." for note in fewer_tasks(found))]
     for row in rows:
         row["id"] = quote("/".join((board.suite, title, row["method"])))
     return {
@@ -43,7 +46,7 @@ def forgetting_panel(board: Board, views: list[str], heading: str) -> dict[str, 
         "suite": board.suite,
         "views": views,
         "heading": title,
-        "block": f"What audits of the finished classifiers say, on {counted(found.tasks, 'task')}. {ABOUT}",
+        "block": f"What audits of the finished classifiers say, on {counted(found.tasks, 'task')}. {' '.join(notes)}",
         "columns": columns,
         "domains": [],
         "sections": sections(rows),
@@ -102,6 +105,6 @@ def _cell(row: Row, found: Forgetting, column: Column) -> dict[str, Any]:
         text, why = standing_text(own), UNMEASURED
         if own is not None:
             value = round(own.estimate.value, 6)
-            text += f", {BEYOND}" * own.beyond
+            text += " +" * own.beyond
     shown = "" if value is None else value
     return {"column": column, "text": text, "value": shown, "why": why, "best": False, "bar": None}
