@@ -114,7 +114,7 @@ def _write(options: Any) -> int:
     target, selection = Path(options.write), selection_of(options)
     for label, path in write_rows(selection, Path(options.runs), target) if options.runs else ():
         print(f"wrote {path}" if path else f"left out {label}: its block is not complete")
-    measured = write_audits(selection, Path(options.runs), target) if options.runs else None
+    measured = write_audits(selection.suite, Path(options.runs), target) if options.runs else None
     if measured is not None:
         print(f"wrote {measured}")
     for path in write_pages(target, selection.catalogue):

@@ -74,8 +74,10 @@ def merge(old: pd.DataFrame, new: pd.DataFrame, keys: Sequence[str], known: Mapp
         (key, audit) not in done and (audit, code) in codes
         for key, audit, code in zip(old["key"], old["audit"], old["code"], strict=True)
     ]
-    both = [frame for frame in (old[keep], new) if len(frame)]
-    found = pd.concat(both) if both else old[keep]
+    kept = old[np.array(keep, dtype=bool)]
+    # Frames without rows have no types.
+    parts = [frame for frame in (kept, new) if len(frame)]
+    found = pd.concat(parts) if parts else kept
     found = found[found["key"].isin(keys)]
     audits, runs = (
         found[name].map({each: place for place, each in enumerate(order)})

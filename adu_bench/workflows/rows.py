@@ -34,7 +34,7 @@ def write_rows(selection: Selection, runs: Path, target: Path) -> Iterator[tuple
             yield label, write(submission, target, verification_status(submission))
 
 
-def write_audits(selection: Selection, runs: Path, target: Path) -> Path | None:
+def write_audits(suite: str, runs: Path, target: Path) -> Path | None:
     """Write the current results of audits of the runs that committed rows consist of, beside the rows.
 
     Measurements that are there already stay, unless the folder has newer ones or they are stale.
@@ -44,10 +44,10 @@ def write_audits(selection: Selection, runs: Path, target: Path) -> Path | None:
     Path or None
         The file; None where nothing was measured.
     """
-    rows, known = read_rows(target, selection.suite), find_audits()
-    old = read_measurements(target, selection.suite)
-    new = measurements_of(runs, selection.suite, rows, known)
+    rows, known = read_rows(target, suite), find_audits()
+    old = read_measurements(target, suite)
+    new = measurements_of(runs, suite, rows, known)
     found = merge(old, new, [run.key for run in rows], known)
     if old.empty and found.empty:
         return None
-    return write_measurements(target, selection.suite, found)
+    return write_measurements(target, suite, found)

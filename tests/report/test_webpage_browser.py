@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from adu_bench.leaderboard.board import with_forgetting
 from adu_bench.report.web.page import web_page
+from tests.leaderboard.audited import everything, measured
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install adu-bench[test]")
 
@@ -34,6 +36,15 @@ def address(boards, tmp_path_factory) -> str:
 
 
 @pytest.fixture(scope="module")
+def audited_address(boards, tmp_path_factory) -> str:
+    depths = {"adu": 0.2, "baseline": 0.7}
+    found = measured(boards[0].runs, lambda run: everything(1 - depths.get(run.label, 0.0)))
+    path = tmp_path_factory.mktemp("audited") / "index.html"
+    path.write_text(web_page([with_forgetting(boards[0], found)], {}), encoding="utf-8")
+    return path.as_uri()
+
+
+@pytest.fixture(scope="module")
 def browser():
     with sync_api.sync_playwright() as playwright:
         # Without a path of its own, every start has a fresh profile.
@@ -47,7 +58,7 @@ def visit(browser, address):
     """Open the page with settings of a context; at the end it must have asked for nothing and said nothing."""
     contexts, noise = [], []
 
-    def opened(fragment="", **settings):
+    def opened(fragment="", address=address, **settings):
         context = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | settings))
         contexts.append(context)
         page = context.new_page()
@@ -94,6 +105,33 @@ def test_sorting_by_keyboard_keeps_the_groups_apart(visit, boards):
     assert "cannot be told apart" in page.evaluate("document.activeElement.textContent")
     follows = "rows => rows.every((row) => row.nextElementSibling.classList.contains('detail'))"
     assert table.locator("tr.method").evaluate_all(follows)
+
+
+def test_what_audits_say_is_sorted_filtered_and_unfolded(visit, audited_address):
+    page = visit(address=audited_address)
+    table = page.locator("table.board").nth(1)
+    assert methods(table) == ["adu", "baseline", "zero-shot"] or methods(table) == ["baseline", "adu", "zero-shot"]
+    table.get_by_role("columnheader", name="depth", exact=True).get_by_role("button").click()
+    assert methods(table) == ["baseline", "adu", "zero-shot"]
+    button = table.get_by_role("button", name="adu", exact=True)
+    button.focus()
+    page.keyboard.press("Enter")
+    detail = page.locator(f'[id="{button.get_attribute("aria-controls")}"]')
+    assert detail.get_by_role("row", name="prototypes").locator("td").inner_text() == "80.0"
+    assert not detail.locator(".numbers").is_visible()
+    page.get_by_role("checkbox", name="reference").focus()
+    page.keyboard.press("Space")
+    assert methods(table) == ["baseline", "adu"]
+
+
+def test_a_narrow_screen_shows_depth_and_the_rest_in_the_details(visit, audited_address):
+    page = visit(address=audited_address, viewport={"width": 390, "height": 800})
+    table = page.locator("table.board").nth(1)
+    heads = [text for text in table.locator("thead th:visible").all_inner_texts()]
+    assert [head.strip() for head in heads] == ["rank", "method", "retained", "forgot", "depth"]
+    table.get_by_role("button", name="adu", exact=True).click()
+    assert "class-probe" in table.locator(".numbers:visible").inner_text()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_filters_by_keyboard_say_how_many_rows_are_left(visit):

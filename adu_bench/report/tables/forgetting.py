@@ -86,7 +86,7 @@ def fewer_tasks(found: Forgetting) -> list[str]:
     for aspect in found.aspects:
         counts = {own[aspect.key].estimate.tasks for own in found.standings.values() if aspect.key in own}
         if counts and counts != {found.tasks}:
-            lines.append(f"{aspect.title}: on the {max(counts)} of {found.tasks} tasks that have an oracle")
+            lines.append(f"{aspect.title} rests on the {max(counts)} of {found.tasks} tasks that have an oracle")
     return lines
 
 

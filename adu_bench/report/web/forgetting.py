@@ -37,8 +37,12 @@ def forgetting_panel(board: Board, views: list[str], heading: str) -> dict[str, 
     assert found is not None
     columns = list(_columns(found))
     rows = [_row(row, found, columns) for row in audited(board)]
-    title = " ".join(filter(None, (heading, TITLE[0].lower() + TITLE[1:])))
-    notes = [ABOUT, *[f"+: {BEYOND}."] * any_beyond(found), *(f"{note}." for note in fewer_tasks(found))]
+    title = ": ".join(filter(None, (heading, TITLE[0].lower() + TITLE[1:])))
+    notes = [
+        ABOUT,
+        *[f"+: {BEYOND}."] * any_beyond(found),
+        *(f"{note[0].upper()}{note[1:]}." for note in fewer_tasks(found)),
+    ]
     for row in rows:
         row["id"] = quote("/".join((board.suite, title, row["method"])))
     return {
