@@ -191,10 +191,8 @@ def test_an_attack_that_nobody_was_given_does_not_count():
 
 
 def test_measurements_of_other_runs_do_not_count():
-    others = [run for run in planned("one", seeds=(7, 8, 9))]
-    assert (
-        forgetting_of(frame(runs()), TASKS, METHODS, (), CLASSES, measured(others, lambda _: everything(0.1))) is None
-    )
+    others = measured(planned("one", seeds=(7, 8, 9)), lambda run: everything(0.1))
+    assert forgetting_of(frame(runs()), TASKS, METHODS, (), CLASSES, others) is None
 
 
 def made_oracle(tasks=TASKS, value=0.5, method="oracle") -> pd.DataFrame:

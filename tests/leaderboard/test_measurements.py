@@ -68,10 +68,10 @@ def test_without_measurements_there_is_no_file(tmp_path):
 def test_a_damaged_file_is_named(tmp_path):
     path = write_measurements(tmp_path, "toy", one())
     path.write_bytes(b"PAR1 no")
-    with pytest.raises(UserError, match="measurements.parquet' are damaged"):
+    with pytest.raises(UserError, match=r"measurements\.parquet' are damaged"):
         read_measurements(tmp_path, "toy")
     (path.parent / "oracle.csv").write_text("method,task\na,b\n")
-    with pytest.raises(UserError, match="oracle.csv' are damaged"):
+    with pytest.raises(UserError, match=r"oracle\.csv' are damaged"):
         read_oracle(tmp_path, "toy")
 
 
