@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from adu_bench.audits.catalogue import AuditEntry
 from adu_bench.audits.results import Audited, audit_rows
 from adu_bench.core.errors import UserError
+from adu_bench.core.files import replacing
 
 _TYPES = {
     "key": str,
@@ -92,9 +93,9 @@ def write_measurements(folder: Path, suite: str, found: pd.DataFrame) -> Path:
     if found.empty:
         path.unlink(missing_ok=True)
         return path
-    path.parent.mkdir(parents=True, exist_ok=True)
     table = pa.table({name: _array(found[name], kind) for name, kind in _TYPES.items()})
-    pq.write_table(table, path, compression="zstd")
+    with replacing(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
     return path
 
 
