@@ -17,7 +17,7 @@ from adu_bench.report.escape import markdown_code
 from adu_bench.report.figures.common import counted
 from adu_bench.report.tables.attacks import attacks_markdown
 from adu_bench.report.tables.board import board_csv, board_latex, board_markdown, claims_table
-from adu_bench.report.tables.forgetting import TITLE, forgetting_latex, forgetting_markdown
+from adu_bench.report.tables.forgetting import TITLE, forgetting_latex, forgetting_markdown, forgetting_table
 from adu_bench.report.tables.main import main_table
 from adu_bench.report.tables.paper import PAPER_FORMATS
 from adu_bench.report.tables.table import latex, markdown, records_csv
@@ -109,6 +109,8 @@ def _page(board: Board, reading: str, checks: Sequence[AttackCheck]) -> str:
         ]
     if board.part is not None:
         sections += ["## Ablations", _block(board.part), board_markdown(board.part, legend=False)]
+        if board.part.forgetting is not None:
+            sections.append(markdown(forgetting_table(board.part)))
     claims = claims_table(board)
     if claims is not None:
         sections += [

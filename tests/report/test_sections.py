@@ -16,7 +16,7 @@ import pytest
 
 from adu_bench.core.errors import UserError
 from adu_bench.core.seeds import derive
-from adu_bench.leaderboard.board import make_board
+from adu_bench.leaderboard.board import make_board, with_forgetting
 from adu_bench.registry import Catalogue
 from adu_bench.report.figures.common import percent, ranked
 from adu_bench.report.sections import Material, apart, make_report
@@ -31,6 +31,7 @@ from adu_bench.store.artefacts import Artefact, write_artefact
 from adu_bench.suites import load_suite
 from adu_bench.suites.suite import Sweep
 from tests.conftest import make_predictions, write_run
+from tests.leaderboard.audited import everything, measured
 
 METHODS = ["adu", "baseline", "clipfit", "zero-shot", "collapse", "adu-no-ddl", "adu-no-instapg"]
 SKILL = dict(zip(METHODS, (1.2, 0.9, 0.6, 1.5, 0.0, 1.0, 1.1), strict=True))
@@ -85,9 +86,11 @@ def root(tmp_path_factory):
     return folder
 
 
-def material(root: Path, methods=METHODS, **choices) -> Material:
+def material(root: Path, methods=METHODS, audited: bool = True, **choices) -> Material:
     catalogue, store = Catalogue(), Store(root)
     board = make_board(plan(suite(), catalogue.select(list(methods))), store.runs())
+    if audited:
+        board = with_forgetting(board, measured(board.runs, lambda run: everything(1.1 if run.label == "adu" else 0.5)))
     return Material(suite(), catalogue, board, store, **choices)
 
 
@@ -98,8 +101,8 @@ def report(root):
 
 def test_everything_is_shown_in_reading_order(report):
     assert [section.name for section in report.sections] == [
-        "main-table", "main-table-h-of-means", "trade-off", "intervals", "summary-table", "profile", "improvement",
-        "domains", "ablation-adu", "embedding", "attention", "study-shots", "cost",
+        "main-table", "main-table-h-of-means", "trade-off", "did-it-forget", "intervals", "summary-table", "profile",
+        "improvement", "domains", "ablation-adu", "embedding", "attention", "study-shots", "cost",
     ]  # fmt: skip
     assert report.missing == ()
 
@@ -124,7 +127,7 @@ def texts_of(figure):
                         yield tick.label1
 
 
-@pytest.mark.parametrize("number", range(13))
+@pytest.mark.parametrize("number", range(14))
 def test_no_text_is_cut(report, number):
     with style():
         figure = report.sections[number].draw()
@@ -217,17 +220,17 @@ def test_equal_methods_share_a_rank(root):
 
 
 def test_what_is_missing_is_named_with_its_command(tmp_path, root):
-    """Only predictions of two methods: no before, no ablation, no features, no study."""
+    """Only predictions of two methods: no before, no audit, no ablation, no features, no study."""
     catalogue = Catalogue()
     wanted = plan(suite(), catalogue.select(["baseline", "clipfit"]))
     for run in wanted.runs:
         write_run(tmp_path, run.spec, run.label, made_up(run.spec, run.label))
-    found = make_report(material(tmp_path, ["baseline", "clipfit"]))
+    found = make_report(material(tmp_path, ["baseline", "clipfit"], audited=False))
     assert {section.name for section in found.sections} == {
         "main-table", "main-table-h-of-means", "trade-off", "intervals", "summary-table", "profile", "improvement",
         "cost",
     }  # fmt: skip
-    assert len(found.missing) == 5
+    assert len(found.missing) == 6
     for one in found.missing:
         assert one.command.startswith("adu-bench ")
         assert f"--suite {suite().name}" in one.command
