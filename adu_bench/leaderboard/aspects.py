@@ -97,6 +97,12 @@ ASPECTS = (
         "(colour, contrast, sharpness, edges)",
     ),
     Aspect(
+        "held_out",
+        "held out",
+        "what `forgot` is on classes that the run was not shown, among these classes alone",
+        optional=True,
+    ),
+    Aspect(
         "collateral",
         "collateral",
         "largest loss of accuracy against zero-shot CLIP: on all retain images, on corrupted ones, on the worst retain "

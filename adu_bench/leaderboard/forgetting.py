@@ -122,6 +122,7 @@ class _Reader:
             "depth_oracle": self._depth(method, CORE_ATTACKS, oracle=True),
             "depth_full": self._depth(method, FULL_ATTACKS),
             "generality": self._generality(found),
+            "held_out": self._single(found, "held-out/suppression"),
             "collateral": self._collateral(found),
         }
         for key, values in candidates.items():

@@ -135,6 +135,12 @@ def test_generality_is_forgetting_on_filtered_images_against_zero_shot():
     assert found.of("zero-shot", "generality").estimate.value == 0
 
 
+def test_held_out_classes_have_a_column_where_they_were_measured():
+    found = reading(lambda run: everything(0.3) | {"held-out/suppression": 0.4})
+    assert found.of("one", "held_out").estimate.value == pytest.approx(0.4)
+    assert "held_out" not in [aspect.key for aspect in reading(lambda run: everything(0.3)).aspects]
+
+
 def test_collateral_is_the_largest_loss_with_its_name():
     one = reading(lambda run: everything(0.3, lost=0.1)).of("one", "collateral")
     assert (one.by, one.estimate.value) == ("corrupted", pytest.approx(0.2))
