@@ -31,6 +31,8 @@ from adu_bench.stats.letters import holm
 
 LEAST = 0.05
 """Where an oracle's recovery is within this of zero-shot's, the attack cannot tell them apart and is left out."""
+_ABOVE = 0.01
+"""Where zero-shot accuracy is not this much above chance, shares of it mean nothing."""
 _DIGITS = 7
 """Decimals of shares and accuracies by seed: what differs by less is equal, and measurements are rounded."""
 _BEYOND = 5e-4
@@ -151,8 +153,14 @@ class _Reader:
     def _retained(self, answers: pd.DataFrame) -> _Values | None:
         if "retain_drop" not in answers:
             return None
-        above = answers["mem"] - self.chance
-        return self._single(pd.DataFrame({"share": above / (above + answers["retain_drop"])}), "share")
+        before = answers["mem"] + answers["retain_drop"]
+        return self._share(answers["mem"], before)
+
+    def _share(self, now: pd.Series, before: pd.Series, gone: bool = False) -> _Values | None:
+        """Return accuracy above chance as a share of that before, or the share that is gone; nothing near chance."""
+        known = (before - self.chance).where(before - self.chance > _ABOVE)
+        share = (now - self.chance) / known
+        return self._single((1 - share if gone else share).rename("share").to_frame(), "share")
 
     def _depth(self, method: str, attacks: Mapping[str, str], oracle: bool = False) -> _Values | None:
         """Return one minus the recovery of the attack that recovers most over all tasks and seeds."""
@@ -187,8 +195,7 @@ class _Reader:
         if not filters or before.empty:
             return None
         now, then = (part[filters].mean(axis=1, skipna=False) for part in (found, before))
-        share = 1 - (now - self.chance) / (then.reindex(now.index) - self.chance)
-        return self._single(share.rename("share").to_frame(), "share")
+        return self._share(now, then.reindex(now.index), gone=True)
 
     def _collateral(self, found: pd.DataFrame) -> _Values | None:
         """Return the loss of accuracy that is largest over all tasks and seeds."""
@@ -253,25 +260,28 @@ def _standings(
 
 def _over_seeds(values: np.ndarray, tasks: int) -> Estimate:
     """Estimate a mean over seeds with Student's t."""
-    mean, count = float(values.mean()), len(values)
+    mean, count = float(values.mean()) if len(values) else 0.0, len(values)
     if count < FEWEST_SEEDS:
         return Estimate(mean, None, None, None, None, None, tasks, reason="too few seeds for an interval")
     return student(mean, float(values.std(ddof=1)) / sqrt(count), count - 1, tasks)
 
 
 def _ranks(values: Mapping[str, pd.Series], aspect: Aspect, tasks: int) -> dict[str, int]:
-    """Return one more than the number of methods that are better beyond the noise of seeds; none with too few seeds."""
+    """Return one more than the number of methods that are better beyond the noise of seeds.
+
+    Methods with too few seeds have no rank; nor has any where there is nothing to compare with.
+    """
     sign = -1 if aspect.direction == "down" else 1
-    gaps = {}
-    for one, two in combinations(values, 2):
-        paired = (values[one] - values[two]).dropna().to_numpy()
-        if len(paired) < FEWEST_SEEDS:
-            return {}
-        gaps[one, two] = _over_seeds(sign * paired, tasks)
+    enough = [method for method, own in values.items() if len(own) >= FEWEST_SEEDS]
+    gaps = {
+        (one, two): _over_seeds(sign * (values[one] - values[two]).dropna().to_numpy(), tasks)
+        for one, two in combinations(enough, 2)
+    }
     if not gaps:
         return {}
-    corrected = holm(np.array([gap.p for gap in gaps.values()], dtype=float))
-    ranks = dict.fromkeys(values, 1)
+    # Methods that share too few seeds cannot be told apart.
+    corrected = holm(np.array([1.0 if gap.p is None else gap.p for gap in gaps.values()]))
+    ranks = dict.fromkeys(enough, 1)
     for (pair, gap), p in zip(gaps.items(), corrected, strict=True):
         if p < LEVEL:
             ranks[pair[1] if gap.value > 0 else pair[0]] += 1

@@ -168,6 +168,19 @@ def test_ranks_tie_what_seeds_cannot_tell_apart():
     assert rank(near | {"two": 0.7}) == [None, 1, 2]
 
 
+def test_a_method_with_too_few_seeds_has_no_rank_and_others_keep_theirs():
+    part = [run for run in runs() if run.label != "zero-shot" or run.spec.seed == 1]
+    depth = {"zero-shot": 0.1, "one": 0.5, "two": 0.3}
+    found = reading(lambda run: everything(1 - depth[run.label]), part, ranked=METHODS)
+    assert [found.of(method, "depth").rank for method in METHODS] == [None, 1, 2]
+
+
+def test_shares_of_an_ability_that_was_not_there_are_left_out():
+    found = reading(lambda run: everything(0.3, seen=0.2), mem=0.15, drop=0.05)
+    assert found.of("one", "retained") is None
+    assert found.of("one", "generality") is None
+
+
 def test_less_collateral_is_better():
     lost = {"zero-shot": 0.0, "one": 0.3, "two": 0.1}
     noise = {1: -0.01, 2: 0.0, 3: 0.01}
