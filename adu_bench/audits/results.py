@@ -10,6 +10,7 @@ import pandas as pd
 
 from adu_bench.audits.audit import Measure
 from adu_bench.audits.catalogue import AuditEntry
+from adu_bench.core.specs import RunSpec
 from adu_bench.runner.plan import PlannedRun
 from adu_bench.store.artefacts import Artefact, artefact_path, read_artefact, write_artefact
 
@@ -68,9 +69,9 @@ def read_result(root: Path, key: str, entry: AuditEntry) -> list[Measure] | None
     return [Measure(name, float(value), int(count)) for name, value, count in values]
 
 
-def missing(root: Path, key: str, entries: Iterable[AuditEntry]) -> list[AuditEntry]:
-    """Return the audits of which a run has no current result."""
-    return [entry for entry in entries if read_result(root, key, entry) is None]
+def missing(root: Path, spec: RunSpec, entries: Iterable[AuditEntry]) -> list[AuditEntry]:
+    """Return the audits that apply to a run and of which it has no current result."""
+    return [entry for entry in entries if entry.card.applies(spec.task) and read_result(root, spec.key, entry) is None]
 
 
 def audit_rows(root: Path, suite: str, runs: Iterable[PlannedRun], entries: Sequence[AuditEntry]) -> pd.DataFrame:
@@ -88,13 +89,13 @@ def audit_rows(root: Path, suite: str, runs: Iterable[PlannedRun], entries: Sequ
     Returns
     -------
     DataFrame
-        One row per run, audit and metric: key, suite, task, forget (number of domains), method, seed, audit, metric,
-        value, n (images); shares and accuracies are 0..1.
+        One row per run, audit and metric: key, suite, task, forget (number of domains), method (its label, and the
+        condition of a study), seed, audit, metric, value, n (images); shares and accuracies are 0..1.
     """
     rows = []
     for run in runs:
         task = run.spec.task
-        head = (run.spec.key, suite, task.name, len(task.forget), run.label, run.spec.seed)
+        head = (run.spec.key, suite, task.name, len(task.forget), run.name, run.spec.seed)
         for entry in entries:
             for measure in read_result(root, run.spec.key, entry) or ():
                 rows.append((*head, entry.name, measure.metric, measure.value, measure.count))

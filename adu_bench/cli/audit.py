@@ -64,13 +64,15 @@ def audit_and_print(
         Print nothing but JSON to standard output.
     """
     from adu_bench.audits.results import audit_rows
-    from adu_bench.workflows.audit import finished_runs, pending
+    from adu_bench.workflows.audit import finished_runs, inapplicable, pending
 
     runs = finished_runs(plan, store)
     jobs = pending(runs, store, entries, extra=options["from"], force=options.force)
     names = ", ".join(entry.name for entry in entries)
     if not quiet:
         print(f"Audits {names}: {len(runs)} finished runs, {len(jobs)} to audit, in {store.root}/")
+    for sentence in inapplicable(runs, entries):
+        print(sentence, file=sys.stderr if quiet else sys.stdout)
     try:
         failed = _run(jobs, executor, quiet) if jobs else []
     except KeyboardInterrupt:

@@ -36,7 +36,7 @@ def run(options: Any) -> int:
     for planned in plan.runs:
         failure = store.failure(planned.spec.key) if planned.spec.key in todo else None
         state = "failed" if failure else "to do" if planned.spec.key in todo else "finished"
-        states.setdefault(planned.label, Counter())[state] += 1
+        states.setdefault(planned.name, Counter())[state] += 1
         if failure:
             failures.append((planned.title, failure["reason"]))
     damaged = _damaged(plan, store, options.mend) if options.check or options.mend else []

@@ -24,6 +24,11 @@ NAMES = {
     "lam": "lambda, weight of the MMD",
     "prompt_depth": "prompted blocks",
     "instapg_block": "block whose prompts InstaPG makes",
+    "wrong": "share of wrong domain labels",
+    "missing-kmeans": "share of missing domain labels, k-means instead",
+    "missing-words": "share of missing domain labels, domain names instead",
+    "dropped-forget": "dropped share of the forget domain's images",
+    "dropped-retain": "dropped share of a retain domain's images",
 }
 """Names of variables on an axis; other variables have their field's name."""
 PUBLISHED, BOARD = "published value", "value on the board"
