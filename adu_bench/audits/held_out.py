@@ -32,14 +32,14 @@ class HeldOut(Audit):
             AuditMetric("forget_accuracy", "accuracy on held-out classes of forget domains, among the held-out classes",
                         "down", "chance", column="forget"),
             AuditMetric("retain_accuracy", "the same on retain domains", "up", "as zero-shot", column="retain"),
-            AuditMetric("h", "harmonic mean of the latter and of one minus the former", "up", "as on seen classes",
-                        column="H"),
+            AuditMetric("h", "harmonic mean of the latter and of one minus the former", "up",
+                        "as on seen classes"),
             AuditMetric("forget_before", "accuracy of zero-shot CLIP on held-out classes of forget domains", "none",
                         "any"),
             AuditMetric("retain_before", "the same on retain domains", "none", "any"),
             AuditMetric(
                 "suppression", "zero-shot accuracy minus accuracy on held-out classes of forget domains, as a share of "
-                "zero-shot accuracy above chance", "up", "1", column="suppression",
+                "zero-shot accuracy above chance", "up", "1", column="suppressed",
             ),
             AuditMetric("suppression_seen", "the same on seen classes", "up", "1", column="seen"),
             AuditMetric("retain_loss", "the same as suppression on retain domains", "down", "0", column="retain loss"),

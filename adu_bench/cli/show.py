@@ -124,7 +124,7 @@ def _swept(suite: Suite, sweep: Sweep) -> str:
     values = f"{sweep.variable} {', '.join(map(format_value, sweep.values))} of " if sweep.variable else ""
     text = values + ", ".join(sweep.methods)
     if sweep.forget is not None:
-        text += f"; {sum(forget in sweep.forget for forget in suite.forget)} of {len(suite.forget)} tasks"
+        text += f"; {len(sweep.tasks(suite.forget))} of {len(suite.forget)} tasks"
     return text + (f"; {sweep.splits} splits into seen and held-out classes" if sweep.splits else "")
 
 

@@ -189,11 +189,9 @@ def plan_study(
 
 def _with_tasks(suite: Suite, study: str, sweep: Sweep) -> Suite:
     """Return the suite with those of its tasks that a sweep is about."""
-    if sweep.forget is None:
-        return suite
-    forget = tuple(subset for subset in suite.forget if subset in sweep.forget)
+    forget = sweep.tasks(suite.forget)
     if not forget:
-        sizes = ",".join(map(str, sorted({len(subset) for subset in sweep.forget})))
+        sizes = ",".join(map(str, sorted({len(subset) for subset in sweep.forget or ()})))
         raise UserError(
             f"The study '{study}' has none of the chosen tasks of '{suite.name}'.",
             "The suite limits the study to some forget sets, which are not among them.",

@@ -37,7 +37,7 @@ class Sweep:
     values
         Values of the variable; empty without a variable.
     forget
-        The forget sets of the tasks, as far as the suite has them; None for all of the suite's.
+        The forget sets of its tasks, see `tasks`; None for all of the suite's.
     splits
         The number of splits of the classes, see `Suite.split`; 0 if no class is held out.
     """
@@ -47,6 +47,10 @@ class Sweep:
     values: tuple[Value, ...]
     forget: tuple[tuple[str, ...], ...] | None = None
     splits: int = 0
+
+    def tasks(self, forget: Sequence[tuple[str, ...]]) -> tuple[tuple[str, ...], ...]:
+        """Return those forget sets of a suite that the sweep is about."""
+        return tuple(subset for subset in forget if self.forget is None or subset in self.forget)
 
 
 @dataclass(frozen=True)
