@@ -237,14 +237,14 @@ def _sweep(file: SuiteFile, given: Any, domains: tuple[str, ...], classes: tuple
         raise wrong
     if variables and variables[0] in SUPERVISIONS:
         if not all(map(_is_share, values)):
-            why = f"{variables[0]} has a value that is not a share in 0..1"
+            why = f"the variable {variables[0]} has a value that is not a share in 0..1"
             raise file.problem("studies", why, f"Write {variables[0]}: [0.0, 0.5, 1.0].")
         values = list(map(float, values))
     if len({repr(value) for value in values}) != len(values):
-        raise file.problem("studies", f"{variables[0]} has a value twice", "Name each value once.")
+        raise file.problem("studies", f"the variable {variables[0]} has a value twice", "Name each value once.")
     splits = given.get("splits", 0)
     if "splits" in given and not _is_count(splits):
-        raise file.problem("studies", "splits is not a whole number above 0", "Write splits: 2.")
+        raise file.problem("studies", "the number of splits is not a whole number above 0", "Write splits: 2.")
     if splits and len(classes) < FEWEST_TO_SPLIT:
         raise file.problem(
             "studies",
