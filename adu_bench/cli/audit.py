@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adu_bench.cli.common import flag, plan_options, selection_of
+from adu_bench.cli.common import flag, plan_options, selection_of, study_option
 
 if TYPE_CHECKING:
     from adu_bench.audits.catalogue import AuditEntry
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 def options(parser: Any) -> None:
     """Add the command's options."""
     plan_options(parser)
+    study_option(parser)
     parser.add_argument(
         "--audits", type=str, default="core", metavar="core|full|NAMES", help="which audits; full includes core"
     )

@@ -146,6 +146,7 @@ def plan_study(
     study: str,
     catalogue: Catalogue,
     *,
+    methods: Sequence[str] = (),
     seeds: Sequence[int] | None = None,
     backbone: str | None = None,
     limit: int | None = None,
@@ -160,6 +161,8 @@ def plan_study(
         A name in the suite's ``studies``.
     catalogue
         The known methods.
+    methods
+        Replace those of the study; empty for its own.
 
     Raises
     ------
@@ -172,7 +175,7 @@ def plan_study(
     points = []
     for sweep in suite.studies[study]:
         own = _with_tasks(suite, study, sweep)
-        for choice in catalogue.select(sweep.methods):
+        for choice in catalogue.select(methods or sweep.methods):
             for value in sweep.values or (None,):
                 found = [
                     replace(run, condition=_condition(suite, varied, sweep.variable, value))
