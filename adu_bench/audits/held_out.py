@@ -39,10 +39,10 @@ class HeldOut(Audit):
             AuditMetric("retain_before", "the same on retain domains", "none", "any"),
             AuditMetric(
                 "suppression", "zero-shot accuracy minus accuracy on held-out classes of forget domains, as a share of "
-                "zero-shot accuracy above chance", "up", "1", column="suppressed",
+                "zero-shot accuracy above chance", "up", "1", column="lost",
             ),
-            AuditMetric("suppression_seen", "the same on seen classes", "up", "1", column="seen"),
-            AuditMetric("retain_loss", "the same as suppression on retain domains", "down", "0", column="retain loss"),
+            AuditMetric("suppression_seen", "the same on seen classes", "up", "1", column="lost seen"),
+            AuditMetric("retain_loss", "the same as suppression on retain domains", "down", "0", column="lost retain"),
             AuditMetric("retain_loss_seen", "the same on seen classes", "down", "0"),
             AuditMetric("transfer", "suppression on held-out over that on seen classes; absent where the latter is "
                         "below 0.1", "up", "1", column="transfer", unit="number"),
