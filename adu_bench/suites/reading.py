@@ -15,7 +15,17 @@ from adu_bench.data import prepared
 from adu_bench.data.names import look_alike, nfc
 from adu_bench.data.prepare.description import described
 from adu_bench.data.sources import outline
-from adu_bench.suites.suite import FEWEST_TO_SPLIT, LARGEST_SEED, MOST, SHOTS, Suite, Sweep, are_seeds, forget_sets
+from adu_bench.suites.suite import (
+    FEWEST_TO_SPLIT,
+    LARGEST_SEED,
+    MOST,
+    MOST_SPLITS,
+    SHOTS,
+    Suite,
+    Sweep,
+    are_seeds,
+    forget_sets,
+)
 from adu_bench.suites.suite_file import SuiteFile
 
 FOLDER = RESOURCES / "suites"
@@ -243,8 +253,8 @@ def _sweep(file: SuiteFile, given: Any, domains: tuple[str, ...], classes: tuple
     if len({repr(value) for value in values}) != len(values):
         raise file.problem("studies", f"the variable {variables[0]} has a value twice", "Name each value once.")
     splits = given.get("splits", 0)
-    if "splits" in given and not _is_count(splits):
-        raise file.problem("studies", "the number of splits is not a whole number above 0", "Write splits: 2.")
+    if "splits" in given and not (_is_count(splits) and splits <= MOST_SPLITS):
+        raise file.problem("studies", f"splits is a whole number from 1 to {MOST_SPLITS}", "Write splits: 2.")
     if splits and len(classes) < FEWEST_TO_SPLIT:
         raise file.problem(
             "studies",

@@ -22,6 +22,8 @@ OF_SUITE = (SHOTS, *SUPERVISIONS)
 """Variables of sweeps that are not fields of methods."""
 FEWEST_TO_SPLIT = 4
 """A split needs this many classes: at least two on either side."""
+MOST_SPLITS = 100
+"""The most splits of a sweep."""
 
 
 @dataclass(frozen=True)

@@ -142,8 +142,9 @@ def test_class_sets(write, tmp_path):
                 ("dropped-retain: [half]", r"dropped-retain has a value that is not a share"),
                 ("wrong: [0, 0.0]", r"wrong has a value twice"),
                 ("wrong: [0.1], shots: [1]", r"at most one variable"),
-                ("splits: 0", r"number of splits is not a whole number above 0"),
-                ("splits: yes", r"number of splits is not a whole number above 0"),
+                ("splits: 0", r"Splits is a whole number from 1 to 100"),
+                ("splits: yes", r"Splits is a whole number from 1 to 100"),
+                ("splits: 101", r"Splits is a whole number from 1 to 100"),
                 ("splits: 2", r"2 classes cannot be split"),
                 ("forget: {sizes: [4]}", r"'studies' is wrong"),
             )
