@@ -17,7 +17,7 @@ from torch import Tensor
 from adu_bench.clip.classifier import Classifier
 from adu_bench.clip.files import load_classifier, save_classifier
 from adu_bench.core.errors import AduError, RunFailed, UserError
-from adu_bench.core.specs import RunSpec, Task
+from adu_bench.core.specs import COMPLETE, FORGET, RunSpec, Supervision, Task
 from adu_bench.data.index import data_hash, task_rows
 from adu_bench.data.sources import open_source
 from adu_bench.registry import Choice
@@ -53,9 +53,10 @@ class Subject:
     choice: Choice
     device: str
 
-    def run(self, forget: tuple[str, ...] = ("outline",)) -> Unlearned:
+    def run(self, forget: tuple[str, ...] = ("outline",), supervision: Supervision = COMPLETE) -> Unlearned:
         """Let the method unlearn a new small problem that forgets some of the toy styles."""
         spec, data = self.small(forget)
+        spec = replace(spec, supervision=supervision)
         try:
             with unchanged(data.backbone):
                 return unlearn(self.choice.entry.path, self.choice.entry.class_name, spec, data)
@@ -140,6 +141,20 @@ def takes_any_forget_set(subject: Subject) -> None:
     )
 
 
+def works_without_forget_images_or_refuses(subject: Subject) -> None:
+    """Without an image of the forget domain the method works, or gives up in one sentence."""
+    try:
+        made = subject.run(supervision=Supervision(dropped=1.0, dropped_from=FORGET))
+    except (RunFailed, UserError):
+        return
+    logits = answers(made.problem, made.classifier)
+    _require(
+        bool(torch.isfinite(logits).all()),
+        "logits are not finite where no image is to be forgotten",
+        "Raise RunFailed if the method needs such images.",
+    )
+
+
 def takes_other_classes_or_refuses(subject: Subject) -> None:
     """The classifier answers over other classes, or refuses in one sentence."""
     made = subject.run()
@@ -175,6 +190,7 @@ CHECKS: tuple[Callable[[Subject], None], ...] = (
     survives_saving,
     judges_images_one_by_one,
     takes_any_forget_set,
+    works_without_forget_images_or_refuses,
     takes_other_classes_or_refuses,
     parts_come_off,
 )

@@ -63,6 +63,8 @@ VIOLATIONS = [
     ("judges_images_one_by_one", 'model.add("mean", BadMean())',
      PART.format(name="BadMean", body="return logits - logits.mean(dim=0)")),
     ("takes_any_forget_set", "assert len(problem.forget) == 1", ""),
+    ("takes_any_forget_set", "assert problem.train.forget.sum() <= len(problem.train) // 2", ""),
+    ("works_without_forget_images_or_refuses", "problem.train.labels[problem.train.forget][0]", ""),
     ("takes_other_classes_or_refuses", 'model.add("fixed", BadFixed())',
      PART.format(name="BadFixed", body="return logits[:, :3]")),
     ("parts_come_off", "model.template = '{}'; model.set_classes(problem.classes)", ""),
@@ -75,3 +77,11 @@ def test_a_violation_is_detected(check, body, part, tmp_path):
     (tmp_path / "bad.py").write_text(BAD.format(body=body, part=part, number=number))
     results = dict(run_checks(Catalogue([tmp_path]).select([f"bad-{number}"])[0]))
     assert results[check], f"nothing was detected: {results}"
+
+
+def test_a_method_may_refuse_to_work_without_forget_images(tmp_path):
+    body = "\n        if not problem.train.forget.any():\n            raise RunFailed('There is no image to forget.')"
+    text = BAD.format(body=body, part="", number="refusing").replace("Problem,", "Problem, RunFailed,")
+    (tmp_path / "bad.py").write_text(text)
+    results = dict(run_checks(Catalogue([tmp_path]).select(["bad-refusing"])[0]))
+    assert set(results.values()) == {""}

@@ -7,12 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from adu_bench.core.specs import Task
+
 if TYPE_CHECKING:
     from adu_bench.audits.subject import Subject
 
 CORE, FULL = "core", "full"
 LEVELS = (CORE, FULL)
 """``core`` audits are cheap enough for every run; ``full`` audits are for a few methods."""
+ANY_RUN, HELD_OUT = NEEDS = ("", "held-out classes")
+"""What a run must have for an audit to apply to it: nothing, or a task with held-out classes."""
 DIRECTIONS = ("up", "down", "none")
 PERCENT, NUMBER, YES = UNITS = ("per cent", "number", "yes or no")
 
@@ -79,6 +83,8 @@ class AuditCard:
         Which methods it must tell apart, and how they must read; an audit that cannot is wrong.
     source
         Where the protocol comes from.
+    needs
+        Empty, or ``held-out classes``: the audit does not apply to runs whose task has none.
     """
 
     name: str
@@ -88,10 +94,17 @@ class AuditCard:
     metrics: tuple[AuditMetric, ...]
     controls: str
     source: str
+    needs: str = ANY_RUN
 
     def __post_init__(self) -> None:
         if self.level not in LEVELS:
             raise ValueError(f"the level of {self.name} is {self.level!r}, not one of {', '.join(LEVELS)}")
+        if self.needs not in NEEDS:
+            raise ValueError(f"{self.name} needs {self.needs!r}, which is neither empty nor '{HELD_OUT}'")
+
+    def applies(self, task: Task) -> bool:
+        """Return whether the audit applies to the runs of a task."""
+        return self.needs != HELD_OUT or bool(task.held_out)
 
     def metric(self, name: str) -> AuditMetric:
         """Return the declaration of a measured metric, whose name may end in a detail, as ``accuracy:DOMAIN``.

@@ -45,9 +45,10 @@ class AuditJob:
 
     def run(self, device: str, progress: Progress) -> tuple[State, str]:
         """Run the audits unless another process is at the run."""
-        key = self.planned.spec.key
-        with self.store.lock(key) as ours:
-            todo = list(self.entries) if self.force else missing(self.store.root, key, self.entries)
+        spec = self.planned.spec
+        with self.store.lock(spec.key) as ours:
+            applying = [entry for entry in self.entries if entry.card.applies(spec.task)]
+            todo = applying if self.force else missing(self.store.root, spec, self.entries)
             if not ours or not todo:
                 return "elsewhere", "another process has it"
             return "done", self._audited(todo, device, progress)

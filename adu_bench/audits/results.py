@@ -18,15 +18,15 @@ COLUMNS = ("key", "suite", "task", "forget", "method", "seed", "audit", "metric"
 
 
 class Audited(Protocol):
-    """A run, planned or finished, whose results are looked up."""
+    """A planned run, or one of a committed row, whose results are looked up."""
 
     @property
     def spec(self) -> RunSpec:
         """The spec of the run."""
 
     @property
-    def label(self) -> str:
-        """The method's label."""
+    def name(self) -> str:
+        """The method's label, and under which condition of a study it ran."""
 
 
 def write_result(root: Path, key: str, entry: AuditEntry, measures: Sequence[Measure], seconds: float) -> Path:
@@ -81,9 +81,9 @@ def read_result(root: Path, key: str, entry: AuditEntry) -> list[Measure] | None
     return [Measure(name, float(value), int(count)) for name, value, count in values]
 
 
-def missing(root: Path, key: str, entries: Iterable[AuditEntry]) -> list[AuditEntry]:
-    """Return the audits of which a run has no current result."""
-    return [entry for entry in entries if read_result(root, key, entry) is None]
+def missing(root: Path, spec: RunSpec, entries: Iterable[AuditEntry]) -> list[AuditEntry]:
+    """Return the audits that apply to a run and of which it has no current result."""
+    return [entry for entry in entries if entry.card.applies(spec.task) and read_result(root, spec.key, entry) is None]
 
 
 def audit_rows(root: Path, suite: str, runs: Iterable[Audited], entries: Sequence[AuditEntry]) -> pd.DataFrame:
@@ -101,13 +101,13 @@ def audit_rows(root: Path, suite: str, runs: Iterable[Audited], entries: Sequenc
     Returns
     -------
     DataFrame
-        One row per run, audit and metric: key, suite, task, forget (number of domains), method, seed, audit, metric,
-        value, n (images); shares and accuracies are 0..1.
+        One row per run, audit and metric: key, suite, task, forget (number of domains), method (its label, and the
+        condition of a study), seed, audit, metric, value, n (images); shares and accuracies are 0..1.
     """
     rows = []
     for run in runs:
         task = run.spec.task
-        head = (run.spec.key, suite, task.name, len(task.forget), run.label, run.spec.seed)
+        head = (run.spec.key, suite, task.name, len(task.forget), run.name, run.spec.seed)
         for entry in entries:
             for measure in read_result(root, run.spec.key, entry) or ():
                 rows.append((*head, entry.name, measure.metric, measure.value, measure.count))

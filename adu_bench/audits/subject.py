@@ -356,7 +356,8 @@ class Subject:
     def _shared(self) -> dict[tuple, Any]:
         """Return the known results of the untouched classifier, and forget those of another one."""
         task, spec = self.task, self.run.spec
-        same = (task.dataset, task.data_hash, task.domains, task.classes, task.template, task.shots, spec.seed)
+        classes = (task.classes, task.held_out)
+        same = (task.dataset, task.data_hash, task.domains, classes, task.template, task.shots, spec.seed)
         key = (*same, spec.backbone.weights_hash, self.precision, str(self.backbone.device))
         if key not in Subject._before:
             Subject._before = {key: {}}

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adu_bench.cli.common import flag, plan_options, selection_of
+from adu_bench.cli.common import flag, plan_options, selection_of, study_option
 
 if TYPE_CHECKING:
     from adu_bench.audits.catalogue import AuditEntry
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 def options(parser: Any) -> None:
     """Add the command's options."""
     plan_options(parser)
+    study_option(parser)
     parser.add_argument(
         "--audits", type=str, default="core", metavar="core|full|NAMES", help="which audits; full includes core"
     )
@@ -64,13 +65,15 @@ def audit_and_print(
         Print nothing but JSON to standard output.
     """
     from adu_bench.audits.results import audit_rows
-    from adu_bench.workflows.audit import finished_runs, pending
+    from adu_bench.workflows.audit import finished_runs, inapplicable, pending
 
     runs = finished_runs(plan, store)
     jobs = pending(runs, store, entries, extra=options["from"], force=options.force)
     names = ", ".join(entry.name for entry in entries)
     if not quiet:
         print(f"Audits {names}: {len(runs)} finished runs, {len(jobs)} to audit, in {store.root}/")
+    for sentence in inapplicable(runs, entries):
+        print(sentence, file=sys.stderr if quiet else sys.stdout)
     try:
         failed = _run(jobs, executor, quiet) if jobs else []
     except KeyboardInterrupt:

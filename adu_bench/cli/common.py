@@ -55,10 +55,18 @@ def plan_options(parser: Any) -> None:
     parser.add_argument(
         "--settings", type=str, default="", metavar="FILE", help="fields by preset that tune wrote, over the suite's"
     )
-    parser.add_argument(
-        "--study", type=str, default="", metavar="NAME", help="a sweep that the suite declares, instead of --methods"
-    )
     from_option(parser)
+
+
+def study_option(parser: Any) -> None:
+    """Add ``--study``, for commands about runs; a board does not have the runs of a study."""
+    parser.add_argument(
+        "--study",
+        type=str,
+        default="",
+        metavar="NAME",
+        help="a study that the suite declares; --methods replaces its methods",
+    )
 
 
 def results_options(parser: Any) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from adu_bench.cli.common import plan_options, results_of, results_options, selection_of
-from adu_bench.core.errors import UserError
 
 
 def options(parser: Any) -> None:
@@ -35,8 +34,6 @@ def options(parser: Any) -> None:
 
 def run(options: Any) -> int:
     """Write the report, and say what was left out and why."""
-    if options.study:
-        raise UserError("A report takes no --study.", "It shows every study that has runs.", "Leave --study out.")
     from adu_bench.cli.progress import display
     from adu_bench.report.write import write_report
     from adu_bench.workflows.report import report_of

@@ -9,13 +9,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from adu_bench.cli.common import flag, plan_options, selection_of
+from adu_bench.cli.common import flag, plan_options, selection_of, study_option
 from adu_bench.core.errors import UserError
 
 
 def options(parser: Any) -> None:
     """Add the command's options."""
     plan_options(parser)
+    study_option(parser)
     parser.add_argument("--device", type=str, default="auto", metavar="auto|cpu|cuda", help="where to compute")
     parser.add_argument("--out", type=str, default="runs", metavar="DIR", help="folder of the runs")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="worker processes")
@@ -43,11 +44,8 @@ def run(options: Any) -> int:
     plan = selection_of(options).plan()
     unfinished = plan.unfinished(store)
     todo = plan.runs if options.force else unfinished
-    methods = len({run.label for run in plan.runs})
-    tasks = len({run.spec.task for run in plan.runs})
     print(
-        f"{plan.suite.name}: {len(plan.runs)} runs ({methods} methods x {tasks} tasks x "
-        f"{len({run.spec.seed for run in plan.runs})} seeds), {len(plan.runs) - len(unfinished)} finished, "
+        f"{plan.suite.name}: {len(plan.runs)} runs ({_factors(plan)}), {len(plan.runs) - len(unfinished)} finished, "
         f"{len(todo)} to do, in {store.root}/"
     )
     for line in budget_lines({run.label: run.changed for run in plan.runs}):
@@ -74,6 +72,17 @@ def run(options: Any) -> int:
         print(f"{elsewhere} runs are executed by another process; run the command again for the board.")
     audited = _audit(plan, store, entries, executor, options) if entries else 0
     return audited or (1 if failed else 0)
+
+
+def _factors(plan: Any) -> str:
+    """Say how many methods, values of the suite that a study changes, tasks and seeds a plan has."""
+    counts = {
+        "methods": len({run.label for run in plan.runs}),
+        "values": len({run.condition for run in plan.runs}),
+        "tasks": len({run.spec.task.name for run in plan.runs}),
+        "seeds": len({run.spec.seed for run in plan.runs}),
+    }
+    return " x ".join(f"{count} {name}" for name, count in counts.items() if name != "values" or count > 1)
 
 
 def _audit(plan: Any, store: Any, entries: list[Any], executor: Any, options: Any) -> int:

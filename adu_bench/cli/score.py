@@ -6,13 +6,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from adu_bench.cli.common import plan_options, selection_of
+from adu_bench.cli.common import plan_options, selection_of, study_option
 from adu_bench.core.errors import UserError
 
 
 def options(parser: Any) -> None:
     """Add the command's options."""
     plan_options(parser)
+    study_option(parser)
     parser.add_argument("--runs", type=str, default="runs", metavar="DIR", help="folder of the runs")
     parser.add_argument(
         "--out", type=str, default="", metavar="FILE", help="write .csv or .parquet instead of printing CSV"
@@ -34,6 +35,7 @@ def run(options: Any) -> int:
             f"adu-bench run --suite {plan.suite.name} --out {folder}",
         )
     frame = score(runs, plan.suite.name)
+    frame["method"] = frame["key"].map({run.spec.key: run.name for run in plan.runs})
     if not options.out:
         frame.to_csv(sys.stdout, index=False)
     elif options.out.endswith(".parquet"):

@@ -11,6 +11,7 @@ from adu_bench.core.errors import unknown
 if TYPE_CHECKING:
     from adu_bench.registry import Catalogue, Choice
     from adu_bench.suites import Suite
+    from adu_bench.suites.suite import Sweep
 
 WHO = {"budget": "the suite's budget", "tuned": "the suite's settings", "preset": "the preset"}
 """How `show` calls the origin of a value."""
@@ -100,8 +101,13 @@ def _suite(suite: Suite, catalogue: Catalogue, figure: str) -> None:
     for group, forget in suite.blocks.items():
         print(f"  methods of the group {group} run on {len(forget)} of its {len(suite.forget)} tasks")
     for study, sweeps in suite.studies.items():
-        varied = ", ".join(f"{sweep.variable} of {', '.join(sweep.methods)}" for sweep in sweeps if sweep.variable)
-        print(f"  study {study}: {varied or ', '.join(name for sweep in sweeps for name in sweep.methods)}")
+        for sweep in sweeps:
+            print(f"  study {study}: {_swept(suite, sweep)}")
+    for number in range(max((sweep.splits for sweeps in suite.studies.values() for sweep in sweeps), default=0)):
+        part = suite.split(number)
+        print(
+            f"  split {part.tasks('-')[0].split}: seen {', '.join(part.classes)}; held out {', '.join(part.held_out)}"
+        )
     for sentence in suite.inferred:
         print(f"  not stated by the paper: {sentence}")
     for line in _counts(suite) if ready else _published(suite):
@@ -109,6 +115,17 @@ def _suite(suite: Suite, catalogue: Catalogue, figure: str) -> None:
     print(f"Tasks ({len(suite.forget)}):")
     for domains in suite.forget:
         print(f"  forget {', '.join(domains)}; keep {', '.join(suite.retain(domains))}")
+
+
+def _swept(suite: Suite, sweep: Sweep) -> str:
+    """Describe a sweep in one line."""
+    from adu_bench.registry import format_value
+
+    values = f"{sweep.variable} {', '.join(map(format_value, sweep.values))} of " if sweep.variable else ""
+    text = values + ", ".join(sweep.methods)
+    if sweep.forget is not None:
+        text += f"; {len(sweep.tasks(suite.forget))} of {len(suite.forget)} tasks"
+    return text + (f"; {sweep.splits} splits into seen and held-out classes" if sweep.splits else "")
 
 
 def _counts(suite: Suite) -> Iterator[str]:

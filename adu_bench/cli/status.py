@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adu_bench.cli.common import flag, plan_options, selection_of
+from adu_bench.cli.common import flag, plan_options, selection_of, study_option
 
 if TYPE_CHECKING:
     from adu_bench.runner.plan import Plan
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 def options(parser: Any) -> None:
     """Add the command's options."""
     plan_options(parser)
+    study_option(parser)
     parser.add_argument("--out", type=str, default="runs", metavar="DIR", help="folder of the runs")
     flag(parser, "json", "print JSON")
     flag(parser, "check", "read all files of the finished runs, and name those that are damaged")
@@ -36,7 +37,7 @@ def run(options: Any) -> int:
     for planned in plan.runs:
         failure = store.failure(planned.spec.key) if planned.spec.key in todo else None
         state = "failed" if failure else "to do" if planned.spec.key in todo else "finished"
-        states.setdefault(planned.label, Counter())[state] += 1
+        states.setdefault(planned.name, Counter())[state] += 1
         if failure:
             failures.append((planned.title, failure["reason"]))
     damaged = _damaged(plan, store, options.mend) if options.check or options.mend else []

@@ -44,6 +44,8 @@ class Task:
         Text template with one ``{}`` for the class name.
     shots
         Training images for each (class, domain) pair.
+    held_out
+        Classes that the run neither trains on nor answers, kept for the audit ``held-out``; mostly none.
     """
 
     dataset: str
@@ -53,6 +55,7 @@ class Task:
     classes: tuple[str, ...]
     template: str
     shots: int
+    held_out: tuple[str, ...] = ()
 
     @property
     def retain(self) -> tuple[str, ...]:
@@ -61,8 +64,23 @@ class Task:
 
     @property
     def name(self) -> str:
-        """The name of the forget set, see `forget_name`; tasks of one suite never share it."""
-        return forget_name(self.forget)
+        """The name of the forget set, see `forget_name`, and of the split of the classes where some are held out.
+
+        Tasks of one suite never share it.
+        """
+        return forget_name(self.forget) + (f", split {self.split}" if self.held_out else "")
+
+    @property
+    def split(self) -> str:
+        """The name of the split into seen and held-out classes: 4 hexadecimal digits; empty if none is held out."""
+        return digest([self.classes, self.held_out])[:4] if self.held_out else ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the task as plain values; ``held_out`` is left out where it is empty."""
+        values = asdict(self)
+        if not self.held_out:
+            del values["held_out"]
+        return values
 
 
 def forget_name(domains: Iterable[str], joiner: str = "+") -> str:
@@ -79,6 +97,87 @@ def forget_name(domains: Iterable[str], joiner: str = "+") -> str:
     return joiner.join(
         json.dumps(domain, ensure_ascii=False) if "+" in domain or '"' in domain else domain for domain in domains
     )
+
+
+FORGET, RETAIN = "forget", "retain"
+KMEANS, WORDS = "kmeans", "words"
+SUPERVISIONS = ("wrong", f"missing-{KMEANS}", f"missing-{WORDS}", f"dropped-{FORGET}", f"dropped-{RETAIN}")
+"""The ways in which `Supervision.of` makes the few-shot sample worse."""
+
+
+@dataclass(frozen=True)
+class Supervision:
+    """How much of the few-shot sample and of its domain labels a method is given; complete and correct by default.
+
+    It changes only what the method is given, never the images or labels that it is tested on; see
+    `adu_bench.data.supervision`.
+
+    Parameters
+    ----------
+    wrong
+        Share of the images of each domain that have another domain's label, 0..1.
+    missing
+        Share of the images of each domain that have a pseudo-label instead of their domain's label, 0..1.
+    pseudo
+        Where pseudo-labels come from: ``kmeans`` or ``words``; empty if none is missing.
+    template
+        Text with one ``{}`` for a domain's name, which pseudo-labels use; empty if none is missing.
+    dropped
+        Share of one domain's images that is left out, 0..1.
+    dropped_from
+        Which domain: ``forget`` for the first forget domain, ``retain`` for the retain domain that follows it; empty if
+        none is dropped.
+
+    Raises
+    ------
+    ValueError
+        If a share is not in 0..1, or the texts do not fit the shares.
+    """
+
+    wrong: float = 0.0
+    missing: float = 0.0
+    pseudo: str = ""
+    template: str = ""
+    dropped: float = 0.0
+    dropped_from: str = ""
+
+    def __post_init__(self) -> None:
+        if not all(0 <= share <= 1 for share in (self.wrong, self.missing, self.dropped)):
+            raise ValueError("a share of wrong, missing or dropped images is not between 0 and 1")
+        if self.pseudo not in ((KMEANS, WORDS) if self.missing else ("",)) or bool(self.template) != bool(self.missing):
+            raise ValueError("missing labels, and only they, need a kind of pseudo-label and a template")
+        if self.dropped_from not in ((FORGET, RETAIN) if self.dropped else ("",)):
+            raise ValueError("dropped images, and only they, are of a forget or of a retain domain")
+
+    @staticmethod
+    def of(name: str, share: float, template: str) -> Supervision:
+        """Return the supervision with one share.
+
+        Parameters
+        ----------
+        name
+            One of `SUPERVISIONS`.
+        share
+            0..1; at 0 all of them are the same complete supervision.
+        template
+            See `Supervision`.
+        """
+        what, _, how = name.partition("-")
+        if not share:
+            return COMPLETE
+        if what == "wrong":
+            return Supervision(wrong=float(share))
+        if what == "missing":
+            return Supervision(missing=float(share), pseudo=how, template=template)
+        return Supervision(dropped=float(share), dropped_from=how)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the values that are not neutral."""
+        return {name: value for name, value in asdict(self).items() if value}
+
+
+COMPLETE = Supervision()
+"""All images, with their own labels."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +231,11 @@ class TrainingSpec:
 
 @dataclass(frozen=True)
 class RunSpec:
-    """Everything that changes a run's numbers, and nothing else."""
+    """Everything that changes a run's numbers, and nothing else.
+
+    Values that are neutral and came later than the protocol (no held-out classes, a complete supervision) are not part
+    of the key, so that they leave the keys of earlier runs as they are.
+    """
 
     task: Task
     backbone: BackboneSpec
@@ -140,6 +243,7 @@ class RunSpec:
     training: TrainingSpec
     seed: int
     protocol: int = PROTOCOL
+    supervision: Supervision = COMPLETE
 
     @cached_property
     def key(self) -> str:
@@ -148,7 +252,9 @@ class RunSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the spec as plain JSON values, as its protocol records it."""
-        values = asdict(self)
+        values = asdict(self) | {"task": self.task.to_dict(), "supervision": self.supervision.to_dict()}
+        if self.supervision == COMPLETE:
+            del values["supervision"]
         if self.protocol == 1:
             del values["training"]["evaluation"]
         return values
@@ -161,9 +267,12 @@ class RunSpec:
         ------
         KeyError, TypeError
             If a field is missing or unknown.
+        ValueError
+            If the supervision is not valid.
         """
         task, method = dict(value["task"]), dict(value["method"])
-        for name in ("domains", "forget", "classes"):
+        task.setdefault("held_out", ())
+        for name in ("domains", "forget", "classes", "held_out"):
             task[name] = tuple(task[name])
         method["fields"] = tuple((name, _frozen(item)) for name, item in method["fields"])
         return RunSpec(
@@ -173,6 +282,7 @@ class RunSpec:
             training=TrainingSpec(**value["training"]),
             seed=value["seed"],
             protocol=value["protocol"],
+            supervision=Supervision(**value.get("supervision", {})),
         )
 
 

@@ -70,7 +70,8 @@ def as_recorded(
     Returns
     -------
     Plan or None
-        None if a row is current, or rows differ in protocol, data, shots, template, weights or training.
+        None if a row is current, or rows differ in protocol, data, classes, shots, template, weights,
+        training or supervision.
     """
     chosen = {choice.label: choice for choice in choices}
     own = [run for run in runs if run.label in chosen]
@@ -79,10 +80,12 @@ def as_recorded(
             run.spec.protocol,
             run.spec.task.data_hash,
             run.spec.task.classes,
+            run.spec.task.held_out,
             run.spec.task.shots,
             run.spec.task.template,
             run.spec.backbone,
             run.spec.training,
+            run.spec.supervision,
         )
         for run in own
     }

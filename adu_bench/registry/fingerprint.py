@@ -24,6 +24,7 @@ ALWAYS = (
     "adu_bench.data.decode",
     "adu_bench.data.preprocessing",
     "adu_bench.data.sampler",
+    "adu_bench.data.supervision",
     "adu_bench.runner.batches",
     "adu_bench.runner.evaluate",
     "adu_bench.runner.task_data",

@@ -340,7 +340,7 @@ def _attention(material: Material) -> Iterator[Section | Missing]:
 
 
 def _sweeps(material: Material) -> Iterator[Section | Missing]:
-    """Yield a figure for each variable of the suite's studies."""
+    """Yield a figure for each study of the suite that varies something and is about its tasks."""
     studies = {
         name: plan_study(
             material.suite,
@@ -351,7 +351,7 @@ def _sweeps(material: Material) -> Iterator[Section | Missing]:
             limit=material.limit,
         )
         for name, own in material.suite.studies.items()
-        if any(one.variable for one in own)
+        if any(one.variable for one in own) and all(one.tasks(material.suite.forget) for one in own)
     }
     # Points of a study share runs with the board, whose metrics are known already.
     frame = material.board.frame

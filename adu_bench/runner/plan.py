@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from adu_bench.clip.weights import backbone_spec
-from adu_bench.core.errors import unknown
+from adu_bench.core.errors import UserError, unknown
 from adu_bench.core.specs import RunSpec, Value
 from adu_bench.registry import Catalogue, ChangedField, Choice
 from adu_bench.store import Store
 from adu_bench.suites import Suite
+from adu_bench.suites.suite import OF_SUITE, Sweep
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class PlannedRun:
         The backbone as the user named it (the spec's name does not say where a file is).
     changed
         The fields that differ from the defaults in the method's file, see `adu_bench.registry.Choice.changed`.
+    condition
+        What a study changes in the suite for this run, for example ``wrong=0.3``; empty if nothing.
     """
 
     spec: RunSpec
@@ -39,11 +42,17 @@ class PlannedRun:
     class_name: str
     backbone: str
     changed: tuple[ChangedField, ...] = ()
+    condition: str = ""
+
+    @property
+    def name(self) -> str:
+        """The method's label, and under which condition it runs."""
+        return f"{self.label}, {self.condition}" if self.condition else self.label
 
     @property
     def title(self) -> str:
         """The run in a few words."""
-        return f"{self.label}, forget {self.spec.task.name}, seed {self.spec.seed}"
+        return f"{self.name}, forget {self.spec.task.name}, seed {self.spec.seed}"
 
 
 @dataclass(frozen=True)
@@ -78,11 +87,14 @@ class Plan:
         Every run, finished or not.
     points
         The points of a study's curves that the runs belong to; empty without a study.
+    study
+        The study's name; empty without one.
     """
 
     suite: Suite
     runs: tuple[PlannedRun, ...]
     points: tuple[Point, ...] = ()
+    study: str = ""
 
     def unfinished(self, store: Store) -> tuple[PlannedRun, ...]:
         """Return the runs that a store has no result of."""
@@ -122,7 +134,7 @@ def plan(
             for choice, method, changed in methods:
                 if task.forget not in suite.blocks.get(choice.preset.group, suite.forget):
                     continue
-                spec = RunSpec(task=task, backbone=weights, method=method, training=suite.training, seed=seed)
+                spec = RunSpec(task, weights, method, suite.training, seed, supervision=suite.supervision)
                 entry = choice.entry
                 run = PlannedRun(spec, choice.label, choice.preset.group, entry.path, entry.class_name, name, changed)
                 runs.setdefault(spec.key, run)
@@ -134,6 +146,7 @@ def plan_study(
     study: str,
     catalogue: Catalogue,
     *,
+    methods: Sequence[str] = (),
     seeds: Sequence[int] | None = None,
     backbone: str | None = None,
     limit: int | None = None,
@@ -148,34 +161,59 @@ def plan_study(
         A name in the suite's ``studies``.
     catalogue
         The known methods.
+    methods
+        Replace those of the study; empty for its own.
 
     Raises
     ------
     UserError
-        If the suite has no such study, or a method has no such field.
+        If the suite has no such study, or none of its tasks, or a method has no such field.
     """
     if study not in suite.studies:
         raise unknown(f"study of {suite.name}", study, suite.studies)
     runs: dict[str, PlannedRun] = {}
     points = []
     for sweep in suite.studies[study]:
-        for choice in catalogue.select(sweep.methods):
+        own = _with_tasks(suite, study, sweep)
+        for choice in catalogue.select(methods or sweep.methods):
             for value in sweep.values or (None,):
-                varied, chosen = _varied(suite, choice, sweep.variable, value)
-                part = plan(varied, [chosen], seeds=seeds, backbone=backbone, limit=limit)
+                found = [
+                    replace(run, condition=_condition(suite, varied, sweep.variable, value))
+                    for varied, chosen in _varied(own, choice, sweep, value)
+                    for run in plan(varied, [chosen], seeds=seeds, backbone=backbone, limit=limit).runs
+                ]
                 # None is a value of a variable as well; without a variable it stands for no value.
                 shown = "none" if value is None and sweep.variable else value
-                points.append(Point(choice.label, sweep.variable, shown, tuple(run.spec.key for run in part.runs)))
-                for run in part.runs:
+                points.append(Point(choice.label, sweep.variable, shown, tuple(run.spec.key for run in found)))
+                for run in found:
                     runs.setdefault(run.spec.key, run)
-    return Plan(suite, tuple(runs.values()), tuple(points))
+    return Plan(suite, tuple(runs.values()), tuple(points), study)
 
 
-def _varied(suite: Suite, choice: Choice, variable: str, value: Value) -> tuple[Suite, Choice]:
-    """Return suite and method with the variable at a value."""
-    if not variable:
-        return suite, choice
-    if variable == "shots":
-        assert isinstance(value, int)
-        return replace(suite, shots=value), choice
-    return suite, choice.with_field(variable, value)
+def _with_tasks(suite: Suite, study: str, sweep: Sweep) -> Suite:
+    """Return the suite with those of its tasks that a sweep is about."""
+    forget = sweep.tasks(suite.forget)
+    if not forget:
+        sizes = ",".join(map(str, sorted({len(subset) for subset in sweep.forget or ()})))
+        raise UserError(
+            f"The study '{study}' has none of the chosen tasks of '{suite.name}'.",
+            "The suite limits the study to some forget sets, which are not among them.",
+            f"adu-bench run --suite {suite.name} --study {study} --sizes {sizes}",
+        )
+    return replace(suite, forget=forget)
+
+
+def _varied(suite: Suite, choice: Choice, sweep: Sweep, value: Value) -> Iterator[tuple[Suite, Choice]]:
+    """Yield suite and method with the variable at a value, once for each split of the classes."""
+    if sweep.variable in OF_SUITE:
+        suite = suite.varied(sweep.variable, value)
+    elif sweep.variable:
+        choice = choice.with_field(sweep.variable, value)
+    for varied in [suite.split(number) for number in range(sweep.splits)] or [suite]:
+        yield varied, choice
+
+
+def _condition(suite: Suite, varied: Suite, variable: str, value: Value) -> str:
+    """Say what is changed in the suite; the fields of a method are part of its label."""
+    same = (varied.shots, varied.supervision) == (suite.shots, suite.supervision)
+    return "" if same else f"{variable}={value}"

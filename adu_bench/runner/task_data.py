@@ -12,18 +12,20 @@ import pandas as pd
 import torch
 
 from adu_bench.clip.backbone import Backbone
+from adu_bench.clip.classifier import Classifier
 from adu_bench.clip.loading import load_backbone
 from adu_bench.clip.precision import computing
 from adu_bench.clip.transfer import upload, upload_images
 from adu_bench.core.hashing import digest
 from adu_bench.core.progress import Progress, silent
 from adu_bench.core.seeds import derive
-from adu_bench.core.specs import RunSpec, Task
+from adu_bench.core.specs import COMPLETE, RunSpec, Task
 from adu_bench.data.decode import DECODING
 from adu_bench.data.index import task_rows
 from adu_bench.data.rows import Block, RowCache
 from adu_bench.data.sampler import draw_shots
 from adu_bench.data.sources import open_source
+from adu_bench.data.supervision import supervised
 from adu_bench.runner.batches import EVALUATION_BATCH, in_batches
 from adu_bench.runner.decoding import needed, of_pool
 from adu_bench.runner.evaluate import Images
@@ -80,17 +82,40 @@ class TaskData:
         self, spec: RunSpec, record: Callable[[dict[str, float]], None] = lambda values: None, report: Progress = silent
     ) -> Problem:
         """Build what the method sees: the few-shot images, and none of the validation and test images."""
-        shots = self._shots(spec.seed)
+        shots, domains = self._given(spec)
         return Problem(
             task=spec.task,
             backbone=self.backbone,
-            train=self._batch(self._images(shots)),
+            train=self._batch(self._images(shots), domains, spec.task),
             full=self._full(shots),
             training=spec.training,
             rng=torch.Generator().manual_seed(derive(spec.seed, "batches")),
             record=record,
             report=report,
         )
+
+    def _given(self, spec: RunSpec) -> tuple[np.ndarray, np.ndarray]:
+        """Return the positions of the few-shot images that the method is given, and their domain indices."""
+        shots = self._shots(spec.seed)
+        domains = _codes(self.rows.loc[shots, "domain"], self.task.domains)
+        if spec.supervision == COMPLETE:
+            return shots, domains
+        images = self._images(shots)
+        kept, given = supervised(
+            spec.task,
+            spec.supervision,
+            spec.seed,
+            domains=domains,
+            labels=images.labels,
+            features=images.frozen,
+            words=lambda: self._domain_words(spec.supervision.template),
+        )
+        return shots[kept], given
+
+    @torch.inference_mode()
+    def _domain_words(self, template: str) -> np.ndarray:
+        """Return unit features of the domains' names, float32, (K, D)."""
+        return Classifier(self.backbone, self.task.domains, template).eval().text_features().cpu().numpy()
 
     def _full(self, positions: np.ndarray) -> FullImages:
         images = self.training_images
@@ -105,7 +130,7 @@ class TaskData:
     def _images(self, positions: np.ndarray) -> Images:
         keys = self._ensure(positions)
         rows = self.rows.loc[positions]
-        labels = pd.Categorical(rows["label"], categories=self.task.classes).codes.astype(np.int64)
+        labels = _codes(rows["label"], self.task.classes)
         domains = rows["domain"].to_numpy(object)
         return Images(
             pixels=self.preprocessed.rows,
@@ -137,16 +162,22 @@ class TaskData:
 
         return in_batches(len(which), EVALUATION_BATCH[device.type], device, one)
 
-    def _batch(self, images: Images) -> Batch:
+    def _batch(self, images: Images, domains: np.ndarray, task: Task) -> Batch:
+        """Return images with the domain indices (N,) that a method sees; they decide what is to be forgotten."""
         device = self.backbone.device
-        domains = pd.Categorical(images.domains, categories=self.task.domains).codes.astype(np.int64)
+        forget = np.isin(domains, [task.domains.index(domain) for domain in task.forget])
         return Batch(
             lambda: upload_images(images.pixels[images.rows], device),
             labels=upload(images.labels, device),
             domains=upload(domains, device),
-            forget=upload(images.forget, device),
+            forget=upload(forget, device),
             frozen=upload(images.frozen, device),
         )
+
+
+def _codes(values: Iterable, categories: tuple[str, ...]) -> np.ndarray:
+    """Return the positions of values among categories, int64, (N,)."""
+    return pd.Categorical(values, categories=categories).codes.astype(np.int64)
 
 
 def frozen_features(backbone: Backbone, precision: str) -> RowCache:

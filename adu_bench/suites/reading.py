@@ -10,12 +10,22 @@ from typing import Any, TypeGuard
 from adu_bench.core.errors import UserError, unknown
 from adu_bench.core.files import read_text
 from adu_bench.core.paths import RESOURCES
-from adu_bench.core.specs import PRECISIONS, TrainingSpec
+from adu_bench.core.specs import PRECISIONS, SUPERVISIONS, TrainingSpec
 from adu_bench.data import prepared
 from adu_bench.data.names import look_alike, nfc
 from adu_bench.data.prepare.description import described
 from adu_bench.data.sources import outline
-from adu_bench.suites.suite import LARGEST_SEED, MOST, Suite, Sweep, are_seeds, forget_sets
+from adu_bench.suites.suite import (
+    FEWEST_TO_SPLIT,
+    LARGEST_SEED,
+    MOST,
+    MOST_SPLITS,
+    SHOTS,
+    Suite,
+    Sweep,
+    are_seeds,
+    forget_sets,
+)
 from adu_bench.suites.suite_file import SuiteFile
 
 FOLDER = RESOURCES / "suites"
@@ -64,13 +74,14 @@ def _read(file: SuiteFile, name: str) -> Suite:
         file = SuiteFile.read(FOLDER / f"{base}.yaml", below=file)
     data = outline(file.take("dataset", str))
     domains = _domains(file, data.domains)
+    classes = _classes(file, data.classes)
     suite = Suite(
         name=name,
         title=file.take("title", str),
         dataset=data.name,
-        template=_template(file),
+        template=_template(file, "template", "the class name"),
         domains=domains,
-        classes=_classes(file, data.classes),
+        classes=classes,
         forget=_forget(file, "forget", file.take("forget", (dict, list)), domains),
         shots=_at_least(file, "shots", 1),
         seeds=_seeds(file),
@@ -80,8 +91,9 @@ def _read(file: SuiteFile, name: str) -> Suite:
         budget=file.take("budget", dict, {}),
         settings=_settings(file),
         blocks=_blocks(file, domains),
-        studies=_studies(file),
+        studies=_studies(file, domains, classes),
         inferred=tuple(file.take("inferred", list, [])),
+        domain_template=_template(file, "domain_template", "the domain's name", Suite.domain_template),
     )
     file.finish()
     return suite
@@ -98,12 +110,11 @@ def _domains(file: SuiteFile, known: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(domain for domain in known if domain in named)
 
 
-def _template(file: SuiteFile) -> str:
-    template = file.take("template", str)
+def _template(file: SuiteFile, key: str, named: str, *default: str) -> str:
+    template = file.take(key, str, *default)
     if template.count("{}") != 1:
-        raise file.problem(
-            "template", "a template has exactly one {} for the class name", 'For example "a picture of a {}."'
-        )
+        example = Suite.domain_template if default else "a picture of a {}."
+        raise file.problem(key, f"a template has exactly one {{}} for {named}", f'For example "{example}"')
     return template
 
 
@@ -209,32 +220,54 @@ def _blocks(file: SuiteFile, domains: tuple[str, ...]) -> dict[str, tuple[tuple[
     }
 
 
-def _studies(file: SuiteFile) -> dict[str, tuple[Sweep, ...]]:
+def _studies(file: SuiteFile, domains: tuple[str, ...], classes: tuple[str, ...]) -> dict[str, tuple[Sweep, ...]]:
     given = file.take("studies", dict, {})
     return {
-        str(name): tuple(_sweep(file, sweep) for sweep in (sweeps if isinstance(sweeps, list) else [None]))
+        str(name): tuple(
+            _sweep(file, sweep, domains, classes) for sweep in (sweeps if isinstance(sweeps, list) else [None])
+        )
         for name, sweeps in given.items()
     }
 
 
-def _sweep(file: SuiteFile, given: Any) -> Sweep:
-    """Read ``{methods: [...], VARIABLE: [values]}``; the variable may be left out."""
+def _sweep(file: SuiteFile, given: Any, domains: tuple[str, ...], classes: tuple[str, ...]) -> Sweep:
+    """Read ``{methods: [...], VARIABLE: [values]}``; the variable may be left out, ``forget`` and ``splits`` added."""
     wrong = file.problem(
         "studies",
         "a study is a list of sweeps, each with methods and at most one variable",
         "For example shots: [{methods: [paper], shots: [1, 4]}].",
     )
-    if not isinstance(given, dict) or not isinstance(given.get("methods"), list) or len(given) > 2:
+    if not isinstance(given, dict) or not isinstance(given.get("methods"), list):
         raise wrong
-    variables = [name for name in given if name != "methods"]
+    variables = [name for name in given if name not in ("methods", "forget", "splits")]
     values = given[variables[0]] if variables else []
-    if not isinstance(values, list) or (variables and not values):
+    if len(variables) > 1 or not isinstance(values, list) or (variables and not values):
         raise wrong
-    if variables == ["shots"] and not all(map(_is_count, values)):
+    if variables == [SHOTS] and not all(map(_is_count, values)):
         raise wrong
+    if variables and variables[0] in SUPERVISIONS:
+        if not all(map(_is_share, values)):
+            why = f"the variable {variables[0]} has a value that is not a share in 0..1"
+            raise file.problem("studies", why, f"Write {variables[0]}: [0.0, 0.5, 1.0].")
+        values = list(map(float, values))
     if len({repr(value) for value in values}) != len(values):
-        raise file.problem("studies", f"{variables[0]} has a value twice", "Name each value once.")
-    return Sweep(tuple(map(str, given["methods"])), str(variables[0]) if variables else "", tuple(values))
+        raise file.problem("studies", f"the variable {variables[0]} has a value twice", "Name each value once.")
+    splits = given.get("splits", 0)
+    if "splits" in given and not (_is_count(splits) and splits <= MOST_SPLITS):
+        raise file.problem("studies", f"splits is a whole number from 1 to {MOST_SPLITS}", "Write splits: 2.")
+    if splits and len(classes) < FEWEST_TO_SPLIT:
+        raise file.problem(
+            "studies",
+            f"{len(classes)} classes cannot be split, because the seen and the held-out half need two each",
+            f"Use {FEWEST_TO_SPLIT} or more classes, or leave splits out.",
+        )
+    forget = _forget(file, "studies", given["forget"], domains) if "forget" in given else None
+    variable = str(variables[0]) if variables else ""
+    return Sweep(tuple(map(str, given["methods"])), variable, tuple(values), forget, splits)
+
+
+def _is_share(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value <= 1
 
 
 def _at_least(file: SuiteFile, key: str, least: int) -> int:

@@ -9,29 +9,50 @@ from itertools import combinations
 from math import comb
 from typing import Any
 
+import numpy as np
+
 from adu_bench.core.errors import UserError
-from adu_bench.core.specs import Task, TrainingSpec, Value
+from adu_bench.core.seeds import derive
+from adu_bench.core.specs import COMPLETE, SUPERVISIONS, Supervision, Task, TrainingSpec, Value
 from adu_bench.data.index import data_hash, task_rows
 from adu_bench.data.sources import open_source
+
+SHOTS = "shots"
+OF_SUITE = (SHOTS, *SUPERVISIONS)
+"""Variables of sweeps that are not fields of methods."""
+FEWEST_TO_SPLIT = 4
+"""A split needs this many classes: at least two on either side."""
+MOST_SPLITS = 100
+"""The most splits of a sweep."""
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A curve or a comparison: methods, and one field of theirs (or the number of shots) with several values.
+    """A curve or a comparison: methods, and one field of theirs (or a value of the suite) with several values.
 
     Parameters
     ----------
     methods
         Methods or groups.
     variable
-        A field of the methods, ``shots``, or empty if the methods themselves are compared.
+        A field of the methods, one of `OF_SUITE`, or empty if the methods themselves are compared.
     values
         Values of the variable; empty without a variable.
+    forget
+        The forget sets of its tasks, see `tasks`; None for all of the suite's.
+    splits
+        The number of splits of the classes, see `Suite.split`; 0 if no class is held out.
     """
 
     methods: tuple[str, ...]
     variable: str
     values: tuple[Value, ...]
+    forget: tuple[tuple[str, ...], ...] | None = None
+    splits: int = 0
+
+    def tasks(self, forget: Sequence[tuple[str, ...]]) -> tuple[tuple[str, ...], ...]:
+        """Return those forget sets of a suite that the sweep is about."""
+        return tuple(subset for subset in forget if self.forget is None or subset in self.forget)
 
 
 @dataclass(frozen=True)
@@ -72,6 +93,12 @@ class Suite:
         Named sweeps, see `Sweep`.
     inferred
         Choices that the paper behind the suite does not state.
+    domain_template
+        Text with one ``{}`` for a domain's name, for pseudo-labels.
+    held_out
+        Classes of the data set that runs do not see, see `split`.
+    supervision
+        What methods are given of the few-shot sample.
     """
 
     name: str
@@ -91,11 +118,14 @@ class Suite:
     blocks: Mapping[str, tuple[tuple[str, ...], ...]]
     studies: Mapping[str, tuple[Sweep, ...]]
     inferred: tuple[str, ...] = ()
+    domain_template: str = "a {} picture."
+    held_out: tuple[str, ...] = ()
+    supervision: Supervision = COMPLETE
 
     @cached_property
     def data_hash(self) -> str:
         """Digest of the images that the suite's tasks use."""
-        return data_hash(task_rows(open_source(self.dataset).index, self.domains, self.classes))
+        return data_hash(task_rows(open_source(self.dataset).index, self.domains, (*self.classes, *self.held_out)))
 
     def tasks(self, data_hash: str = "") -> list[Task]:
         """Return the suite's tasks, fewest forget domains first.
@@ -107,13 +137,40 @@ class Suite:
         """
         images = data_hash or self.data_hash
         return [
-            Task(self.dataset, images, self.domains, forget, self.classes, self.template, self.shots)
+            Task(self.dataset, images, self.domains, forget, self.classes, self.template, self.shots, self.held_out)
             for forget in self.forget
         ]
 
     def retain(self, forget: Sequence[str]) -> tuple[str, ...]:
         """Return the domains that a task retains."""
         return tuple(domain for domain in self.domains if domain not in forget)
+
+    def varied(self, variable: str, value: Value) -> Suite:
+        """Return the suite with another value of a variable in `OF_SUITE`."""
+        assert isinstance(value, int | float)
+        if variable == SHOTS:
+            return replace(self, shots=int(value))
+        return replace(self, supervision=Supervision.of(variable, value, self.domain_template))
+
+    def split(self, number: int) -> Suite:
+        """Return the suite with half of its classes seen, and equally many held out.
+
+        Splits 0 and 1 have the same halves of a random order of the classes, exchanged; splits 2 and 3 those of
+        another order, and so on.  Of an odd number of classes, the last one of the order is left out of both halves.
+        The order depends on the data set and on the number alone.
+
+        Parameters
+        ----------
+        number
+            From 0.
+        """
+        count, half = len(self.classes), len(self.classes) // 2
+        order = np.random.default_rng(derive(0, "split", self.dataset, str(number // 2))).permutation(count)
+        halves = [
+            tuple(self.classes[place] for place in sorted(part)) for part in (order[:half], order[half : 2 * half])
+        ]
+        seen, held_out = halves[:: -1 if number % 2 else 1]
+        return replace(self, classes=seen, held_out=held_out)
 
     def with_seeds(self, seeds: Sequence[int]) -> Suite:
         """Return the suite with other seeds.

@@ -94,7 +94,8 @@ class Problem:
     backbone
         The frozen CLIP model.
     train
-        The few-shot images of all domains (retain and forget), uint8; ``shots`` for each (class, domain).
+        The few-shot images of all domains (retain and forget), uint8; ``shots`` for each (class, domain), unless the
+        run drops images of a domain.  In runs with label noise, domains and forget flags are those of the given labels.
     full
         The few-shot images in the order of ``train``, for augmentation.
     training

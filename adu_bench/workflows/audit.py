@@ -7,7 +7,7 @@ from contextlib import closing
 
 from adu_bench.audits.catalogue import AuditEntry
 from adu_bench.audits.job import AuditJob
-from adu_bench.audits.results import missing
+from adu_bench.audits.results import missing, read_result
 from adu_bench.core.errors import UserError
 from adu_bench.core.progress import Progress, silent
 from adu_bench.runner.decoding import decode_needed
@@ -28,10 +28,11 @@ def finished_runs(plan: Plan, store: Store) -> list[PlannedRun]:
     runs = [run for run in plan.runs if store.has(run.spec.key)]
     if not runs:
         methods = ",".join(dict.fromkeys(run.label for run in plan.runs))
+        chosen = f"--study {plan.study}" if plan.study else f"--methods '{methods}'"
         raise UserError(
             f"'{store.root}' has no finished run of this selection.",
             "An audit examines the stored classifier of a finished run.",
-            f"adu-bench run --suite {plan.suite.name} --methods '{methods}' --out '{store.root}' --audits core",
+            f"adu-bench run --suite {plan.suite.name} {chosen} --out '{store.root}' --audits core",
         )
     return runs
 
@@ -55,8 +56,22 @@ def pending(
     return [
         AuditJob(run, store, tuple(entries), extra, force)
         for run in runs
-        if force or missing(store.root, run.spec.key, entries)
+        if missing(store.root, run.spec, entries)
+        or (force and any(entry.card.applies(run.spec.task) for entry in entries))
     ]
+
+
+def inapplicable(runs: Sequence[PlannedRun], entries: Sequence[AuditEntry]) -> list[str]:
+    """Return one sentence for each audit that does not apply to all runs."""
+    found = []
+    for entry in entries:
+        count = sum(not entry.card.applies(run.spec.task) for run in runs)
+        if count:
+            found.append(
+                f"{entry.name} does not apply to {count} of {len(runs)} runs: their tasks have no {entry.card.needs} "
+                "(a study with splits makes some, such as --study open-vocabulary of the emoji suites)."
+            )
+    return found
 
 
 def run_audits(
@@ -79,12 +94,11 @@ def run_audits(
 
 
 def counts(runs: Sequence[PlannedRun], store: Store, entries: Sequence[AuditEntry]) -> dict[str, dict[str, int]]:
-    """Count current results: by method, then by audit; audits without any are left out."""
+    """Count current results: by method and condition, then by audit; audits without any are left out."""
     found: dict[str, dict[str, int]] = {}
     for run in runs:
-        lacking = {entry.name for entry in missing(store.root, run.spec.key, entries)}
-        own = found.setdefault(run.label, {})
+        own = found.setdefault(run.name, {})
         for entry in entries:
-            if entry.name not in lacking:
+            if read_result(store.root, run.spec.key, entry) is not None:
                 own[entry.name] = own.get(entry.name, 0) + 1
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -38,7 +38,7 @@ class Selection:
     settings
         YAML file with fields by preset that replace the suite's; empty for none.
     study
-        Name of a study of the suite in place of ``methods``; empty for none.
+        Name of a study of the suite, whose methods ``methods`` replaces; empty for none.
     extra
         Folder or file with further methods; empty for none.
     """
@@ -77,24 +77,20 @@ class Selection:
         Raises
         ------
         UserError
-            If the choice names something that does not exist, or contradicts itself.
+            If the choice names something that does not exist.
         """
         suite = self.load_suite()
         if self.limit < 0:
             raise UserError(f"--limit {self.limit} is below zero.", "It counts tasks.", "Give 1 or more.")
-        if self.study and self.methods:
-            raise UserError(
-                "--study and --methods exclude each other.", "A study names its methods.", "Leave one of them out."
-            )
         options: dict[str, Any] = {
             "seeds": self.seeds or None,
             "backbone": self.backbone or None,
             "limit": self.limit or None,
         }
+        chosen = [self.methods] if self.methods else []
         if self.study:
-            return plan_study(suite, self.study, self.catalogue, **options)
-        chosen: Sequence[str] = [self.methods] if self.methods else list(suite.methods)
-        return plan(suite, self.catalogue.select(chosen), **options)
+            return plan_study(suite, self.study, self.catalogue, methods=chosen, **options)
+        return plan(suite, self.catalogue.select(chosen or suite.methods), **options)
 
 
 def check_fields(suite: Suite, catalogue: Catalogue) -> None:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -160,6 +161,9 @@ def test_a_study_prints_its_curves(tmp_path):
     curves = done.stdout.partition("Per cent")[2]
     assert curves.count("lp-plus-plus") == curves.count("domain-gate") == curves.count("shots") / 2 == 2
     assert "0 to do" in call("run", *quick, cwd=tmp_path).stdout
+    scored = pd.read_csv(StringIO(call("score", *quick, cwd=tmp_path).stdout))
+    assert set(scored["method"]) == {f"{name}, shots={n}" for name in ("lp-plus-plus", "domain-gate") for n in (1, 2)}
+    assert "domain-gate, shots=2: 1 finished" in call("status", *quick, cwd=tmp_path).stdout
 
 
 def test_tuning_resumes_and_run_takes_what_it_wrote(tmp_path):

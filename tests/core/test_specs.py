@@ -8,12 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adu_bench.core.hashing import digest
-from adu_bench.core.specs import BackboneSpec, MethodSpec, RunSpec, TrainingSpec, forget_name
+from adu_bench.core.specs import BackboneSpec, MethodSpec, RunSpec, Supervision, TrainingSpec, forget_name
 from tests.conftest import make_spec, make_task
 
 
-def test_a_spec_survives_json():
+@pytest.mark.parametrize("supervision", [Supervision(), Supervision(wrong=0.3)])
+@pytest.mark.parametrize("held_out", [(), ("x", "y")])
+def test_a_spec_survives_json(supervision, held_out):
     spec = make_spec(lr=0.1)
+    spec = replace(spec, task=replace(spec.task, held_out=held_out), supervision=supervision)
     assert RunSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
     assert RunSpec.from_dict(json.loads(json.dumps(spec.to_dict()))).key == spec.key
 
@@ -34,10 +37,30 @@ def test_a_spec_survives_json():
         {"training": TrainingSpec(8, "fp32", "tf32")},
         {"seed": 2},
         {"protocol": 99},
+        {"task": replace(make_task(), held_out=("x", "y"))},
+        {"supervision": Supervision(wrong=0.1)},
+        {"supervision": Supervision(missing=0.1, pseudo="words", template="{}")},
+        {"supervision": Supervision(dropped=0.1, dropped_from="forget")},
     ],
 )
 def test_everything_that_changes_numbers_changes_the_key(change):
     assert replace(make_spec(), **change).key != make_spec().key
+
+
+def test_neutral_values_are_not_part_of_the_key():
+    """The digest is that of a spec from before there were held-out classes and supervisions."""
+    values = make_spec(lr=0.1).to_dict()
+    assert "supervision" not in values
+    assert "held_out" not in values["task"]
+    assert make_spec(lr=0.1).key == "21c1fab04aba8f0c53d4"
+
+
+def test_a_task_with_held_out_classes_has_a_name_of_its_own():
+    task = make_task()
+    one, other = (replace(task, held_out=held_out) for held_out in (("x", "y"), ("x", "z")))
+    assert (task.name, task.split) == ("b", "")
+    assert one.name == f"b, split {one.split}"
+    assert one.split != other.split
 
 
 def test_forget_and_retain_split_the_domains():

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from adu_bench.core.errors import UserError
-from adu_bench.core.specs import BackboneSpec, MethodSpec, RunSpec, Task, TrainingSpec
+from adu_bench.core.specs import SUPERVISIONS, BackboneSpec, MethodSpec, RunSpec, Supervision, Task, TrainingSpec
 from adu_bench.data import sources
 from adu_bench.data.sampler import draw_shots
 from adu_bench.data.sources import Source
@@ -156,3 +156,36 @@ def test_drawn_pictures_are_left_to_the_runs(loaded):
     toy = replace(spec().task, dataset="toy")
     decode_needed(planned(replace(spec(), task=toy)), lambda *told: pytest.fail("no step is due"))
     assert loaded == []
+
+
+@pytest.mark.parametrize("name", SUPERVISIONS)
+def test_a_supervision_changes_what_the_method_is_given_and_no_test_label(source, tiny_backbone, name):
+    def made_with(share: float, forget: str) -> tuple:
+        run = replace(spec(forget=forget), supervision=Supervision.of(name, share, "a {}."))
+        data = TaskData(run.task, tiny_backbone)
+        problem, test = data.problem(run), data.images("test")
+        return problem, test
+
+    for forget in DOMAINS:
+        (plain, tested), (problem, test) = made_with(0.0, forget), made_with(1.0, forget)
+        for field in ("rows", "names", "domains", "labels", "forget", "frozen"):
+            assert np.array_equal(getattr(test, field), getattr(tested, field))
+        own = DOMAINS.index(forget)
+        assert torch.equal(problem.train.forget, problem.train.domains == own)
+        assert len(problem.full.extents) == len(problem.train) == len(problem.train.images)
+        if name.startswith("dropped"):
+            gone = own if name == "dropped-forget" else 1 - own
+            assert torch.equal(problem.train.labels, plain.train.labels[plain.train.domains != gone])
+            assert gone not in problem.train.domains
+        else:
+            assert torch.equal(problem.train.images, plain.train.images)
+            assert torch.equal(problem.train.labels, plain.train.labels)
+        if name == "wrong":
+            assert torch.equal(problem.train.domains, 1 - plain.train.domains)
+
+
+def test_what_is_to_be_forgotten_is_that_of_the_run(source, tiny_backbone):
+    """Runs of one data set share their images, whichever domains they forget."""
+    data = TaskData(spec().task, tiny_backbone)
+    problem = data.problem(spec(forget="sketch"))
+    assert torch.equal(problem.train.forget, problem.train.domains == 1)

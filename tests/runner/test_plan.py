@@ -43,12 +43,14 @@ def test_a_budget_for_one_method_leaves_others_alone(catalogue):
 
 
 def test_planned_runs_say_what_the_budget_replaced(catalogue):
-    (run,) = plan(load_suite("emoji-mini"), catalogue.select(["bbf"]), limit=1).runs
+    (run,) = plan(load_suite("emoji-mini"), catalogue.select(["bbf"]), limit=1, seeds=[1]).runs
     changed = {field.name: (field.default, field.value) for field in run.changed if field.origin == "budget"}
     assert changed == {"iterations": (800, 40), "shared": (400, 100), "unique": (100, 25)}
 
 
-@pytest.mark.parametrize("study", ["ablation", "shots", "gamma-lambda", "depth", "layers"])
+@pytest.mark.parametrize(
+    "study", ["ablation", "shots", "gamma-lambda", "depth", "layers", "wrong", "missing", "dropped"]
+)
 def test_the_papers_studies_are_planned(study, catalogue):
     suite = load_suite("emoji-mini")
     made = plan_study(suite, study, catalogue)
@@ -70,6 +72,54 @@ def test_the_variable_is_what_varies(catalogue):
     by_key = {run.spec.key: dict(run.spec.method.fields) for run in made.runs}
     for point in made.points:
         assert {by_key[key]["instapg_block"] for key in point.keys} == {point.value}
+
+
+def test_methods_of_a_noise_study_share_the_boards_runs_and_the_draws(catalogue):
+    """Supervision and seed are all that a draw depends on, so these must agree between methods."""
+    suite = load_suite("emoji-mini")
+    board = {run.spec.key for run in plan(suite, catalogue.select(["adu"])).runs}
+    made = plan_study(suite, "wrong", catalogue)
+    specs = {run.spec.key: run.spec for run in made.runs}
+    found = {(point.method, point.value): point.keys for point in made.points}
+    assert set(found["adu", 0.0]) == board
+    for value in (0.1, 1.0):
+        draws = [
+            [(specs[key].task, specs[key].seed, specs[key].supervision) for key in found[method, value]]
+            for method in ("adu", "baseline", "domain-gate")
+        ]
+        assert draws[0] == draws[1] == draws[2]
+        assert {supervision.wrong for _, _, supervision in draws[0]} == {value}
+
+
+def test_runs_of_a_study_name_the_condition(catalogue):
+    made = plan_study(load_suite("toy"), "missing", catalogue, limit=1)
+    titles = {run.title for run in made.runs if run.label == "domain-gate"}
+    assert titles == {
+        f"domain-gate{condition}, forget filled, seed 1"
+        for condition in ("", *(f", missing-{kind}={share}" for kind in ("kmeans", "words") for share in (0.5, 1.0)))
+    }
+    shots = plan_study(load_suite("emoji-mini"), "shots", catalogue, limit=1, seeds=[1])
+    assert {run.name for run in shots.runs if run.label == "adu"} == {"adu", *(f"adu, shots={n}" for n in (1, 2, 8))}
+
+
+def test_a_study_can_be_about_some_of_the_tasks(catalogue):
+    suite = load_suite("emoji")
+    assert {len(run.spec.task.forget) for run in plan_study(suite, "wrong", catalogue, seeds=[1]).runs} == {1}
+    with pytest.raises(UserError, match="none of the chosen tasks") as caught:
+        plan_study(suite.with_sizes([2]), "wrong", catalogue)
+    assert "--sizes 1" in caught.value.remedy
+
+
+def test_an_open_vocabulary_study_has_one_task_per_forget_set_and_split(catalogue):
+    suite = load_suite("emoji-mini")
+    made = plan_study(suite, "open-vocabulary", catalogue, seeds=[1])
+    assert {point.variable for point in made.points} == {""}
+    for point in made.points:
+        own = [run.spec.task for run in made.runs if run.spec.key in point.keys]
+        assert {(task.forget, task.classes) for task in own} == {
+            (forget, suite.split(number).classes) for forget in suite.forget for number in range(2)
+        }
+        assert len({task.name for task in own}) == len(own) == 8
 
 
 def test_an_unknown_study_names_those_there_are(catalogue):

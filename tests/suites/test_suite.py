@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,7 +56,7 @@ def test_the_shipped_suites_keep_their_tasks(name, images, tasks):
     """Committed rows and finished runs are named by these digests; an intended change is made here as well."""
     suite = load_suite(name)
     assert {task.data_hash for task in suite.tasks()} == {images}
-    assert digest([asdict(task) for task in suite.tasks()]) == tasks
+    assert digest([task.to_dict() for task in suite.tasks()]) == tasks
 
 
 def test_the_mini_suite_is_part_of_the_whole():
@@ -129,6 +129,27 @@ def test_class_sets(write, tmp_path):
             r"has a value twice",
         ),
         (
+            ('a {}."', 'a {}."\ndomain_template: "in ink"'),
+            r"line 4: 'domain_template' .* exactly one {} for the domain",
+        ),
+        *(
+            (("methods: [paper]", f"methods: [paper]\nstudies: {{s: [{{methods: [adu], {text}}}]}}"), complaint)
+            for text, complaint in (
+                ("wrong: [0.1, 1.5]", r"line 11: .* wrong has a value that is not a share in 0..1"),
+                ("missing-words: [-0.1]", r"missing-words has a value that is not a share"),
+                ("missing-kmeans: [.nan]", r"missing-kmeans has a value that is not a share"),
+                ("dropped-forget: [yes]", r"dropped-forget has a value that is not a share"),
+                ("dropped-retain: [half]", r"dropped-retain has a value that is not a share"),
+                ("wrong: [0, 0.0]", r"wrong has a value twice"),
+                ("wrong: [0.1], shots: [1]", r"at most one variable"),
+                ("splits: 0", r"Splits is a whole number from 1 to 100"),
+                ("splits: yes", r"Splits is a whole number from 1 to 100"),
+                ("splits: 101", r"Splits is a whole number from 1 to 100"),
+                ("splits: 2", r"2 classes cannot be split"),
+                ("forget: {sizes: [4]}", r"'studies' is wrong"),
+            )
+        ),
+        (
             ("methods: [paper]", "methods: [paper]\nshoots: 3"),
             r"line 11: 'shoots' is wrong. There is no such entry. Did you mean shots",
         ),
@@ -174,3 +195,25 @@ def test_unknown_suites_are_refused():
         load_suite("emoij")
     with pytest.raises(UserError, match=r"no suite called 'missing\.yaml'"):
         load_suite("missing.yaml")
+
+
+@pytest.mark.parametrize("name", ["emoji", "toy"])
+def test_splits_are_complementary_halves_that_later_splits_leave_alone(name):
+    suite = load_suite(name)
+    half = len(suite.classes) // 2
+    splits = [suite.split(number) for number in range(4)]
+    for split in splits:
+        assert len(split.classes) == len(split.held_out) == half
+        assert not set(split.classes) & set(split.held_out)
+        in_order = [kind for kind in suite.classes if kind in split.classes]
+        assert list(split.classes) == in_order
+    assert (splits[0].classes, splits[0].held_out) == (splits[1].held_out, splits[1].classes)
+    assert splits[2].classes not in (splits[0].classes, splits[0].held_out)
+
+
+def test_held_out_classes_are_part_of_a_tasks_hash_and_of_its_images():
+    whole, split = load_suite("toy"), load_suite("toy").split(0)
+    seen = replace(split, held_out=())
+    assert split.data_hash == whole.data_hash != seen.data_hash
+    assert digest(split.tasks()[0].to_dict()) != digest(seen.tasks()[0].to_dict())
+    assert {task.held_out for task in split.tasks()} == {split.held_out}

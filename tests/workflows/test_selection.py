@@ -75,13 +75,16 @@ def test_the_budget_is_stated_by_methods_with_the_same_values():
     assert budget_lines({"adu": ()}) == []
 
 
-@pytest.mark.parametrize(
-    ("choice", "complaint"),
-    [({"limit": -1}, "below zero"), ({"study": "shots", "methods": "adu"}, "exclude each other")],
-)
-def test_contradictions_are_refused(choice, complaint):
-    with pytest.raises(UserError, match=complaint):
-        Selection("toy", **choice).plan()
+def test_a_negative_limit_is_refused():
+    with pytest.raises(UserError, match="below zero"):
+        Selection("toy", limit=-1).plan()
+
+
+def test_a_study_can_be_run_with_other_methods():
+    plan = Selection("toy", study="wrong", methods="collapse,coin[steps=2]", limit=1).plan()
+    assert {run.name for run in plan.runs} == {
+        f"{method}{share}" for method in ("collapse", "coin[steps=2]") for share in ("", ", wrong=0.5", ", wrong=1.0")
+    }
 
 
 class Recorder:

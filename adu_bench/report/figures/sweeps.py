@@ -24,6 +24,11 @@ NAMES = {
     "lam": "lambda, weight of the MMD",
     "prompt_depth": "prompted blocks",
     "instapg_block": "block whose prompts InstaPG makes",
+    "wrong": "share of wrong domain labels",
+    "missing-kmeans": "share of missing domain labels, k-means instead",
+    "missing-words": "share of missing domain labels, domain names instead",
+    "dropped-forget": "dropped share of the forget domain's images",
+    "dropped-retain": "dropped share of a retain domain's images",
 }
 """Names of variables on an axis; other variables have their field's name."""
 PUBLISHED, BOARD = "published value", "value on the board"
@@ -102,10 +107,12 @@ def positions(values: Sequence[Any], shown: Sequence[Any]) -> list[float]:
     """Return where values stand on the axis of the sorted values ``shown``.
 
     The axis is logarithmic, with zero half a decade left of the smallest positive value, where the positive values
-    differ by a factor of 20 or more; else all values that are shown are at equal distances.
+    differ by a factor of 20 or more.  Fractions in 0..1 have a linear axis.  Other values that are shown are at equal
+    distances.
     """
     if not _is_logarithmic(shown):
-        return [float(shown.index(value)) for value in values]
+        fractions = all(isinstance(value, float) and 0 <= value <= 1 for value in shown)
+        return [float(value if fractions else shown.index(value)) for value in values]
     zero = np.log10(min(value for value in shown if value > 0)) - 0.5
     return [float(np.log10(value)) if value > 0 else float(zero) for value in values]
 

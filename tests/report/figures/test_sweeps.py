@@ -40,6 +40,7 @@ def test_a_wide_range_has_a_logarithmic_axis_that_shows_zero():
     assert positions([0.0, 0.3, 3.0], shown) == pytest.approx([log10(0.3) - 0.5, log10(0.3), log10(3)])
     assert positions([1, 8], [1, 2, 4, 8]) == [0, 3]
     assert positions(["b"], ["a", "b"]) == [1]
+    assert positions([0.1, 1.0], [0.0, 0.1, 0.3, 1.0]) == [0.1, 1.0]
 
 
 def test_two_variables_share_one_figure_and_the_axis_of_h_and_mark_published_and_used_values():
