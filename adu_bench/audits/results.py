@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -15,18 +14,6 @@ from adu_bench.core.specs import RunSpec
 from adu_bench.store.artefacts import Artefact, artefact_path, read_artefact, write_artefact
 
 COLUMNS = ("key", "suite", "task", "forget", "method", "seed", "audit", "metric", "value", "n")
-
-
-class Audited(Protocol):
-    """A planned run, or one of a committed row, whose results are looked up."""
-
-    @property
-    def spec(self) -> RunSpec:
-        """The spec of the run."""
-
-    @property
-    def name(self) -> str:
-        """The method's label, and under which condition of a study it ran."""
 
 
 def write_result(root: Path, key: str, entry: AuditEntry, measures: Sequence[Measure], seconds: float) -> Path:
@@ -86,7 +73,9 @@ def missing(root: Path, spec: RunSpec, entries: Iterable[AuditEntry]) -> list[Au
     return [entry for entry in entries if entry.card.applies(spec.task) and read_result(root, spec.key, entry) is None]
 
 
-def audit_rows(root: Path, suite: str, runs: Iterable[Audited], entries: Sequence[AuditEntry]) -> pd.DataFrame:
+def audit_rows(
+    root: Path, suite: str, runs: Iterable[tuple[str, RunSpec]], entries: Sequence[AuditEntry]
+) -> pd.DataFrame:
     """Return all current results as one long table.
 
     Parameters
@@ -96,20 +85,19 @@ def audit_rows(root: Path, suite: str, runs: Iterable[Audited], entries: Sequenc
     suite
         The suite's name, for the column.
     runs, entries
-        Which runs and audits.
+        Which runs, each by its name and specification, and which audits.
 
     Returns
     -------
     DataFrame
-        One row per run, audit and metric: key, suite, task, forget (number of domains), method (its label, and the
-        condition of a study), seed, audit, metric, value, n (images); shares and accuracies are 0..1.
+        One row per run, audit and metric: key, suite, task, forget (number of domains), method (the
+        run's name), seed, audit, metric, value, n (images); shares and accuracies are 0..1.
     """
     rows = []
-    for run in runs:
-        task = run.spec.task
-        head = (run.spec.key, suite, task.name, len(task.forget), run.name, run.spec.seed)
+    for name, spec in runs:
+        head = (spec.key, suite, spec.task.name, len(spec.task.forget), name, spec.seed)
         for entry in entries:
-            for measure in read_result(root, run.spec.key, entry) or ():
+            for measure in read_result(root, spec.key, entry) or ():
                 rows.append((*head, entry.name, measure.metric, measure.value, measure.count))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 

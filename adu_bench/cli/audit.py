@@ -79,7 +79,7 @@ def audit_and_print(
     except KeyboardInterrupt:
         print("Interrupted; finished audits are kept. The same command continues.", file=sys.stderr)
         return 130
-    rows = audit_rows(store.root, plan.suite.name, runs, entries)
+    rows = audit_rows(store.root, plan.suite.name, ((run.name, run.spec) for run in runs), entries)
     if quiet:
         print(rows.to_json(orient="records", indent=1))
     elif len(rows):

@@ -15,9 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from adu_bench.audits.catalogue import AuditEntry
-from adu_bench.audits.results import Audited, audit_rows
+from adu_bench.audits.results import audit_rows
 from adu_bench.core.errors import UserError
 from adu_bench.core.files import replacing
+from adu_bench.metrics.frame import Scorable
 
 _TYPES = {
     "key": str,
@@ -38,7 +39,7 @@ ORACLE = "oracle"
 """The method in `ORACLE_FILE` that recoveries are compared with: a model that never saw the task's forget domains."""
 
 
-def measurements_of(root: Path, suite: str, runs: Iterable[Audited], known: Mapping[str, AuditEntry]) -> pd.DataFrame:
+def measurements_of(root: Path, suite: str, runs: Iterable[Scorable], known: Mapping[str, AuditEntry]) -> pd.DataFrame:
     """Return the current results of audits in a folder of runs, with the columns `COLUMNS`.
 
     Parameters
@@ -52,7 +53,7 @@ def measurements_of(root: Path, suite: str, runs: Iterable[Audited], known: Mapp
     known
         The audits, by name.
     """
-    found = audit_rows(root, suite, runs, list(known.values()))
+    found = audit_rows(root, suite, ((run.label, run.spec) for run in runs), list(known.values()))
     codes = {name: entry.code for name, entry in known.items()}
     return found.assign(value=found["value"].round(9), code=found["audit"].map(codes))[list(COLUMNS)]
 

@@ -58,11 +58,6 @@ class StoredRun:
         """The run's key."""
         return self.spec.key
 
-    @property
-    def name(self) -> str:
-        """The method's label; the runs of a row belong to no study."""
-        return self.label
-
     def predictions(self) -> pd.DataFrame:
         """Return one row per test image; probabilities are exact to 1/65535, and which answers are right is exact.
 

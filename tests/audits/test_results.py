@@ -55,7 +55,7 @@ def test_an_audit_that_does_not_apply_to_a_run_is_not_missing(tmp_path):
 def test_rows_name_the_condition_of_a_study(tmp_path):
     run = replace(planned("one", 1, ("b",)), condition="wrong=0.3")
     write_result(tmp_path, run.spec.key, ENTRY, FOUND, 0.1)
-    assert set(audit_rows(tmp_path, "suite", [run], [ENTRY])["method"]) == {"one, wrong=0.3"}
+    assert set(audit_rows(tmp_path, "suite", [(run.name, run.spec)], [ENTRY])["method"]) == {"one, wrong=0.3"}
     assert counts([run], Store(tmp_path), [ENTRY]) == {"one, wrong=0.3": {"some": 1}}
 
 
@@ -90,7 +90,8 @@ def test_rows_and_means_over_seeds_then_tasks(tmp_path):
     runs = [planned(label, seed, (domain,)) for label, seed, domain in values]
     for run, value in zip(runs, values.values(), strict=True):
         write_result(tmp_path, run.spec.key, ENTRY, [Measure("recovery", value, 10), Measure("by:a", 1.0, 1)], 0.1)
-    rows = audit_rows(tmp_path, "suite", [*runs, planned("three", 1, ("a",))], [ENTRY])
+    named = [(run.name, run.spec) for run in [*runs, planned("three", 1, ("a",))]]
+    rows = audit_rows(tmp_path, "suite", named, [ENTRY])
     assert len(rows) == 8
     assert rows.iloc[1].to_dict() | {"key": ""} == {
         "key": "", "suite": "suite", "task": "a", "forget": 1, "method": "one", "seed": 1, "audit": "some",
