@@ -216,7 +216,7 @@ def test_the_predictions_of_a_row_are_decoded_once_and_again_after_a_change(tmp_
         stored[0].predictions()
     write_row(tmp_path / "rows", "toy", block, runs, {})
     assert stored[0].predictions()["p_max"].equals(first[0]["p_max"])
-    assert len(reads) == 2
+    assert sum(type(read).__name__ == "BufferReader" for read in reads) == 2
 
 
 def test_a_row_whose_key_was_changed_is_refused(tmp_path):
