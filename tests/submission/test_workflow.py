@@ -124,4 +124,4 @@ def test_changed_rows_are_verified_and_bad_ones_fail_the_step(repository, tmp_pa
 def test_the_other_steps_are_commands_that_are_tested_elsewhere():
     assert set(STEPS) == {"Install", "Generated pages are current", "Changed rows are verified"}
     assert STEPS["Install"]["run"] == "pip install -e ."
-    assert STEPS["Generated pages are current"]["run"] == "adu-bench leaderboard --check --allow-stale-rows"
+    assert STEPS["Generated pages are current"]["run"] == "adu-bench leaderboard --check"
