@@ -11,7 +11,7 @@ from adu_bench.audits.catalogue import find_audits
 from adu_bench.core.errors import UserError, unknown
 from adu_bench.leaderboard.board import Board, make_board, with_forgetting, without_numbers
 from adu_bench.leaderboard.measurements import read_measurements, read_oracle, stale_measurements
-from adu_bench.leaderboard.rows import StoredRun, VerificationStatus, read_rows, verification_statuses
+from adu_bench.leaderboard.rows import StoredRun, VerificationStatus, read_suite
 from adu_bench.leaderboard.stale import NOTE, as_recorded, stale_rows
 from adu_bench.registry import Catalogue, Choice
 from adu_bench.runner.plan import Plan, plan
@@ -33,19 +33,22 @@ def committed_board(folder: Path, suite: str, catalogue: Catalogue, only: Sequen
     UserError
         If the suite has no row of a known method, or no row of a wanted method.
     """
-    known = verification_statuses(folder, suite)
-    for method in only if known else ():
-        if method not in known:
-            raise unknown(f"row of '{suite}'", method, known)
-    known = {method: known[method] for method in only if known} or known
+    rows = read_suite(folder, suite)
+    there = {*rows.statuses, *rows.damaged}
+    for method in only if there else ():
+        if method not in there:
+            raise unknown(f"row of '{suite}'", method, there)
+    known = {method: status for method, status in rows.statuses.items() if not only or method in only}
     choices, strange = _choices(catalogue, known)
+    strange |= {method: why for method, why in rows.damaged.items() if not only or method in only}
     if not choices:
+        why = next(iter(strange.values()), "A board needs results")
         raise UserError(
             f"There are no committed rows for '{suite}' in '{folder}'.",
-            next(iter(strange.values()), "A board needs results").rstrip(".") + ".",
+            f"{why[0].upper()}{why[1:].rstrip('.')}.",
             f"Name a folder with runs: adu-bench leaderboard --suite {suite} --runs runs",
         )
-    runs = read_rows(folder, suite)
+    runs = rows.runs
     planned = _plan(load_suite(suite), choices, runs)
     recorded = as_recorded(planned.suite, choices, runs, stale_rows(planned, runs))
     board = make_board(recorded or planned, runs)
@@ -61,17 +64,17 @@ def committed_board(folder: Path, suite: str, catalogue: Catalogue, only: Sequen
 def committed_stale_rows(folder: Path, suite: str, catalogue: Catalogue) -> dict[str, str]:
     """Return the rows of a suite that the current code does not plan, with the reason, by label.
 
-    The rows of methods that are not known are among them.
+    Damaged rows and the rows of methods that are not known are among them.
 
     Raises
     ------
     UserError
-        If there is no such suite, or a row is damaged.
+        If there is no such suite.
     """
-    choices, strange = _choices(catalogue, verification_statuses(folder, suite))
-    runs = read_rows(folder, suite)
-    found = stale_rows(_plan(load_suite(suite), choices, runs), runs) if choices else {}
-    return found | strange
+    rows = read_suite(folder, suite)
+    choices, strange = _choices(catalogue, rows.statuses)
+    found = stale_rows(_plan(load_suite(suite), choices, rows.runs), rows.runs) if choices else {}
+    return found | strange | rows.damaged
 
 
 def committed_stale_measurements(folder: Path, suite: str) -> dict[str, str]:
@@ -80,12 +83,12 @@ def committed_stale_measurements(folder: Path, suite: str) -> dict[str, str]:
     Raises
     ------
     UserError
-        If a row or the measurements are damaged.
+        If the measurements are damaged.
     """
     measured, oracle = read_measurements(folder, suite), read_oracle(folder, suite)
     if measured.empty and oracle.empty:
         return {}
-    keys, known = {run.key for run in read_rows(folder, suite)}, find_audits()
+    keys, known = {run.key for run in read_suite(folder, suite).runs}, find_audits()
     return stale_measurements(measured, keys, known) | stale_measurements(oracle, (), known)
 
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from adu_bench.core.errors import UserError
-from adu_bench.core.files import replacing, write_text
+from adu_bench.core.files import read_bytes, read_text, replacing, write_text
 from adu_bench.core.hashing import file_sha256
 from adu_bench.core.specs import RunSpec
 from adu_bench.metrics.evidence import credit
@@ -25,8 +25,11 @@ from adu_bench.metrics.frame import Scorable, with_probe
 from adu_bench.runner.plan import PlannedRun
 
 FORMAT = 2
+_LARGEST = 200_000_000
+"""Bound in bytes of a row's files; on DomainNet's 41 forget sets and three seeds a row has about a tenth."""
 _STEPS = 65535
 """Probabilities and margins are stored as multiples of 1/65535, entropies as multiples of ln(C)/65535."""
+_COLUMNS = ("run", "image", "domain", "label", "predicted", "tied", "p_label", "p_max", "entropy", "margin")
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ def _all_predictions(table: Path, sha256: str, changed: int, size: int, classes:
     The runs of a row are read one after another, so the file is decoded once; its time of change and its size tell
     when it has to be read again.
     """
-    content = table.read_bytes()
+    content = read_bytes(table, _LARGEST)
     if hashlib.sha256(content).hexdigest() != sha256:
         raise ValueError("the row's JSON file names predictions with another hash")
     frame = pq.read_table(pa.BufferReader(content)).to_pandas()
@@ -202,16 +205,51 @@ def stamp_row(path: Path, status: VerificationStatus) -> None:
     write_text(path, _json(record | _status_record(status)))
 
 
-def verification_statuses(folder: Path, suite: str) -> dict[str, VerificationStatus]:
-    """Return how far each committed row of a suite was checked, by label."""
-    found = {}
+@dataclass(frozen=True)
+class SuiteRows:
+    """The committed rows of a suite.
+
+    Parameters
+    ----------
+    runs
+        The runs of all rows that are whole.
+    statuses
+        How far each of these rows was checked, by label.
+    damaged
+        Why the others cannot be used, by label.
+    """
+
+    runs: list[StoredRun]
+    statuses: dict[str, VerificationStatus]
+    damaged: dict[str, str]
+
+
+def read_suite(folder: Path, suite: str) -> SuiteRows:
+    """Read the committed rows of a suite; a damaged row does not keep the others from the board."""
+    found = SuiteRows([], {}, {})
     for path in sorted((folder / suite).glob("*.json")):
-        record = _record(path)
-        claimed, *checks = (record.get(name) for name in ("claimed", "verified", "reproduced"))
-        found[path.stem] = VerificationStatus(
-            _numbers(claimed), *(check if isinstance(check, dict) else {} for check in checks)
-        )
+        try:
+            runs, status = read_row(path), recorded_status(path)
+            _require_whole(runs[0])
+        except UserError as error:
+            found.damaged[path.stem] = f"its row is damaged ({error.why.rstrip('.')})"
+        else:
+            found.runs.extend(runs)
+            found.statuses[path.stem] = status
     return found
+
+
+def recorded_status(path: Path) -> VerificationStatus:
+    """Return how far a committed row was checked.
+
+    Raises
+    ------
+    UserError
+        If its JSON file is damaged.
+    """
+    record = _record(path)
+    claimed, *checks = (record.get(name) for name in ("claimed", "verified", "reproduced"))
+    return VerificationStatus(_numbers(claimed), *(check if isinstance(check, dict) else {} for check in checks))
 
 
 def _numbers(value: Any) -> dict[str, float]:
@@ -231,8 +269,20 @@ def read_rows(folder: Path, suite: str) -> list[StoredRun]:
     return [run for path in sorted((folder / suite).glob("*.json")) for run in read_row(path)]
 
 
+def _require_whole(run: StoredRun) -> None:
+    """Check the file of predictions of a run's row, without decoding it."""
+    try:
+        content = read_bytes(run.table, _LARGEST)
+        if hashlib.sha256(content).hexdigest() != run.sha256:
+            raise ValueError("its JSON file names predictions with another hash")
+        if pq.read_schema(pa.BufferReader(content)).names != list(_COLUMNS):
+            raise ValueError(f"its predictions lack one of the columns {', '.join(_COLUMNS)}")
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise _damaged(run.table, error) from error
+
+
 def read_row(path: Path) -> list[StoredRun]:
-    """Return the runs of one committed row; errors as in `read_rows`."""
+    """Return the runs of one committed row, at least one; errors as in `read_rows`."""
     record = _record(path)
     try:
         runs = []
@@ -243,6 +293,8 @@ def read_row(path: Path) -> list[StoredRun]:
             )
             if spec.key != entry["key"]:
                 raise ValueError(f"the key of run {number} does not follow from its spec")
+            if not all(value is None or isinstance(value, int | float) for value in entry["measured"].values()):
+                raise ValueError(f"a measure of run {number} is not a number")
             table = path.with_suffix(".parquet")
             runs.append(
                 StoredRun(
@@ -250,6 +302,8 @@ def read_row(path: Path) -> list[StoredRun]:
                     *(table, str(record["predictions"]), str(entry["finished"])),
                 )
             )
+        if not runs or record["label"] != path.stem:
+            raise ValueError("it has no run" if not runs else f"it is the row of '{record['label']}'")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _damaged(path, error) from error
     return runs
@@ -257,7 +311,7 @@ def read_row(path: Path) -> list[StoredRun]:
 
 def _record(path: Path) -> dict[str, Any]:
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(read_text(path, _LARGEST))
         if not isinstance(record, dict):
             raise ValueError("it is not a JSON object")
     except (OSError, ValueError, RecursionError) as error:
@@ -287,7 +341,7 @@ def _compact(frame: pd.DataFrame, number: int, classes: int) -> pa.Table:
     # Rounding must not turn a wrong answer into a tie, nor a right one into a wrong one.
     right = credit(frame) > 0
     p_label = np.where(right, p_max, np.minimum(p_label, p_max.astype(np.int32) - 1).clip(0)).astype(np.uint16)
-    columns = {
+    columns = {  # the columns of `_COLUMNS`
         "run": pa.array(np.full(len(frame), number, np.uint16)),
         "image": pa.array(frame["image"].astype(str).to_list()).dictionary_encode(),
         "domain": pa.array(frame["domain"].astype(str).to_list()).dictionary_encode(),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from adu_bench.core.errors import UserError
 from adu_bench.core.progress import Progress, silent
-from adu_bench.leaderboard.rows import stamp_row, verification_statuses
+from adu_bench.leaderboard.rows import recorded_status, stamp_row
 from adu_bench.registry import Catalogue
 from adu_bench.runner.executors.interface import Executor, Result
 from adu_bench.runner.executors.local import LocalProcesses
@@ -94,6 +94,6 @@ def write_verified(
     status = verification_status(submission, again, seed, tolerance)
     if not is_committed(path):
         return write(submission, target, status)
-    before = verification_statuses(path.resolve().parents[1], path.resolve().parent.name)[path.stem]
+    before = recorded_status(path)
     stamp_row(path, status if again else replace(status, reproduced=before.reproduced))
     return path

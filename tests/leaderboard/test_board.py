@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from adu_bench.core.errors import UserError
 from adu_bench.core.seeds import derive
 from adu_bench.leaderboard import rows
 from adu_bench.leaderboard.board import by_size, make_board
+from adu_bench.leaderboard.committed import committed_board, committed_stale_rows
 from adu_bench.leaderboard.curves import curves
 from adu_bench.leaderboard.rows import read_rows, write_row
 from adu_bench.metrics.evidence import harmonic
@@ -227,6 +229,40 @@ def test_a_row_whose_key_was_changed_is_refused(tmp_path):
     path.write_text(path.read_text().replace('"seed": 2', '"seed": 3'))
     with pytest.raises(UserError, match="does not follow from its spec"):
         read_rows(tmp_path / "rows", "toy")
+
+
+def _other_table(rows: Path) -> None:
+    shutil.copy(rows / "zero-shot.parquet", rows / "collapse.parquet")
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (_other_table, "another hash"),
+        (lambda rows: (rows / "collapse.parquet").unlink(), "No such file"),
+        (lambda rows: (rows / "collapse.parquet").write_bytes(b"PAR1"), "another hash"),
+        (lambda rows: (rows / "collapse.json").write_text(""), "JSON"),
+        (lambda rows: (rows / "collapse.json").write_text("[]"), "not a JSON object"),
+        (lambda rows: shutil.copy(rows / "zero-shot.json", rows / "collapse.json"), "it is the row of 'zero-shot'"),
+    ],
+)
+def test_a_damaged_row_is_named_and_left_out(tmp_path, damage, reason):
+    suite, catalogue = load_suite("toy"), Catalogue()
+    wanted = plan(suite, catalogue.select(["collapse", "zero-shot"]))
+    for seed, run in enumerate(wanted.runs):
+        frame = random_predictions(seed, forget=run.spec.task.forget, classes=6)
+        write_run(tmp_path / "runs", run.spec, run.label, frame)
+    store = Store(tmp_path / "runs")
+    for label in ("collapse", "zero-shot"):
+        block = [run for run in wanted.runs if run.label == label]
+        write_row(tmp_path / "rows", "toy", block, [store.load(run.spec.key) for run in block], {})
+    damage(tmp_path / "rows" / "toy")
+    board = committed_board(tmp_path / "rows", "toy", catalogue)
+    rows = {row.method: row for row in board.rows}
+    assert rows["zero-shot"]["h_mean"] is not None
+    assert "its row is damaged" in rows["collapse"].reason
+    assert reason in rows["collapse"].reason
+    assert set(committed_stale_rows(tmp_path / "rows", "toy", catalogue)) == {"collapse"}
 
 
 def test_stale_pages_are_found(tmp_path):

@@ -196,14 +196,15 @@ def test_predictions_of_another_row_are_refused(row, capsys):
     assert "is not the file that" in refusal(capsys, "verify", str(row), "--from", "mine")
 
 
-def test_damaged_rows_stop_the_board_with_a_reason_and_no_traceback(row, capsys):
-    table = row.with_suffix(".parquet")
+def test_a_board_of_damaged_rows_alone_is_refused(row, capsys):
+    board, table = ("leaderboard", "--rows", "rows", "--suite", "toy", "--from", "mine"), row.with_suffix(".parquet")
     table.write_bytes(table.read_bytes()[:100])
-    assert "is damaged" in refusal(capsys, "leaderboard", "--rows", "rows", "--suite", "toy", "--from", "mine")
+    assert main(board) == 2
+    assert "Its row is damaged" in capsys.readouterr().err
     table.unlink()
-    assert "is damaged" in refusal(capsys, "leaderboard", "--rows", "rows", "--suite", "toy", "--from", "mine")
+    assert "There are no committed rows for 'toy'" in refusal(capsys, *board)
     row.write_text("[" * 100_000)
-    assert "is damaged" in refusal(capsys, "leaderboard", "--rows", "rows", "--suite", "toy", "--from", "mine")
+    assert "There are no committed rows for 'toy'" in refusal(capsys, *board)
 
 
 def test_absent_measures_leave_empty_cells_that_say_why(row, capsys):
