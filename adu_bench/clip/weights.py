@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from adu_bench.clip.identity import (
 )
 from adu_bench.core.child import in_child
 from adu_bench.core.errors import UserError
+from adu_bench.core.files import write_text
 from adu_bench.core.hashing import digest, file_sha256
 from adu_bench.core.paths import cache_dir
 from adu_bench.core.specs import BackboneSpec
@@ -116,13 +118,8 @@ class _Memory:
 
     def _put(self, table: str, name: str, value: Any) -> None:
         self.value.setdefault(table, {})[name] = value
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = self.path.with_suffix(".tmp")
-            temporary.write_text(json.dumps(self.value, indent=1))
-            temporary.replace(self.path)
-        except OSError:
-            pass  # With a read-only cache folder the file is hashed again next time.
+        with suppress(OSError):  # with a read-only cache folder the file is hashed again next time
+            write_text(self.path, json.dumps(self.value, indent=1))
 
 
 def _open_clip_version() -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from filelock import FileLock
 
 from adu_bench.core.errors import UserError
+from adu_bench.core.files import replacing
 from adu_bench.core.paths import cache_dir
 
 
@@ -64,9 +64,8 @@ def _opened(path: Path) -> np.ndarray | None:
 
 
 def _write(path: Path, array: np.ndarray) -> None:
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    with temporary.open("wb") as handle:
+    """Write an array; what killed processes left of it goes, because the caller holds its lock."""
+    for left in path.parent.glob(f".{path.name}.*.tmp"):
+        left.unlink(missing_ok=True)
+    with replacing(path) as temporary, temporary.open("wb") as handle:
         np.save(handle, array)
-        handle.flush()
-        os.fsync(handle.fileno())
-    temporary.replace(path)

@@ -64,6 +64,14 @@ def test_an_interrupted_entry_is_not_taken_for_a_result():
     assert cached("some/other", lambda: np.ones(2)).tolist() == [1, 1]
 
 
+def test_what_a_killed_process_left_of_an_entry_is_deleted():
+    folder = cache_dir() / "some"
+    folder.mkdir(exist_ok=True)
+    (folder / ".third.npy.4000000.tmp").write_bytes(b"half")
+    cached("some/third", lambda: np.ones(3))
+    assert not list(folder.glob(".third*.tmp"))
+
+
 def test_an_unusable_cache_folder_is_named(monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("ADU_BENCH_CACHE", str(tmp_path / "file"))
