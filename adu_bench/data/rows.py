@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from adu_bench.data.cache import usable
 
 KEY = np.dtype("S32")
 """A SHA-256, as bytes."""
+SUM = np.dtype("<u4")
+"""A CRC-32."""
 SPARE = 2**30
 """Bytes that must remain free on the disk."""
 
@@ -34,9 +37,10 @@ def keys_of(sha256: Iterable[str]) -> np.ndarray:
 class RowCache:
     """Rows by key, on disk, shared by processes.
 
-    The file ``rows`` holds the records, ``keys`` the digest of each.  A record counts once its key is written, which
-    happens after the record is on the disk: a killed process loses only the block that it was making.  Records that
-    count never change, so that readers need no lock; writers take turns.
+    The file ``rows`` holds the records, ``sums`` the CRC-32 of each, and ``keys`` the digest of what each was made
+    from.  A record counts once its key is written, which happens after the record is on the disk: a killed process
+    loses only the block that it was making.  Records that count never change, so that readers need no lock; writers
+    take turns.  A process checks a record before it first uses it.
 
     Parameters
     ----------
@@ -53,6 +57,7 @@ class RowCache:
         self.shape, self.dtype = shape, np.dtype(dtype)
         self.about = {**about, "shape": shape, "dtype": str(self.dtype), "keys": "SHA-256 of the image, 32 bytes"}
         self._record = self.dtype.itemsize * int(np.prod(shape))
+        self._checked = np.zeros(0, bool)
         with usable():
             self._read()
 
@@ -66,7 +71,7 @@ class RowCache:
     def ensure(
         self, keys: np.ndarray, make: Callable[[np.ndarray], Iterable[Block]], report: Count = uncounted
     ) -> None:
-        """Compute the rows of those keys that are not stored.
+        """Compute the rows of those keys that are not stored, and check the rows of the others.
 
         Parameters
         ----------
@@ -81,10 +86,11 @@ class RowCache:
         Raises
         ------
         UserError
-            If the cache folder cannot be written, or the disk is too small.
+            If the cache folder cannot be written, the disk is too small, or a row was changed.
         """
         missing = self._missing(keys)
         if not len(missing):
+            self._check(keys)
             return
         with usable():
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -104,6 +110,22 @@ class RowCache:
                 self._read()
         finally:
             lock.release()
+        self._check(keys)
+
+    def _check(self, keys: np.ndarray) -> None:
+        """Compare the rows of keys with their checksums, once in this process."""
+        places = np.unique(self.places(keys))
+        places = places[places >= 0]
+        places = places[~self._checked[places]]
+        sums = np.fromfile(self.folder / "sums", SUM) if len(places) else np.empty(0, SUM)
+        wrong = [place for place in places if zlib.crc32(self.rows[place].tobytes()) != sums[place]]
+        if wrong:
+            raise UserError(
+                f"{len(wrong):,} of the rows in '{self.folder}' are damaged.",
+                "Their bytes are not the ones that were computed.",
+                f"Delete the folder; its rows are computed again: rm -r '{self.folder}'",
+            )
+        self._checked[places] = True
 
     def _missing(self, keys: np.ndarray) -> np.ndarray:
         """Return positions of keys that are not stored, each key once."""
@@ -133,7 +155,8 @@ class RowCache:
         """Open what is stored now."""
         try:
             keys = np.fromfile(self.folder / "keys", KEY)
-            count = min(len(keys), (self.folder / "rows").stat().st_size // self._record)
+            sums = (self.folder / "sums").stat().st_size // SUM.itemsize
+            count = min(len(keys), sums, (self.folder / "rows").stat().st_size // self._record)
         except FileNotFoundError:
             count = 0
         if count == 0:
@@ -141,6 +164,7 @@ class RowCache:
             self.rows = np.empty((0, *self.shape), self.dtype)
         else:
             self.rows = np.memmap(self.folder / "rows", self.dtype, "r", shape=(count, *self.shape))
+        self._checked = np.concatenate([self._checked[:count], np.zeros(max(0, count - len(self._checked)), bool)])
         self._order = np.argsort(keys[:count], kind="stable")
         self._sorted = keys[self._order]
 
@@ -148,9 +172,12 @@ class RowCache:
         about = self.folder / "about.json"
         if not about.exists():
             about.write_text(json.dumps(self.about, indent=1) + "\n", encoding="utf-8")
-        count = min(_size(self.folder / "keys") // KEY.itemsize, _size(self.folder / "rows") // self._record)
+        sizes = (("keys", KEY.itemsize), ("sums", SUM.itemsize), ("rows", self._record))
+        count = min(_size(self.folder / name) // size for name, size in sizes)
         rows = np.ascontiguousarray(rows, self.dtype)
+        sums = np.array([zlib.crc32(row.tobytes()) for row in rows], SUM)
         _write_at(self.folder / "rows", count * self._record, rows.data.cast("B"))
+        _write_at(self.folder / "sums", count * SUM.itemsize, sums.tobytes())
         _write_at(self.folder / "keys", count * KEY.itemsize, keys.tobytes())
 
 

@@ -100,7 +100,7 @@ def test_an_error_keeps_the_blocks_before_it_and_frees_the_lock():
     assert ask(range(9)) == [6, 7, 8]
 
 
-@pytest.mark.parametrize("file", ["rows", "keys"])
+@pytest.mark.parametrize("file", ["rows", "sums", "keys"])
 def test_what_a_kill_left_half_written_is_written_over(file, tmp_path):
     ask(range(5))
     with (tmp_path / "numbers" / file).open("ab") as handle:
@@ -113,6 +113,17 @@ def test_rows_that_were_cut_off_are_made_again(tmp_path):
     ask(range(5))
     os.truncate(tmp_path / "numbers/rows", 60)  # two rows and a half
     assert ask(range(5)) == [2, 3, 4]
+
+
+def test_a_row_that_changed_on_the_disk_is_noticed_by_the_next_process(tmp_path):
+    ask(range(5))
+    path = tmp_path / "numbers" / "rows"
+    content = bytearray(path.read_bytes())
+    content[2 * 24 + 3] ^= 0x80  # the sign of a number in the third row
+    path.write_bytes(content)
+    assert ask([0, 1, 3, 4, 5]) == [5]
+    with pytest.raises(UserError, match=r"1 of the rows in '.*numbers' are damaged"):
+        ask(range(5))
 
 
 def test_an_emptied_cache_is_filled_again(tmp_path):
