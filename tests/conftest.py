@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -22,6 +23,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from adu_bench.core.hashing import digest, file_sha256
 from adu_bench.core.specs import BackboneSpec, MethodSpec, RunSpec, Task, TrainingSpec
 from adu_bench.store import Store
 
@@ -101,6 +103,15 @@ def write_run(root: Path, spec: RunSpec, label: str = "some", predictions: pd.Da
             measured={"seconds": 1.5, "trainable_parameters": 10, "peak_memory_mb": 100.0, "image_passes": 5},
         )
     return spec.key
+
+
+def forge_run(folder: Path, **changes) -> None:
+    """Change entries of a run's run.json, with a checksum that fits, as whoever wants to deceive would do."""
+    path = folder / "run.json"
+    info = json.loads(path.read_text()) | changes
+    info["checksums"] |= {own.name: file_sha256(own) for own in folder.iterdir() if own.name in info["checksums"]}
+    del info["digest"]
+    path.write_text(json.dumps(info | {"digest": digest(info)}))
 
 
 @pytest.fixture(scope="session")

@@ -79,9 +79,9 @@ def forgetting_of(
     answers = own.pivot_table(index=["method", "task", "seed"], columns="metric", values="value")
     models = _wide(oracle[oracle["task"].isin(tasks)]) if oracle is not None and len(oracle) else found.iloc[:0]
     reader = _Reader(tuple(tasks), 1 / classes, answers, found, models)
-    values = {method: dict(reader.of(method)) for method in methods}
+    values = {method: dict(reader.of(method)) for method in methods if not _part(found, method).empty}
     return Forgetting(
-        _standings({method: own for method, own in values.items() if own}, ranked, len(tasks)),
+        _standings(values, ranked, len(tasks)),
         {method: fixed for method in methods if (fixed := reader.by_construction(method)) is not None},
         _recoveries(found),
         _recoveries(models),

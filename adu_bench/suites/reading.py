@@ -16,7 +16,6 @@ from adu_bench.data.names import look_alike, nfc
 from adu_bench.data.prepare.description import described
 from adu_bench.data.sources import outline
 from adu_bench.suites.suite import (
-    FEWEST_TO_SPLIT,
     LARGEST_SEED,
     MOST,
     MOST_SPLITS,
@@ -91,7 +90,7 @@ def _read(file: SuiteFile, name: str) -> Suite:
         budget=file.take("budget", dict, {}),
         settings=_settings(file),
         blocks=_blocks(file, domains),
-        studies=_studies(file, domains, classes),
+        studies=_studies(file, domains),
         inferred=tuple(file.take("inferred", list, [])),
         domain_template=_template(file, "domain_template", "the domain's name", Suite.domain_template),
     )
@@ -220,17 +219,15 @@ def _blocks(file: SuiteFile, domains: tuple[str, ...]) -> dict[str, tuple[tuple[
     }
 
 
-def _studies(file: SuiteFile, domains: tuple[str, ...], classes: tuple[str, ...]) -> dict[str, tuple[Sweep, ...]]:
+def _studies(file: SuiteFile, domains: tuple[str, ...]) -> dict[str, tuple[Sweep, ...]]:
     given = file.take("studies", dict, {})
     return {
-        str(name): tuple(
-            _sweep(file, sweep, domains, classes) for sweep in (sweeps if isinstance(sweeps, list) else [None])
-        )
+        str(name): tuple(_sweep(file, sweep, domains) for sweep in (sweeps if isinstance(sweeps, list) else [None]))
         for name, sweeps in given.items()
     }
 
 
-def _sweep(file: SuiteFile, given: Any, domains: tuple[str, ...], classes: tuple[str, ...]) -> Sweep:
+def _sweep(file: SuiteFile, given: Any, domains: tuple[str, ...]) -> Sweep:
     """Read ``{methods: [...], VARIABLE: [values]}``; the variable may be left out, ``forget`` and ``splits`` added."""
     wrong = file.problem(
         "studies",
@@ -255,12 +252,6 @@ def _sweep(file: SuiteFile, given: Any, domains: tuple[str, ...], classes: tuple
     splits = given.get("splits", 0)
     if "splits" in given and not (_is_count(splits) and splits <= MOST_SPLITS):
         raise file.problem("studies", f"splits is a whole number from 1 to {MOST_SPLITS}", "Write splits: 2.")
-    if splits and len(classes) < FEWEST_TO_SPLIT:
-        raise file.problem(
-            "studies",
-            f"{len(classes)} classes cannot be split, because the seen and the held-out half need two each",
-            f"Use {FEWEST_TO_SPLIT} or more classes, or leave splits out.",
-        )
     forget = _forget(file, "studies", given["forget"], domains) if "forget" in given else None
     variable = str(variables[0]) if variables else ""
     return Sweep(tuple(map(str, given["methods"])), variable, tuple(values), forget, splits)

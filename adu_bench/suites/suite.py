@@ -163,7 +163,18 @@ class Suite:
         ----------
         number
             From 0.
+
+        Raises
+        ------
+        UserError
+            If there are fewer than four classes.
         """
+        if len(self.classes) < FEWEST_TO_SPLIT:
+            raise UserError(
+                f"The {len(self.classes)} classes of '{self.name}' cannot be split.",
+                "The seen and the held-out half need two each.",
+                "Choose another study, or a suite with more classes.",
+            )
         count, half = len(self.classes), len(self.classes) // 2
         order = np.random.default_rng(derive(0, "split", self.dataset, str(number // 2))).permutation(count)
         halves = [

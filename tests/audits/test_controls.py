@@ -18,6 +18,7 @@ from adu_bench.registry import Catalogue
 from adu_bench.runner.task_data import load_shared_backbone
 from adu_bench.store import Store
 from tests.cli.test_commands import call, without_torch
+from tests.conftest import forge_run
 
 METHOD = Path(__file__).with_name("flattened.py")
 pytestmark = pytest.mark.timeout(600)
@@ -246,9 +247,7 @@ def test_a_classifier_that_answers_otherwise_is_not_audited(audited, tmp_path):
     runs = {run.label: run for run in Store(tmp_path / "runs").runs()}
     wrong, right = runs["collapse"], runs["domain-gate"]
     shutil.copy(right.path / "method.safetensors", wrong.path / "method.safetensors")
-    info = json.loads((wrong.path / "run.json").read_text())
-    info["checksums"]["method.safetensors"] = right.info["checksums"]["method.safetensors"]
-    (wrong.path / "run.json").write_text(json.dumps(info))
+    forge_run(wrong.path)
     with pytest.raises(UserError, match="could not be rebuilt exactly"):
         subject_of(tmp_path, "collapse").check()
     one = ["--suite", "toy", "--limit", "1", "--methods", "collapse", *UNTRAINED, "--force"]

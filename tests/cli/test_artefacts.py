@@ -10,6 +10,7 @@ import pytest
 from adu_bench.store import Store
 from adu_bench.store.artefacts import read_artefact
 from tests.cli.test_commands import QUICK, call, finished  # noqa: F401 - a fixture
+from tests.conftest import forge_run
 
 ROOT = "runs"
 
@@ -59,14 +60,10 @@ def test_what_cannot_be_made_is_refused_with_the_remedy(finished, arguments, mes
 
 def test_a_classifier_that_answers_otherwise_is_no_source_of_features(finished, tmp_path):  # noqa: F811
     """The stored classifier of the domain gate stands in for one that was rebuilt wrongly."""
-    import json
-
     folder, _ = finished
     shutil.copytree(folder / ROOT, tmp_path / ROOT)
     wrong, right = run_of(tmp_path, "baseline[epochs=1]"), run_of(tmp_path, "domain-gate")
     shutil.copy(right.path / "method.safetensors", wrong.path / "method.safetensors")
-    info = json.loads((wrong.path / "run.json").read_text())
-    info["checksums"]["method.safetensors"] = right.info["checksums"]["method.safetensors"]
-    (wrong.path / "run.json").write_text(json.dumps(info))
+    forge_run(wrong.path)
     done = call("features", wrong.key, "--suite", "toy", "--force", cwd=tmp_path, status=2)
     assert "could not be rebuilt exactly" in done.stderr

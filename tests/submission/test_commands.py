@@ -21,7 +21,7 @@ import pytest
 from adu_bench.cli import main
 from adu_bench.core.errors import UserError
 from adu_bench.core.hashing import file_sha256
-from tests.conftest import hear_ctrl_c
+from tests.conftest import forge_run, hear_ctrl_c
 from tests.submission.conftest import METHOD
 
 
@@ -74,7 +74,7 @@ def test_submit_says_what_it_claims_and_verify_agrees(mine, capsys):
     [
         (["submit", "blur", "--suite", "toy", "--from", "mine", "--runs", "nowhere"], "on toy are not complete"),
         (["submit", "blur", "--suite", "toy", "--from", "mine", "--out", "b.tar"], "is not a zip file"),
-        (["submit", "blur", "--suite", "toy", "--from", "mine", "--out", "no/such/b.zip"], "cannot be written"),
+        (["submit", "blur", "--suite", "toy", "--from", "mine", "--out", "mine/blur.py/b.zip"], "cannot be written"),
         (["submit", "all", "--suite", "toy"], "matches"),
         (["submit", "blurr", "--suite", "toy", "--from", "mine"], "no method called"),
         (["verify", "nowhere.zip"], "cannot be read"),
@@ -96,11 +96,7 @@ def test_impossible_predictions_are_not_even_submitted(mine, capsys):
     frame = pq.read_table(path).to_pandas()
     frame["p_max"] = 0.01
     frame.to_parquet(path, index=False)
-    info = json.loads(path.with_name("run.json").read_text())
-    from adu_bench.core.hashing import file_sha256
-
-    info["checksums"]["predictions.parquet"] = file_sha256(path)
-    path.with_name("run.json").write_text(json.dumps(info))
+    forge_run(path.parent)
     complaint = refusal(capsys, "submit", "blur", "--suite", "toy", "--from", "mine", "--out", "new.zip")
     assert "p_max" in complaint
     assert not (mine / "new.zip").exists()

@@ -65,6 +65,13 @@ def test_the_mini_suite_is_part_of_the_whole():
     assert (mini.training, mini.budget, mini.settings) == (whole.training, whole.budget, whole.settings)
 
 
+def test_few_classes_cannot_be_split():
+    suite = load_suite("emoji")
+    assert len(replace(suite, classes=suite.classes[:4]).split(0).held_out) == 2
+    with pytest.raises(UserError, match="The 3 classes of 'emoji' cannot be split"):
+        replace(suite, classes=suite.classes[:3]).split(0)
+
+
 @pytest.mark.parametrize("name", ["emoji", "pacs-small"])
 def test_settings_are_those_that_tuning_chose(name):
     """The control, which forgets nothing, has the settings of the method that adds a gate to it."""
@@ -145,7 +152,6 @@ def test_class_sets(write, tmp_path):
                 ("splits: 0", r"Splits is a whole number from 1 to 100"),
                 ("splits: yes", r"Splits is a whole number from 1 to 100"),
                 ("splits: 101", r"Splits is a whole number from 1 to 100"),
-                ("splits: 2", r"2 classes cannot be split"),
                 ("forget: {sizes: [4]}", r"'studies' is wrong"),
             )
         ),
