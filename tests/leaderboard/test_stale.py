@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,7 @@ def test_a_row_with_missing_runs_or_an_unknown_method_is_stale(rows):
     path.write_text(json.dumps(record | {"runs": record["runs"][1:]}))
     other = json.loads((rows / "toy" / "collapse.json").read_text())
     (rows / "toy" / "gone.json").write_text(json.dumps(other | {"label": "gone"}))
+    shutil.copy(rows / "toy" / "collapse.parquet", rows / "toy" / "gone.parquet")
     found = committed_stale_rows(rows, "toy", Catalogue())
     assert found["coin"] == f"1 of {len(record['runs'])} runs missing"
     assert "no method called 'gone'" in found["gone"]
