@@ -87,10 +87,7 @@ def _all_predictions(table: Path, sha256: str, changed: int, size: int, classes:
     The runs of a row are read one after another, so the file is decoded once; its time of change and its size tell
     when it has to be read again.
     """
-    content = read_bytes(table, _LARGEST)
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise ValueError("the row's JSON file names predictions with another hash")
-    frame = pq.read_table(pa.BufferReader(content)).to_pandas()
+    frame = pq.read_table(_content(table, sha256)).to_pandas()
     for name in ("p_label", "p_max", "margin"):
         frame[name] = (frame[name].astype(np.float64) / _STEPS).astype(np.float32)
     frame["entropy"] = (frame["entropy"].astype(np.float64) / _STEPS * np.log(classes)).astype(np.float32)
@@ -269,13 +266,18 @@ def read_rows(folder: Path, suite: str) -> list[StoredRun]:
     return [run for path in sorted((folder / suite).glob("*.json")) for run in read_row(path)]
 
 
+def _content(table: Path, sha256: str) -> pa.BufferReader:
+    """Return the bytes of a file of predictions, which must have the hash that the row's JSON file names."""
+    content = read_bytes(table, _LARGEST)
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise ValueError("the row's JSON file names predictions with another hash")
+    return pa.BufferReader(content)
+
+
 def _require_whole(run: StoredRun) -> None:
     """Check the file of predictions of a run's row, without decoding it."""
     try:
-        content = read_bytes(run.table, _LARGEST)
-        if hashlib.sha256(content).hexdigest() != run.sha256:
-            raise ValueError("its JSON file names predictions with another hash")
-        if pq.read_schema(pa.BufferReader(content)).names != list(_COLUMNS):
+        if pq.read_schema(_content(run.table, run.sha256)).names != list(_COLUMNS):
             raise ValueError(f"its predictions lack one of the columns {', '.join(_COLUMNS)}")
     except (OSError, ValueError, pa.ArrowException) as error:
         raise _damaged(run.table, error) from error
