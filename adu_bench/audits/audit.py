@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 CORE, FULL = "core", "full"
 LEVELS = (CORE, FULL)
 """``core`` audits are cheap enough for every run; ``full`` audits are for a few methods."""
+OPTIONAL = "optional"
+"""The level of audits that run only where they are named."""
 ANY_RUN, HELD_OUT = NEEDS = ("", "held-out classes")
 """What a run must have for an audit to apply to it: nothing, or a task with held-out classes."""
 DIRECTIONS = ("up", "down", "none")
@@ -72,7 +74,7 @@ class AuditCard:
     name
         Lower case, with hyphens.
     level
-        ``core`` or ``full``.
+        ``core``, ``full`` or ``optional``.
     question
         What it asks, as one question.
     attacker
@@ -97,8 +99,8 @@ class AuditCard:
     needs: str = ANY_RUN
 
     def __post_init__(self) -> None:
-        if self.level not in LEVELS:
-            raise ValueError(f"the level of {self.name} is {self.level!r}, not one of {', '.join(LEVELS)}")
+        if self.level not in (*LEVELS, OPTIONAL):
+            raise ValueError(f"the level of {self.name} is {self.level!r}, not one of {', '.join(LEVELS)}, {OPTIONAL}")
         if self.needs not in NEEDS:
             raise ValueError(f"{self.name} needs {self.needs!r}, which is neither empty nor '{HELD_OUT}'")
 

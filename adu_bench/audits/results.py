@@ -35,6 +35,24 @@ def write_result(root: Path, key: str, entry: AuditEntry, measures: Sequence[Mea
     ValueError
         If the card does not declare a metric, a metric occurs twice, or a value is not finite.
     """
+    validate(entry, measures)
+    names = [measure.metric for measure in measures]
+    tensors = {
+        "values": np.array([measure.value for measure in measures], np.float64),
+        "counts": np.array([measure.count for measure in measures], np.int64),
+    }
+    info = {"audit": entry.name, "code": entry.code, "metrics": names, "seconds": round(seconds, 3)}
+    return write_artefact(root, key, _name(entry), Artefact(tensors, info))
+
+
+def validate(entry: AuditEntry, measures: Sequence[Measure]) -> None:
+    """Refuse results that cannot be stored.
+
+    Raises
+    ------
+    ValueError
+        If the card does not declare a metric, a metric occurs twice, or a value is not finite.
+    """
     names = [measure.metric for measure in measures]
     for measure in measures:
         try:
@@ -45,12 +63,6 @@ def write_result(root: Path, key: str, entry: AuditEntry, measures: Sequence[Mea
             raise ValueError(f"the metric '{measure.metric}' of {entry.name} is {measure.value}")
     if len(set(names)) < len(names):
         raise ValueError(f"{entry.name} gave a metric twice")
-    tensors = {
-        "values": np.array([measure.value for measure in measures], np.float64),
-        "counts": np.array([measure.count for measure in measures], np.int64),
-    }
-    info = {"audit": entry.name, "code": entry.code, "metrics": names, "seconds": round(seconds, 3)}
-    return write_artefact(root, key, _name(entry), Artefact(tensors, info))
 
 
 def read_result(root: Path, key: str, entry: AuditEntry) -> list[Measure] | None:

@@ -1,7 +1,8 @@
-"""Check that a method keeps the contract that the harness relies on, on a small toy problem."""
+"""Check that a method or an audit keeps the contract that the harness relies on, on a small toy problem."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from adu_bench.cli.common import flag, from_option
@@ -12,8 +13,10 @@ BOUNDS = """add them to the class, for example bounds = {"epochs": ">= 1", "lr":
 
 def options(parser: Any) -> None:
     """Add the command's options."""
-    parser.add_argument("method", type=str, nargs="?", default="", metavar="METHOD", help="name, group or all")
-    flag(parser, "all", "check every method, including ablations")
+    parser.add_argument(
+        "method", type=str, nargs="?", default="", metavar="NAME", help="a method, a group of methods, or an audit"
+    )
+    flag(parser, "all", "check every method, including ablations, and every audit")
     from_option(parser)
 
 
@@ -21,24 +24,42 @@ def run(options: Any) -> int:
     """Run the checks; 1 if one failed."""
     if not options.method and not options.all:
         raise UserError(
-            "No method was named.", "A check needs one.", "adu-bench check METHOD, or adu-bench check --all"
+            "No method or audit was named.", "A check needs one.", "adu-bench check NAME, or adu-bench check --all"
         )
+    from adu_bench.audits.catalogue import find_audits
     from adu_bench.workflows.selection import open_catalogue
 
-    catalogue = open_catalogue(options["from"])
-    chosen = catalogue.select(["all,ablation"] if options.all else [options.method])
-    from adu_bench.conformance import run_checks
-
+    catalogue, audits = open_catalogue(options["from"]), find_audits(options["from"])
+    named = [audits[options.method]] if options.method in audits else []
+    chosen = [] if named else catalogue.select(["all,ablation"] if options.all else [options.method])
     failed = 0
     for choice in chosen:
+        from adu_bench.conformance import run_checks
+
         if choice.entry.unbounded:
             print(f"{choice.label}: no bounds for {', '.join(choice.entry.unbounded)}: {BOUNDS}", flush=True)
-        for name, reason in run_checks(choice):
-            failed += bool(reason)
-            print(f"{choice.label}: {name.replace('_', ' ')}: {reason or 'ok'}", flush=True)
+        failed += _printed(choice.label, run_checks(choice))
+    for entry in audits.values() if options.all else named:
+        from adu_bench.audits.checks import run_audit_checks
+
+        failed += _printed(entry.name, run_audit_checks(entry))
     for broken in catalogue.broken:
         if options.all or broken.name == options.method:
             failed += 1
             print(f"{broken.name}: broken: {broken.reason} ({broken.path})")
-    print(f"{len(chosen)} methods, {failed} checks failed" if failed else f"{len(chosen)} methods, all checks passed")
+    checked = [
+        f"{count} {word}{'s' * (count != 1)}"
+        for count, word in ((len(chosen), "method"), (len(audits) if options.all else len(named), "audit"))
+        if count
+    ]
+    print(f"{' and '.join(checked) or '0 methods'}, {f'{failed} checks failed' if failed else 'all checks passed'}")
     return 1 if failed else 0
+
+
+def _printed(name: str, results: Iterable[tuple[str, str]]) -> int:
+    """Print one line per check, and return how many failed."""
+    failed = 0
+    for check, reason in results:
+        failed += bool(reason)
+        print(f"{name}: {check.replace('_', ' ')}: {reason or 'ok'}", flush=True)
+    return failed

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.timeout(600)
 DOCS = Path(__file__).parents[2] / "docs" / "audits.md"
 KNOWING = ("zero-shot", "domain-gate", "derange-gate", "coin", "collapse", "prompt-tuning[epochs=1]")
 GATES = ("domain-gate", "derange-gate")
-UNTRAINED = ["--audits", "part-off,class-probe,prototypes,behaviour,collateral"]
+UNTRAINED = ["--audits", "part-off,class-probe,prototypes,behaviour,collateral,membership"]
 """Those that train nothing; test_attack_controls.py has the others."""
 SELECTION = ["--suite", "toy", "--limit", "1", "--methods", ",".join((*KNOWING, "flattened")), "--from", str(METHOD)]
 
@@ -95,6 +95,14 @@ def test_lost_ability_shows_as_collateral_damage(found, method):
 
 def test_one_artist_for_all_domains_says_nothing(found):
     assert ("collateral", "same_artist") not in found["zero-shot"].index
+
+
+def test_membership_is_that_of_zero_shot_where_nothing_was_learned_by_image(found):
+    for method in KNOWING:
+        own = found[method, "membership"]
+        assert own["auroc_forget_before"] == found["zero-shot", "membership"]["auroc_forget"]
+    assert found["collapse", "membership"]["auroc_forget"] == 0.5
+    assert found["collapse", "membership"]["auroc_retain"] == 0.5
 
 
 def test_behaviour_describes_each_control(found):

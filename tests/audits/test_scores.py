@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from adu_bench.audits.behaviour import answer_shares, auroc, calibration_error, entropies
 from adu_bench.audits.collateral import corruptions, same_artist
+from adu_bench.audits.membership import advantage
 from adu_bench.audits.prototypes import prototype_scores
 from adu_bench.audits.scores import accuracy, draw, linear_cka, recovered
 from adu_bench.audits.subject import MOST, Outputs, attack_rows, credit
@@ -179,3 +180,22 @@ def test_the_attacker_has_no_test_image_and_none_that_the_run_was_shown():
     assert (chosen.groupby(["domain", "label"]).size() == MOST).all()
     assert chosen.index.is_monotonic_increasing
     assert chosen.index.equals(attack_rows(rows, shown).index)
+
+
+def test_membership_is_judged_within_a_class_and_domain():
+    """Shown images of an easy class are no more probable than its other images: that must not look like membership."""
+    sure = [[9.0, 0, 0]] * 4
+    unsure = [[0.0, 0.1, 0]] * 4
+    outputs = made([0] * 4 + [1] * 4, sure + unsure)
+    shown = np.array([True, True, True, False, True, False, False, False])
+    assert advantage(outputs, shown) == (0.5, 4)
+    logits = np.array(sure + unsure)
+    logits[0, 0] += 1  # the one shown image that stands out is ahead of the other one of its class
+    assert advantage(made([0] * 4 + [1] * 4, logits), shown) == (
+        pytest.approx((1 / 3 * 1 + 2 / 3 * 0.5) * 3 / 4 + 0.125),
+        4,
+    )
+
+
+def test_membership_without_others_says_nothing():
+    assert advantage(made([0, 1]), np.array([True, True])) == (0.5, 0)

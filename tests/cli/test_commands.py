@@ -361,7 +361,7 @@ def test_two_processes_on_one_plan_share_it(misbehaving):
         (["leaderboard", "--format", "pdf"], "no format called 'pdf'"),
         (["leaderboard", "--suite", "toy"], "no folder 'runs'"),
         (["score", "--suite", "toy"], "no finished runs"),
-        (["check"], "No method was named"),
+        (["check"], "No method or audit was named"),
         (["bogus"], "bogus"),
         ([], "adu-bench --help"),
     ],
@@ -428,7 +428,7 @@ def test_a_broken_method_file_is_listed_and_others_run(tmp_path):
 
 
 def test_check_and_doctor(tmp_path):
-    assert "1 methods, all checks passed" in call("check", "domain-gate", cwd=tmp_path).stdout
+    assert "1 method, all checks passed" in call("check", "domain-gate", cwd=tmp_path).stdout
     found = json.loads(call("doctor", "--json", cwd=tmp_path).stdout)
     assert {item["state"] for item in found} <= {"ok", "differs"}
 
