@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from adu_bench.leaderboard.aspects import Standing
 from adu_bench.leaderboard.board import Board
 from adu_bench.leaderboard.committed import committed_board
 from adu_bench.leaderboard.published import claims_of
@@ -28,6 +29,32 @@ class Results:
     """The committed board of ``emoji`` and the paper's table, as claims read them: per cent, and points."""
 
     board: Board
+
+    @cached_property
+    def mini(self) -> Board:
+        """The committed board of ``emoji-mini``, whose runs are audited."""
+        return committed_board(ROOT / "leaderboards", "emoji-mini", Catalogue())
+
+    def h_of_mini(self, method: str) -> float:
+        """Return a method's H on ``emoji-mini``."""
+        (row,) = (row for row in self.mini.rows if row.method == method)
+        return 100 * row["h_mean"]
+
+    def standing(self, method: str, key: str) -> Standing:
+        """Return what audits say of a method on ``emoji-mini``."""
+        assert self.mini.forgetting is not None
+        found = self.mini.forgetting.of(method, key)
+        assert found is not None
+        return found
+
+    def depth(self, method: str) -> float:
+        """Return which share of the knowledge no attack brings back, in per cent."""
+        return 100 * self.standing(method, "depth").estimate.value
+
+    def recovery(self, method: str, attack: str) -> float:
+        """Return which share of zero-shot accuracy an attack reaches, in per cent."""
+        assert self.mini.forgetting is not None
+        return 100 * self.mini.forgetting.recoveries[method][attack]
 
     @cached_property
     def by_task(self) -> Any:
@@ -376,6 +403,57 @@ README = (
 )
 """The claims of README's section "How to read the board"."""
 
+UNMOVED = ("lp-plus-plus", "bbf", "domain-gate")
+"""Methods that leave the features as they were."""
+
+
+def _audited(method: str) -> Claim:
+    """Return a row of the table of "Did it forget?"."""
+
+    def values(found: Results) -> Sequence[Any]:
+        shown = [found.standing(method, key) for key in ("forgot", "depth")]
+        halves = [50 * (one.estimate.high - one.estimate.low) for one in shown]
+        forgot, depth = (100 * one.estimate.value for one in shown)
+        return found.h_of_mini(method), forgot, halves[0], abs(depth), halves[1], shown[1].by
+
+    return Claim(f"| `{method}` | {{}} | {{}} ± {{}} | {{}} ± {{}} | {{}} |", values)
+
+
+FORGOT = (
+    Claim(
+        "On `emoji-mini`, per cent, {} tasks x {} seeds, ± half the 95 % interval over seeds",
+        lambda found: (len(found.mini.tasks), len(found.mini.seeds)),
+    ),
+    *map(_audited, (*TRAINED, "adu-released", "domain-gate")),
+    Claim(
+        "After the strongest attack {} % of the knowledge is gone in `adu`, {} % in `clipfit` and {} % in `baseline`; "
+        "the others have at most {} %",
+        lambda found: [found.depth(method) for method in ("adu", "clipfit", "baseline", "adu-released")],
+        lambda found: (
+            found.depth("baseline") > found.depth("adu-released") > max(found.depth(method) for method in UNMOVED)
+        ),
+    ),
+    Claim(
+        "Tuning on 4 images per class brings `adu` back to {} % of zero-shot CLIP under the same attack, and a linear "
+        "probe on its features to {} %",
+        lambda found: [found.recovery("adu", attack) for attack in ("relearning", "class-probe")],
+    ),
+    Claim(
+        "`lp-plus-plus`, `bbf` and `domain-gate` leave the features as they were",
+        holds=lambda found: all(abs(found.recovery(method, "class-probe") - 100) < 0.05 for method in UNMOVED),
+    ),
+    Claim(
+        "`domain-gate` has the highest H and no depth; `clipfit` cannot be told apart from `adu` in depth, with an H "
+        "that is {} points lower",
+        lambda found: [found.h_of_mini("adu") - found.h_of_mini("clipfit")],
+        lambda found: (
+            found.h_of_mini("domain-gate") == max(found.h_of_mini(row.method) for row in found.mini.rows)
+            and found.standing("clipfit", "depth").rank == found.standing("adu", "depth").rank
+        ),
+    ),
+)
+"""The claims of README's section "Did it forget?"."""
+
 
 def committed_results() -> Results:
     """Read the committed board of ``emoji``."""
@@ -384,5 +462,5 @@ def committed_results() -> Results:
 
 if __name__ == "__main__":
     found = committed_results()
-    for claim in (*READING, *README):
+    for claim in (*READING, *README, *FORGOT):
         print(claim.filled(found), "" if claim.holds(found) else "  <-- DOES NOT HOLD")

@@ -1,4 +1,4 @@
-"""Every number of READING.md and of README's section on the board follows from the committed rows, or has a source."""
+"""Every number of READING.md and of README on boards and audits follows from committed files, or has a source."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.leaderboard.claims import QUOTED, READING, README, ROOT, Claim, Results, committed_results
+from tests.leaderboard.claims import FORGOT, QUOTED, READING, README, ROOT, Claim, Results, committed_results
 
 WORDS = (
     "two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|twenty|half|"
@@ -25,9 +25,21 @@ def reading() -> str:
     return plain((ROOT / "leaderboards" / "emoji" / "READING.md").read_text(encoding="utf-8"))
 
 
-def readme() -> str:
+def section(title: str) -> str:
+    """Return a section of README."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    return plain(re.search(r"## How to read the board\n(.*?)\n## ", text, re.DOTALL)[1])
+    return plain(text.partition(f"## {title}\n")[2].partition("\n## ")[0])
+
+
+def readme() -> str:
+    return section("How to read the board")
+
+
+def forgot() -> str:
+    return section("Did it forget?")
+
+
+PAGES = [(reading, READING), (readme, README), (forgot, FORGOT)]
 
 
 def unsupported(text: str, fragments: list[str]) -> list[str]:
@@ -47,7 +59,7 @@ def found() -> Results:
     return committed_results()
 
 
-@pytest.mark.parametrize(("page", "claims"), [(reading, READING), (readme, README)])
+@pytest.mark.parametrize(("page", "claims"), PAGES)
 def test_every_claim_stands_in_its_page_with_the_numbers_of_the_committed_rows(page, claims, found):
     wrong = [claim.text for claim in claims if not claim.holds(found)]
     assert not wrong, f"the results do not agree with: {wrong}"
@@ -55,7 +67,7 @@ def test_every_claim_stands_in_its_page_with_the_numbers_of_the_committed_rows(p
     assert not absent, "the page does not contain:\n" + "\n".join(absent)
 
 
-@pytest.mark.parametrize(("page", "claims"), [(reading, READING), (readme, README)])
+@pytest.mark.parametrize(("page", "claims"), PAGES)
 def test_every_number_is_part_of_a_claim_or_has_a_source(page, claims, found):
     fragments = [claim.filled(found) for claim in claims] + [quoted.text for quoted in QUOTED]
     assert unsupported(page(), fragments) == []
