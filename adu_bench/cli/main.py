@@ -32,6 +32,7 @@ from adu_bench.cli import (
     tune,
     verify,
 )
+from adu_bench.cli.endings import Ended, unwound
 from adu_bench.cli.terminal import drop_output, guarded_output, printable
 from adu_bench.core.errors import UserError
 
@@ -71,11 +72,11 @@ class Parser(ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return the exit status: 0 done, 1 a run or check failed, 2 wrong input, 130 interrupted."""
+    """Run a command and return its status: 0 done, 1 a run failed, 2 wrong input, 128 + n ended by signal n."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     try:
-        with guarded_output():
+        with unwound(), guarded_output():
             return _run([argument for argument in arguments if argument != "--debug"])
     except UserError as error:
         if debug:
@@ -84,6 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return 130
+    except Ended as ending:
+        print(f"Ended by {ending.name}; what was finished is kept.", file=sys.stderr)
+        return int(ending.code)  # type: ignore[arg-type]
     except BrokenPipeError:
         # The reader of the output closed it (`| head`).
         drop_output()

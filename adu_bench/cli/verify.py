@@ -7,12 +7,8 @@ machine.
 from __future__ import annotations
 
 import secrets
-import signal
 import sys
 import tempfile
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +22,6 @@ SAME_ANSWERS = 0.97
 """And at least this share of its answers must be the same.  On emoji, methods that train by gradients gave the same
 answers with other threads, instructions or another torch, and at most 96.2 % of them with another seed."""
 _DRAWS = 2**31
-_ENDINGS = [signal.Signals[name] for name in ("SIGTERM", "SIGHUP") if name in signal.Signals.__members__]
 
 
 def options(parser: Any) -> None:
@@ -63,30 +58,9 @@ def run(options: Any) -> int:
     from adu_bench.workflows.run import require_device
 
     require_device(options.device)
-    with _unwound(), tempfile.TemporaryDirectory(prefix="adu-bench-verify-") as folder:
+    with tempfile.TemporaryDirectory(prefix="adu-bench-verify-") as folder:
         results = [_one(Path(path), Path(folder, str(number)), options) for number, path in enumerate(options.paths)]
     return 0 if all(results) else 1
-
-
-@contextmanager
-def _unwound() -> Iterator[None]:
-    """Handle a request to end (`kill`, `timeout`, a closed terminal) like Ctrl-C, so that no bundle stays unpacked.
-
-    SIGKILL cannot be handled.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {name: signal.signal(name, _leave) for name in _ENDINGS}
-    try:
-        yield
-    finally:
-        for name, handler in before.items():
-            signal.signal(name, handler)
-
-
-def _leave(number: int, _frame: Any) -> None:
-    sys.exit(128 + number)
 
 
 def _one(path: Path, folder: Path, options: Any) -> bool:

@@ -323,6 +323,17 @@ def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(misbehaving):
     assert not list((misbehaving / "runs").glob("*/run.json"))
 
 
+def test_a_terminated_run_says_so_and_takes_its_workers_along(misbehaving):
+    process = start(misbehaving, "--methods", "slow[wait=90]")
+    wait_for_a_run(misbehaving)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert errors.strip().splitlines()[-1] == "Ended by SIGTERM; what was finished is kept."
+    assert "Traceback" not in errors
+    assert not list((misbehaving / "runs").glob("*/*.json"))
+
+
 def test_two_processes_on_one_plan_share_it(misbehaving):
     methods = "slow[wait=1],slow[wait=2],slow[wait=3]"
     both = [start(misbehaving, "--methods", methods) for _ in range(2)]

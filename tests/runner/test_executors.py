@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import time
@@ -15,7 +16,7 @@ from adu_bench.core.progress import silent
 from adu_bench.registry import Catalogue
 from adu_bench.runner.executors import local
 from adu_bench.runner.executors.local import LocalProcesses, threads_for
-from adu_bench.runner.executors.worker import BLAS_THREADS
+from adu_bench.runner.executors.worker import BLAS_THREADS, _tell
 from adu_bench.runner.job import RunJob
 from adu_bench.runner.plan import plan
 from adu_bench.store import Store
@@ -50,6 +51,24 @@ def test_a_worker_that_dies_is_noticed_at_once():
         assert list(pool.listen()) == []
     local.stop(worker)
     assert broken == ("died", "The worker process ended with code -9, often for lack of memory.")
+
+
+def test_a_worker_without_a_parent_records_no_failure():
+    """What a job says while its parent is gone must not raise in the job, which would be recorded as its error."""
+    ours, theirs = multiprocessing.Pipe()
+    ours.close()
+    child = os.fork()
+    if child == 0:
+        try:
+            _tell(theirs, "training", 1, 2)
+        finally:
+            os._exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+
+
+def test_only_a_killed_worker_is_said_to_lack_memory():
+    worker = SimpleNamespace(job=object(), gone=True, process=SimpleNamespace(exitcode=1, join=lambda _: None))
+    assert local.broken(worker, None) == ("died", "The worker process ended with code 1.")
 
 
 THREADS = '''"""Says how many threads numpy's linear algebra has."""

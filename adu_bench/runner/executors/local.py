@@ -185,7 +185,9 @@ def broken(worker: _Worker, timeout: float | None) -> tuple[str, str] | None:
         return "timeout", f"It took longer than {timeout:g} s (--timeout)."
     if worker.gone:
         worker.process.join(5)
-        return "died", f"The worker process ended with code {worker.process.exitcode}, often for lack of memory."
+        code = worker.process.exitcode
+        why = ", often for lack of memory" if code == -9 else ""
+        return "died", f"The worker process ended with code {code}{why}."
     return None
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import threading
-import time
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
@@ -43,7 +43,7 @@ def work(pipe: Connection, device: str, threads: int) -> None:
     Interrupts are left to the parent, which ends its workers; a worker whose parent is gone ends itself.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch
     from threadpoolctl import threadpool_limits
 
@@ -64,10 +64,15 @@ def work(pipe: Connection, device: str, threads: int) -> None:
 
 
 def _tell(pipe: Connection, step: str, done: int, total: int, note: str = "") -> None:
-    pipe.send(Message("progress", f"{step}, {note}" if note else step, done, total))
+    try:
+        pipe.send(Message("progress", f"{step}, {note}" if note else step, done, total))
+    except OSError:
+        # The parent is gone or ends this worker: no error of the job, so nothing may record one.
+        os._exit(1)
 
 
-def _end_with_parent(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1)
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
     os._exit(1)
