@@ -16,7 +16,8 @@ from torch import Tensor
 
 from adu_bench.clip.classifier import Classifier
 from adu_bench.clip.files import load_classifier, save_classifier
-from adu_bench.core.errors import AduError, RunFailed, UserError
+from adu_bench.core.checks import CheckFailed, run_all
+from adu_bench.core.errors import RunFailed, UserError
 from adu_bench.core.specs import COMPLETE, FORGET, RunSpec, Supervision, Task
 from adu_bench.data.index import data_hash, task_rows
 from adu_bench.data.sources import open_source
@@ -32,10 +33,6 @@ BACKBONE = "emoji-clip"
 CLASSES, SHOTS = 3, 2
 QUICK: Budget = {"epochs": 1, "iterations": 2}
 """Fields that are set for speed where a method has them."""
-
-
-class CheckFailed(AduError):
-    """A method breaks its contract; the message says where, and how to fix it."""
 
 
 @dataclass(frozen=True)
@@ -198,18 +195,8 @@ CHECKS: tuple[Callable[[Subject], None], ...] = (
 
 
 def run_checks(choice: Choice, device: str = "cpu") -> Iterator[tuple[str, str]]:
-    """Yield each check's name and why it failed (empty if it passed).
-
-    An error inside the method counts as a failure of the check that ran it.
-    """
-    subject = Subject(choice, device)
-    for check in CHECKS:
-        try:
-            check(subject)
-        except Exception as error:
-            yield check.__name__, str(error) or type(error).__name__
-        else:
-            yield check.__name__, ""
+    """Run all checks on a method; see `adu_bench.core.checks.run_all`."""
+    return run_all(CHECKS, Subject(choice, device))
 
 
 @torch.inference_mode()

@@ -16,7 +16,7 @@ CORE, FULL = "core", "full"
 LEVELS = (CORE, FULL)
 """``core`` audits are cheap enough for every run; ``full`` audits are for a few methods."""
 OPTIONAL = "optional"
-"""The level of audits that run only where they are named."""
+"""The level of audits that belong to neither and run only where they are named."""
 ANY_RUN, HELD_OUT = NEEDS = ("", "held-out classes")
 """What a run must have for an audit to apply to it: nothing, or a task with held-out classes."""
 DIRECTIONS = ("up", "down", "none")
@@ -99,8 +99,9 @@ class AuditCard:
     needs: str = ANY_RUN
 
     def __post_init__(self) -> None:
-        if self.level not in (*LEVELS, OPTIONAL):
-            raise ValueError(f"the level of {self.name} is {self.level!r}, not one of {', '.join(LEVELS)}, {OPTIONAL}")
+        levels = (*LEVELS, OPTIONAL)
+        if self.level not in levels:
+            raise ValueError(f"the level of {self.name} is {self.level!r}, not one of {', '.join(levels)}")
         if self.needs not in NEEDS:
             raise ValueError(f"{self.name} needs {self.needs!r}, which is neither empty nor '{HELD_OUT}'")
 

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from adu_bench.audits.audit import HELD_OUT, Measure
 from adu_bench.audits.catalogue import AuditEntry
+from adu_bench.audits.examine import examine
 from adu_bench.audits.results import validate
 from adu_bench.audits.subject import TEST, Reader, Subject
-from adu_bench.core.errors import AduError
+from adu_bench.core.checks import CheckFailed, run_all
 from adu_bench.registry import Catalogue
 from adu_bench.runner.execute import execute
-from adu_bench.runner.guard import unchanged
 from adu_bench.runner.plan import PlannedRun, plan
 from adu_bench.runner.task_data import load_shared_backbone
 from adu_bench.store import Store
@@ -28,10 +27,6 @@ CONTROLS = ("zero-shot", "domain-gate", "collapse")
 """A method that keeps everything, one that keeps it behind a gate, and one that answers nothing."""
 MANY = ("filled", "outline", "hatched")
 """All toy styles but one."""
-
-
-class CheckFailed(AduError):
-    """An audit breaks its contract; the message says how, and how to fix it."""
 
 
 class Examined:
@@ -66,9 +61,16 @@ class Examined:
 
     def measures(self, subject: Subject) -> list[Measure]:
         """Run the audit as `adu-bench audit` does."""
-        torch.manual_seed(subject.seed(self.entry.name))
-        with unchanged(subject.backbone):
-            return list(self.entry.load().run(subject))
+        return list(examine(self.entry, subject))
+
+    def valid(self, subject: Subject, where: str) -> list[Measure]:
+        """Run the audit, and refuse what cannot be stored; ``where`` begins the message."""
+        found = self.measures(subject)
+        try:
+            validate(self.entry, found)
+        except ValueError as error:
+            raise CheckFailed(f"{where}, {error}. Declare it in the card, and leave out what is not finite.") from None
+        return found
 
     def _finished(self, planned: PlannedRun) -> Subject:
         if not self.store.has(planned.spec.key):
@@ -79,21 +81,15 @@ class Examined:
 
 
 def measures_what_its_card_declares(examined: Examined) -> None:
-    """Every control gives finite values of declared metrics, each once; no declared metric is never measured."""
-    measured = set()
-    for name, subject in examined.subjects.items():
-        found = examined.measures(subject)
-        try:
-            validate(examined.entry, found)
-        except ValueError as error:
-            raise CheckFailed(
-                f"With {name}, {error}. Declare it in the card, and leave out what is not finite."
-            ) from None
-        measured |= {measure.metric.partition(":")[0] for measure in found}
-    never = [metric.name for metric in examined.entry.card.metrics if metric.name not in measured]
-    # A ratio may be missing where its controls have nothing to divide by; a whole column of a table may not.
+    """Every control gives finite values of declared metrics, each once; some column of the tables has a value."""
+    measured = {
+        measure.metric.partition(":")[0]
+        for name, subject in examined.subjects.items()
+        for measure in examined.valid(subject, f"With {name}")
+    }
+    # A ratio may be missing where the controls have nothing to divide by; all columns may not.
     columns = [metric.name for metric in examined.entry.card.metrics if metric.column]
-    if columns and set(columns) <= set(never):
+    if columns and measured.isdisjoint(columns):
         raise CheckFailed(
             f"No control gives {', '.join(columns)}. Return a Measure for them, or take them off the card."
         )
@@ -125,11 +121,7 @@ def leaves_the_run_alone(examined: Examined) -> None:
 
 def takes_any_forget_set(examined: Examined) -> None:
     """Runs that forget all domains but one are examined as well."""
-    subject = examined.subject("domain-gate", MANY)
-    try:
-        validate(examined.entry, examined.measures(subject))
-    except ValueError as error:
-        raise CheckFailed(f"With all domains forgotten but one, {error}.") from None
+    examined.valid(examined.subject("domain-gate", MANY), "With all domains forgotten but one")
 
 
 CHECKS: tuple[Callable[[Examined], None], ...] = (
@@ -138,19 +130,7 @@ CHECKS: tuple[Callable[[Examined], None], ...] = (
 """All checks of audits, in the order in which they are run."""
 
 
-def run_audit_checks(
-    entry: AuditEntry, device: str = "cpu", checks: Sequence[Callable[[Examined], None]] = CHECKS
-) -> Iterator[tuple[str, str]]:
-    """Yield each check's name and why it failed (empty if it passed).
-
-    An error inside the audit counts as a failure of the check that ran it.
-    """
+def run_audit_checks(entry: AuditEntry, device: str = "cpu") -> Iterator[tuple[str, str]]:
+    """Run all checks on an audit; see `adu_bench.core.checks.run_all`."""
     with tempfile.TemporaryDirectory() as folder:
-        examined = Examined(entry, Path(folder), device)
-        for check in checks:
-            try:
-                check(examined)
-            except Exception as error:
-                yield check.__name__, str(error) or type(error).__name__
-            else:
-                yield check.__name__, ""
+        yield from run_all(CHECKS, Examined(entry, Path(folder), device))

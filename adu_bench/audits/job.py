@@ -57,12 +57,10 @@ class AuditJob:
         """Store nothing: the next call tries again."""
 
     def _audited(self, todo: list[AuditEntry], device: str, progress: Progress) -> str:
-        import torch
-
+        from adu_bench.audits.examine import examine
         from adu_bench.audits.subject import Subject
         from adu_bench.clip.precision import make_deterministic
         from adu_bench.registry import Catalogue
-        from adu_bench.runner.guard import unchanged
         from adu_bench.runner.task_data import load_shared_backbone
 
         start = time.perf_counter()
@@ -75,8 +73,6 @@ class AuditJob:
         for done, entry in enumerate(todo):
             progress("audits", done, len(todo), entry.name)
             begun = time.perf_counter()
-            torch.manual_seed(subject.seed(entry.name))
-            with unchanged(backbone):
-                measures = entry.load().run(subject)
+            measures = examine(entry, subject)
             write_result(self.store.root, run.key, entry, measures, time.perf_counter() - begun)
         return f"{len(todo)} audits, {time.perf_counter() - start:.1f} s"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from adu_bench.cli.common import flag, from_option
@@ -30,30 +30,33 @@ def run(options: Any) -> int:
     from adu_bench.workflows.selection import open_catalogue
 
     catalogue, audits = open_catalogue(options["from"]), find_audits(options["from"])
-    named = [audits[options.method]] if options.method in audits else []
-    chosen = [] if named else catalogue.select(["all,ablation"] if options.all else [options.method])
+    if options.all:
+        methods, chosen = catalogue.select(["all,ablation"]), list(audits.values())
+    elif options.method in audits:
+        methods, chosen = [], [audits[options.method]]
+    else:
+        methods, chosen = catalogue.select([options.method]), []
+    from adu_bench.audits.checks import run_audit_checks
+    from adu_bench.conformance import run_checks
+
     failed = 0
-    for choice in chosen:
-        from adu_bench.conformance import run_checks
-
-        if choice.entry.unbounded:
-            print(f"{choice.label}: no bounds for {', '.join(choice.entry.unbounded)}: {BOUNDS}", flush=True)
-        failed += _printed(choice.label, run_checks(choice))
-    for entry in audits.values() if options.all else named:
-        from adu_bench.audits.checks import run_audit_checks
-
-        failed += _printed(entry.name, run_audit_checks(entry))
+    for method in methods:
+        if method.entry.unbounded:
+            print(f"{method.label}: no bounds for {', '.join(method.entry.unbounded)}: {BOUNDS}", flush=True)
+        failed += _printed(method.label, run_checks(method))
+    for audit in chosen:
+        failed += _printed(audit.name, run_audit_checks(audit))
     for broken in catalogue.broken:
         if options.all or broken.name == options.method:
             failed += 1
             print(f"{broken.name}: broken: {broken.reason} ({broken.path})")
-    checked = [
-        f"{count} {word}{'s' * (count != 1)}"
-        for count, word in ((len(chosen), "method"), (len(audits) if options.all else len(named), "audit"))
-        if count
-    ]
-    print(f"{' and '.join(checked) or '0 methods'}, {f'{failed} checks failed' if failed else 'all checks passed'}")
+    counts = [_count(methods, "method")] * bool(methods or not chosen) + [_count(chosen, "audit")] * bool(chosen)
+    print(f"{' and '.join(counts)}, {f'{failed} checks failed' if failed else 'all checks passed'}")
     return 1 if failed else 0
+
+
+def _count(items: Sequence[Any], word: str) -> str:
+    return f"{len(items)} {word}{'' if len(items) == 1 else 's'}"
 
 
 def _printed(name: str, results: Iterable[tuple[str, str]]) -> int:

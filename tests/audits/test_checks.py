@@ -6,6 +6,7 @@ import pytest
 
 from adu_bench.audits.catalogue import find_audits
 from adu_bench.audits.checks import CHECKS, Examined, run_audit_checks
+from adu_bench.core.checks import run_all
 
 HEAD = """
 import torch
@@ -61,13 +62,11 @@ def entry_of(tmp_path, body):
 
 
 def reasons(entry, runs):
-    examined, found = Examined(entry, runs, "cpu"), {}
-    for check in CHECKS:
-        try:
-            check(examined)
-        except Exception as error:
-            found[check.__name__.replace("_", " ")] = str(error)
-    return found
+    return failures(run_all(CHECKS, Examined(entry, runs, "cpu")))
+
+
+def failures(results):
+    return {check.replace("_", " "): reason for check, reason in results if reason}
 
 
 @pytest.mark.parametrize(
@@ -82,12 +81,11 @@ def test_a_sound_audit_passes(runs, tmp_path):
     assert reasons(entry_of(tmp_path, GOOD), runs) == {}
 
 
-@pytest.mark.parametrize("name", ["part-off", "held-out", "membership"])
+FAST = ("part-off", "held-out", "membership")
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in sorted(find_audits())]
+)
 def test_shipped_audits_pass(name):
-    assert {check: why for check, why in run_audit_checks(find_audits()[name]) if why} == {}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(find_audits()))
-def test_all_shipped_audits_pass(name):
-    assert {check: why for check, why in run_audit_checks(find_audits()[name]) if why} == {}
+    assert failures(run_audit_checks(find_audits()[name])) == {}

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from adu_bench.audits.catalogue import find_audits
 from adu_bench.leaderboard.aspects import Standing
 from adu_bench.leaderboard.board import Board
 from adu_bench.leaderboard.committed import committed_board
@@ -22,6 +23,12 @@ ROOT = Path(__file__).parents[2]
 TRAINED = ("adu", "baseline", "lp-plus-plus", "clipfit", "bbf")
 """The methods that the paper compares."""
 OFFICE_HOME, MINI_DOMAINNET = "officehome", "minidomainnet"
+
+
+def row_of(board: Board, method: str) -> Any:
+    """Return the row of a method."""
+    (row,) = (row for row in board.rows if row.method == method)
+    return row
 
 
 @dataclass(frozen=True)
@@ -37,8 +44,7 @@ class Results:
 
     def h_of_mini(self, method: str) -> float:
         """Return a method's H on ``emoji-mini``."""
-        (row,) = (row for row in self.mini.rows if row.method == method)
-        return 100 * row["h_mean"]
+        return 100 * row_of(self.mini, method)["h_mean"]
 
     def standing(self, method: str, key: str) -> Standing:
         """Return what audits say of a method on ``emoji-mini``."""
@@ -65,8 +71,7 @@ class Results:
         """Return a method's value on all tasks, on those of one size, or on the board of the ablations."""
         board = self.board.part if part else self.board.sizes[size] if size else self.board
         assert board is not None
-        (row,) = (row for row in board.rows if row.method == method)
-        return 100 * row[metric]
+        return 100 * row_of(board, method)[metric]
 
     def ablation(self, method: str) -> float:
         """Return H on the tasks of the ablations, which forget one domain."""
@@ -83,24 +88,26 @@ class Results:
         assert board.sample is not None
         return board.sample.difference(method, other)
 
-    def span(self, method: str, other: str, part: bool = False) -> str:
+    def bounds(self, method: str, other: str, part: bool = False) -> tuple[float, float]:
         """Return the 95 % interval of H of a method minus that of another, in points."""
         found = self.difference(method, other, part)
         assert found.low is not None
         assert found.high is not None
-        return f"{100 * found.low:.1f} to {100 * found.high:.1f}"
+        return 100 * found.low, 100 * found.high
+
+    def span(self, method: str, other: str, part: bool = False) -> str:
+        """Return `bounds` in words."""
+        low, high = self.bounds(method, other, part)
+        return f"{low:.1f} to {high:.1f}"
 
     def differs(self, method: str, other: str) -> bool:
         """Return whether the 95 % interval of a difference on the tasks of the ablations leaves out zero."""
-        found = self.difference(method, other, part=True)
-        assert found.low is not None
-        assert found.high is not None
-        return not found.low <= 0 <= found.high
+        low, high = self.bounds(method, other, part=True)
+        return not low <= 0 <= high
 
     def interval(self, method: str) -> str:
         """Return the 95 % interval of a method's H, in per cent."""
-        (row,) = (row for row in self.board.rows if row.method == method)
-        low, high = row["h_interval"]
+        low, high = row_of(self.board, method)["h_interval"]
         return f"{100 * low:.1f} to {100 * high:.1f}"
 
     def shares_letter(self, method: str, other: str) -> bool:
@@ -413,8 +420,9 @@ def _audited(method: str) -> Claim:
     def values(found: Results) -> Sequence[Any]:
         shown = [found.standing(method, key) for key in ("forgot", "depth")]
         halves = [50 * (one.estimate.high - one.estimate.low) for one in shown]
-        forgot, depth = (100 * one.estimate.value for one in shown)
-        return found.h_of_mini(method), forgot, halves[0], abs(depth), halves[1], shown[1].by
+        # Adding 0 turns a rounded -0 into 0.
+        forgot, depth = (round(100 * one.estimate.value, 1) + 0.0 for one in shown)
+        return found.h_of_mini(method), forgot, halves[0], depth, halves[1], shown[1].by
 
     return Claim(f"| `{method}` | {{}} | {{}} ± {{}} | {{}} ± {{}} | {{}} |", values)
 
@@ -437,6 +445,7 @@ FORGOT = (
         "Tuning on 4 images per class brings `adu` back to {} % of zero-shot CLIP under the same attack, and a linear "
         "probe on its features to {} %",
         lambda found: [found.recovery("adu", attack) for attack in ("relearning", "class-probe")],
+        lambda found: "up to 4 labelled forget images per class" in find_audits()["relearning"].card.attacker,
     ),
     Claim(
         "`lp-plus-plus`, `bbf` and `domain-gate` leave the features as they were",

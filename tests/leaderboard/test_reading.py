@@ -28,7 +28,7 @@ def reading() -> str:
 def section(title: str) -> str:
     """Return a section of README."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    return plain(text.partition(f"## {title}\n")[2].partition("\n## ")[0])
+    return plain(text.split(f"\n## {title}\n")[1].partition("\n## ")[0])
 
 
 def readme() -> str:
