@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adu_bench.cli.common import from_option, selection_of, suite_option
+from adu_bench.cli.common import device_option, from_option, selection_of, suite_option
 
 if TYPE_CHECKING:
     from adu_bench.clip.classifier import Classifier
@@ -26,7 +26,7 @@ def artefact_options(parser: Any) -> None:
     parser.add_argument(
         "--backbone", type=str, default="", metavar="NAME", help="where the runs' backbone is, if its name does not say"
     )
-    parser.add_argument("--device", type=str, default="auto", metavar="auto|cpu|cuda", help="where to compute")
+    device_option(parser)
     parser.add_argument("--force", action="store_true", help="make artefacts again that exist")
     from_option(parser)
 
@@ -42,7 +42,9 @@ def print_artefacts(options: Any, name: str, fits: dict[str, Any], make: Callabl
         See `adu_bench.workflows.artefacts.make_artefacts`.
     """
     from adu_bench.workflows.artefacts import make_artefacts, named_runs
+    from adu_bench.workflows.run import require_device
 
+    require_device(options.device)
     root = Path(options.runs)
     selection = replace(selection_of(options), seeds=(options.seed,) if options.seed else ())
     runs = named_runs(options.names, root, selection)

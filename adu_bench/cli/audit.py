@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adu_bench.cli.common import flag, plan_options, selection_of, study_option
+from adu_bench.cli.common import device_option, flag, plan_options, selection_of, study_option
 
 if TYPE_CHECKING:
     from adu_bench.audits.catalogue import AuditEntry
@@ -26,7 +26,7 @@ def options(parser: Any) -> None:
         "--audits", type=str, default="core", metavar="core|full|NAMES", help="which audits; full includes core"
     )
     parser.add_argument("--runs", type=str, default="runs", metavar="DIR", help="folder of the runs")
-    parser.add_argument("--device", type=str, default="auto", metavar="auto|cpu|cuda", help="where to compute")
+    device_option(parser)
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="worker processes")
     flag(parser, "force", "repeat audits that are done")
     flag(parser, "json", "print rows as JSON, and nothing else")

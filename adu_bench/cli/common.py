@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from adu_bench.core.devices import DEVICES
 from adu_bench.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,6 +19,11 @@ def suite_option(parser: Any) -> None:
     parser.add_argument(
         "--suite", type=str, default=DEFAULT_SUITE, metavar="NAME", help="suite, or path of a YAML file"
     )
+
+
+def device_option(parser: Any) -> None:
+    """Add ``--device``."""
+    parser.add_argument("--device", type=str, default="auto", metavar=DEVICES, help="where to compute")
 
 
 def from_option(parser: Any) -> None:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from adu_bench.cli.common import flag, plan_options, selection_of, study_option
+from adu_bench.cli.common import device_option, flag, plan_options, selection_of, study_option
 from adu_bench.core.errors import UserError
 
 
@@ -17,7 +17,7 @@ def options(parser: Any) -> None:
     """Add the command's options."""
     plan_options(parser)
     study_option(parser)
-    parser.add_argument("--device", type=str, default="auto", metavar="auto|cpu|cuda", help="where to compute")
+    device_option(parser)
     parser.add_argument("--out", type=str, default="runs", metavar="DIR", help="folder of the runs")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="worker processes")
     parser.add_argument(

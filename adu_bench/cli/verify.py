@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from adu_bench.cli.common import from_option
+from adu_bench.cli.common import device_option, from_option
 from adu_bench.core.errors import UserError
 
 TOLERANCE = 0.02
@@ -42,7 +42,7 @@ def options(parser: Any) -> None:
         help="most that Mem and For may differ when run again",
     )
     parser.add_argument("--same", type=float, default=SAME_ANSWERS, metavar="S", help="and least share of same answers")
-    parser.add_argument("--device", type=str, default="auto", metavar="auto|cpu|cuda", help="where to run again")
+    device_option(parser)
     parser.add_argument("--write", type=str, default="", metavar="DIR", help="write the verified row there")
     from_option(parser)
 

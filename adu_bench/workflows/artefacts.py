@@ -45,7 +45,7 @@ def make_artefacts(
     selection
         Gives the methods, and the backbone where a run's own name of it does not say where the weights are.
     device
-        ``auto``, ``cpu`` or ``cuda``.
+        See `adu_bench.core.devices.parse_device`.
     force
         Make artefacts that are there again.
 

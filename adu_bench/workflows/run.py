@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 from adu_bench.core.child import in_child
-from adu_bench.core.errors import UserError
+from adu_bench.core.devices import parse_device
 from adu_bench.core.progress import Progress, silent
 from adu_bench.runner.decoding import decode_needed
 from adu_bench.runner.executors.interface import Executor, Result
@@ -14,8 +14,6 @@ from adu_bench.runner.executors.local import LocalProcesses
 from adu_bench.runner.job import RunJob
 from adu_bench.runner.plan import PlannedRun
 from adu_bench.store import Store
-
-DEVICES = ("auto", "cpu", "cuda")
 
 
 def execute_runs(
@@ -62,7 +60,5 @@ def require_device(device: str) -> None:
     UserError
         If the device does not exist.
     """
-    if device not in DEVICES:
-        raise UserError(f"There is no device '{device}'.", "A device is auto, cpu or cuda.", "Leave --device out.")
-    if device == "cuda":
+    if parse_device(device).kind == "cuda":
         in_child("adu_bench.clip.device:resolve_device", device)

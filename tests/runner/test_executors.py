@@ -15,6 +15,7 @@ from adu_bench.core.errors import UserError
 from adu_bench.core.progress import silent
 from adu_bench.registry import Catalogue
 from adu_bench.runner.executors import local
+from adu_bench.runner.executors.interface import device_lost
 from adu_bench.runner.executors.local import LocalProcesses, threads_for
 from adu_bench.runner.executors.worker import BLAS_THREADS, _tell
 from adu_bench.runner.job import RunJob
@@ -164,3 +165,46 @@ def test_closing_the_results_ends_the_workers(tmp_path, monkeypatch):
     next(results)
     results.close()
     assert [worker.process.is_alive() for worker in started] == [False]
+
+
+@dataclass(frozen=True)
+class Poison(Sum):
+    """A job that meets an error after which CUDA refuses all work of the process, wrapped by a method's own."""
+
+    def run(self, device, progress):
+        if self.numbers:
+            return "done", str(os.getpid())
+        try:
+            raise RuntimeError("CUDA error: device-side assert triggered")
+        except RuntimeError as error:
+            raise ValueError("the step failed") from error
+
+
+def test_a_worker_that_lost_its_device_ends_and_a_fresh_one_takes_the_next_job(tmp_path, monkeypatch):
+    started = []
+    start = local.start
+    monkeypatch.setattr(local, "start", lambda *given: started.append(start(*given)) or started[-1])
+    jobs = [Poison(numbers, tmp_path / str(place)) for place, numbers in enumerate([(), (1,), ()])]
+    pids, texts = [], []
+    for result in LocalProcesses("cpu").run(jobs):
+        pids.append(started[-1].process.pid if result.state == "done" else None)
+        texts.append(result.text)
+    assert texts == ["ValueError: the step failed", str(pids[1]), "ValueError: the step failed"]
+    assert [(tmp_path / name).read_text() for name in "02"] == ["error: ValueError: the step failed"] * 2
+    assert len(started) == 2, "a fresh worker is only started where a job waits"
+    assert not any(worker.process.is_alive() for worker in started)
+
+
+@pytest.mark.parametrize(
+    ("error", "lost"),
+    [
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), True),
+        (RuntimeError("CUDA error: unspecified launch failure"), True),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"), False),
+        (RuntimeError("CUDA error: out of memory"), False),
+        (RuntimeError("shapes do not match"), False),
+        (ValueError("no CUDA error: a text"), False),
+    ],
+)
+def test_which_errors_lose_the_device(error, lost):
+    assert device_lost(error) is lost

@@ -5,13 +5,24 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from adu_bench.core.errors import RunFailed, UserError
 from adu_bench.core.progress import Progress
 
 State = Literal["done", "failed", "elsewhere"]
 """``elsewhere``: another process is executing the job or has finished it."""
+LOST_DEVICE = ("cuda error", "device-side assert", "illegal memory access", "unspecified launch failure")
+"""Words of errors after which CUDA refuses all further work of a process."""
+
+
+class Outcome(NamedTuple):
+    """How a job ended in its process: state and text as in `Result`."""
+
+    state: State
+    text: str
+    device_lost: bool = False
+    """The process cannot use its device any more, so it must take no further job."""
 
 
 class Job(Protocol):
@@ -74,14 +85,33 @@ class Executor(Protocol):
         """
 
 
-def perform(job: Job, device: str, progress: Progress) -> tuple[State, str]:
+def perform(job: Job, device: str, progress: Progress) -> Outcome:
     """Run a job where it was sent to; its errors are recorded and become its state."""
     try:
-        return job.run(device, progress)
+        return Outcome(*job.run(device, progress))
     except Exception as error:
         kind, reason = _reason(error)
         job.fail(kind, reason, traceback.format_exc())
-        return "failed", reason
+        return Outcome("failed", reason, device_lost(error))
+
+
+def device_lost(error: BaseException) -> bool:
+    """Tell whether an error, or one that it was raised from or during, leaves CUDA unusable in this process.
+
+    Memory that runs out is no such error: what was allocated is freed, and the next job can use it.
+    """
+    seen: list[BaseException] = []
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        one = waiting.pop()
+        if one is None or one in seen:
+            continue
+        seen.append(one)
+        text = str(one).lower()
+        if isinstance(one, RuntimeError) and "out of memory" not in text and any(word in text for word in LOST_DEVICE):
+            return True
+        waiting += [one.__cause__, one.__context__]
+    return False
 
 
 def _reason(error: Exception) -> tuple[str, str]:

@@ -27,7 +27,7 @@ class LocalProcesses:
     Parameters
     ----------
     device
-        ``auto``, ``cpu`` or ``cuda``.
+        See `adu_bench.core.devices`; several GPUs are dealt out to the workers in turn.
     workers
         Number of processes; they share the cores.
     timeout
@@ -69,7 +69,7 @@ def threads_for(workers: int) -> int:
     return max(1, usable_cores() // workers)
 
 
-@dataclass
+@dataclass(eq=False)
 class _Worker:
     process: BaseProcess
     pipe: Connection
@@ -95,13 +95,11 @@ class _Pool:
 
     def results(self) -> Iterator[Result]:
         """Yield one result per job."""
-        threads = threads_for(self.settings.workers)
-        for _ in range(min(self.settings.workers, len(self.waiting))):
-            self.workers.append(start(self.settings.device, threads))
-            self._next(self.workers[-1], since=None)
+        for place in range(min(self.settings.workers, len(self.waiting))):
+            self.workers.append(self._start(place))
         while any(worker.job for worker in self.workers):
             yield from self.listen()
-            for place, worker in enumerate(self.workers):
+            for worker in list(self.workers):
                 ended = broken(worker, self.settings.timeout)
                 if ended is not None:
                     assert worker.job is not None
@@ -109,8 +107,7 @@ class _Pool:
                     stop(worker)
                     worker.job.fail(kind, reason)
                     yield self._result(worker, Message("failed", reason))
-                    self.workers[place] = start(self.settings.device, threads)
-                    self._next(self.workers[place], since=None)
+                    self._replace(worker)
 
     def listen(self) -> Iterator[Result]:
         """Read the messages that have arrived, for a moment at most."""
@@ -129,13 +126,31 @@ class _Pool:
                 self.progress(worker.job.title, message.done, message.total, message.text)
             else:
                 result = self._result(worker, message)
-                self._next(worker, since=time.monotonic())
+                if message.last:
+                    stop(worker)
+                    self._replace(worker)
+                else:
+                    self._next(worker, since=time.monotonic())
                 yield result
 
     def stop(self) -> None:
         """End all workers."""
         for worker in self.workers:
             stop(worker)
+
+    def _start(self, place: int) -> _Worker:
+        """Start a worker with the next job."""
+        worker = start(self.settings.device, threads_for(self.settings.workers), place)
+        self._next(worker, since=None)
+        return worker
+
+    def _replace(self, worker: _Worker) -> None:
+        """Let a fresh worker take the place of one that ended, if a job waits."""
+        place = self.workers.index(worker)
+        if self.waiting:
+            self.workers[place] = self._start(place)
+        else:
+            worker.job = None
 
     def _next(self, worker: _Worker, since: float | None) -> None:
         worker.job = self.waiting.pop() if self.waiting else None
@@ -150,11 +165,11 @@ class _Pool:
         return Result(worker.job, message.kind, message.text, worker.seconds)  # type: ignore[arg-type]
 
 
-def start(device: str, threads: int) -> _Worker:
-    """Start a worker."""
+def start(device: str, threads: int, place: int = 0) -> _Worker:
+    """Start a worker; see `adu_bench.runner.executors.worker.work`."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=work, args=(theirs, device, threads), daemon=True)
+    process = context.Process(target=work, args=(theirs, device, threads, place), daemon=True)
     with _interrupts_ignored():
         process.start()
     theirs.close()

@@ -29,16 +29,21 @@ class Message:
         Step and note of a progress message, or the text of the result.
     done, total
         Counts of a progress message.
+    last
+        The worker ends after this message, since it has lost its device.
     """
 
     kind: str
     text: str = ""
     done: int = 0
     total: int = 1
+    last: bool = False
 
 
-def work(pipe: Connection, device: str, threads: int) -> None:
-    """Run the jobs that come through the pipe until it closes.
+def work(pipe: Connection, device: str, threads: int, place: int) -> None:
+    """Run the jobs that come through the pipe until it closes or the device is lost.
+
+    ``place`` counts the workers from 0; each takes the next of several GPUs.
 
     Interrupts are left to the parent, which ends its workers; a worker whose parent is gone ends itself.
     """
@@ -52,15 +57,17 @@ def work(pipe: Connection, device: str, threads: int) -> None:
 
     torch.set_num_threads(threads)
     threadpool_limits(BLAS_THREADS, user_api="blas")
-    device = resolve_device(device)
+    device = resolve_device(device, place)
     pipe.send(Message("ready"))
     while True:
         try:
             job: Job = pipe.recv()
         except EOFError:
             return
-        state, text = perform(job, device, partial(_tell, pipe))
-        pipe.send(Message(state, text))
+        outcome = perform(job, device, partial(_tell, pipe))
+        pipe.send(Message(outcome.state, outcome.text, last=outcome.device_lost))
+        if outcome.device_lost:
+            return
 
 
 def _tell(pipe: Connection, step: str, done: int, total: int, note: str = "") -> None:
