@@ -135,6 +135,14 @@ def read_oracle(folder: Path, suite: str) -> pd.DataFrame:
         raise _damaged(path, error) from error
 
 
+def write_oracle(folder: Path, suite: str, found: pd.DataFrame) -> Path:
+    """Write the measurements of oracles, see `read_oracle`, and return the file."""
+    path = folder / suite / FOLDER / ORACLE_FILE
+    with replacing(path) as temporary:
+        found.to_csv(temporary, index=False)
+    return path
+
+
 def stale_measurements(found: pd.DataFrame, keys: Collection[str], known: Mapping[str, AuditEntry]) -> dict[str, str]:
     """Return what is stale among committed measurements.
 

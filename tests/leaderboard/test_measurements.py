@@ -21,6 +21,7 @@ from adu_bench.leaderboard.measurements import (
     read_oracle,
     stale_measurements,
     write_measurements,
+    write_oracle,
 )
 from adu_bench.leaderboard.rows import read_rows, write_row
 from adu_bench.registry import Catalogue
@@ -76,11 +77,9 @@ def test_a_damaged_file_is_named(tmp_path):
 
 
 def test_an_oracles_file_has_the_same_columns_but_the_key(tmp_path):
-    path = write_measurements(tmp_path, "toy", one())
-    one(method="oracle", task="NA").drop(columns="key").to_csv(path.parent / "oracle.csv", index=False)
-    assert read_oracle(tmp_path, "toy").to_dict("records") == one(method="oracle", task="NA").drop(
-        columns="key"
-    ).to_dict("records")
+    made = one(method="oracle", task="NA", value=1 / 3).drop(columns="key")
+    write_oracle(tmp_path, "toy", made)
+    assert read_oracle(tmp_path, "toy").to_dict("records") == made.to_dict("records")
 
 
 def test_a_new_measurement_replaces_the_old_one_of_its_run_and_audit():
