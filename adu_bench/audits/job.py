@@ -9,6 +9,7 @@ from pathlib import Path
 from adu_bench.audits.catalogue import AuditEntry
 from adu_bench.audits.results import missing, write_result
 from adu_bench.core.progress import Progress
+from adu_bench.core.words import counted
 from adu_bench.runner.executors.interface import State
 from adu_bench.runner.plan import PlannedRun
 from adu_bench.store import Store
@@ -75,4 +76,4 @@ class AuditJob:
             begun = time.perf_counter()
             measures = examine(entry, subject)
             write_result(self.store.root, run.key, entry, measures, time.perf_counter() - begun)
-        return f"{len(todo)} audits, {time.perf_counter() - start:.1f} s"
+        return f"{counted(len(todo), 'audit')}, {time.perf_counter() - start:.1f} s"

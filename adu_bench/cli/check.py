@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from adu_bench.cli.common import flag, from_option
 from adu_bench.core.errors import UserError
+from adu_bench.core.words import counted
 
 BOUNDS = """add them to the class, for example bounds = {"epochs": ">= 1", "lr": "> 0"}"""
 
@@ -50,13 +51,10 @@ def run(options: Any) -> int:
         if options.all or broken.name == options.method:
             failed += 1
             print(f"{broken.name}: broken: {broken.reason} ({broken.path})")
-    counts = [_count(methods, "method")] * bool(methods or not chosen) + [_count(chosen, "audit")] * bool(chosen)
-    print(f"{' and '.join(counts)}, {f'{failed} checks failed' if failed else 'all checks passed'}")
+    counts = {"method": len(methods), "audit": len(chosen)}
+    checked = " and ".join(counted(count, noun) for noun, count in counts.items() if count) or "Nothing"
+    print(f"{checked}, {f'{failed} checks failed' if failed else 'all checks passed'}")
     return 1 if failed else 0
-
-
-def _count(items: Sequence[Any], word: str) -> str:
-    return f"{len(items)} {word}{'' if len(items) == 1 else 's'}"
 
 
 def _printed(name: str, results: Iterable[tuple[str, str]]) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 from adu_bench.cli.common import device_option, flag, plan_options, selection_of, study_option
 from adu_bench.core.errors import UserError
+from adu_bench.core.words import counted
 
 
 def options(parser: Any) -> None:
@@ -45,8 +46,8 @@ def run(options: Any) -> int:
     unfinished = plan.unfinished(store)
     todo = plan.runs if options.force else unfinished
     print(
-        f"{plan.suite.name}: {len(plan.runs)} runs ({_factors(plan)}), {len(plan.runs) - len(unfinished)} finished, "
-        f"{len(todo)} to do, in {store.root}/"
+        f"{plan.suite.name}: {counted(len(plan.runs), 'run')} ({_factors(plan)}), "
+        f"{len(plan.runs) - len(unfinished)} finished, {len(todo)} to do, in {store.root}/"
     )
     for line in budget_lines({run.label: run.changed for run in plan.runs}):
         print(f"budget: {line}")
@@ -69,7 +70,7 @@ def run(options: Any) -> int:
     for result in failed:
         print(f"Failed: {result.job.title}: {result.text}", file=sys.stderr)
     if elsewhere:
-        print(f"{elsewhere} runs are executed by another process; run the command again for the board.")
+        print(f"Another process executes {counted(elsewhere, 'run')}; run the command again for the board.")
     audited = _audit(plan, store, entries, executor, options) if entries else 0
     return audited or (1 if failed else 0)
 
@@ -77,12 +78,12 @@ def run(options: Any) -> int:
 def _factors(plan: Any) -> str:
     """Say how many methods, values of the suite that a study changes, tasks and seeds a plan has."""
     counts = {
-        "methods": len({run.label for run in plan.runs}),
-        "values": len({run.condition for run in plan.runs}),
-        "tasks": len({run.spec.task.name for run in plan.runs}),
-        "seeds": len({run.spec.seed for run in plan.runs}),
+        "method": len({run.label for run in plan.runs}),
+        "value": len({run.condition for run in plan.runs}),
+        "task": len({run.spec.task.name for run in plan.runs}),
+        "seed": len({run.spec.seed for run in plan.runs}),
     }
-    return " x ".join(f"{count} {name}" for name, count in counts.items() if name != "values" or count > 1)
+    return " x ".join(counted(count, name) for name, count in counts.items() if name != "value" or count > 1)
 
 
 def _audit(plan: Any, store: Any, entries: list[Any], executor: Any, options: Any) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 
 from adu_bench.cli.common import from_option, selection_of, suite_option
 from adu_bench.core.errors import UserError
+from adu_bench.core.words import counted
 
 
 def options(parser: Any) -> None:
@@ -38,7 +39,7 @@ def run(options: Any) -> int:
     check(submission)
     write_bundle(submission, path)
     claimed = submission.claimed
-    print(f"{choices[0].label} on {suite.name}: {len(submission.runs)} runs, complete and consistent.")
+    print(f"{choices[0].label} on {suite.name}: {counted(len(submission.runs), 'run')}, complete and consistent.")
     print(
         f"Claimed: Mem {100 * claimed['mem']:.2f}, For {100 * claimed['for']:.2f}, mean of H "
         f"{100 * claimed['h_mean']:.2f}, H of means {100 * claimed['h_of_means']:.2f}."

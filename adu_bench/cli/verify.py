@@ -14,6 +14,7 @@ from typing import Any
 
 from adu_bench.cli.common import device_option, from_option
 from adu_bench.core.errors import UserError
+from adu_bench.core.words import counted
 
 TOLERANCE = 0.02
 """Mem and For of a run that was run again may differ by this much.  This alone shows little: a quarter of the runs of
@@ -102,7 +103,7 @@ def _print_claims(submission: Any) -> None:
 
     titles = {"mem": "Mem", "for": "For", "h_mean": "mean of H", "h_of_means": "H of means"}
     table = Table(
-        title=f"{submission.choice.label} on {submission.suite.name}, {len(submission.runs)} runs, per cent",
+        title=f"{submission.choice.label} on {submission.suite.name}, {counted(len(submission.runs), 'run')}, per cent",
         box=box.SIMPLE_HEAD,
         title_justify="left",
     )
@@ -128,7 +129,7 @@ def _rerun(submission: Any, folder: Path, seed: int, options: Any) -> list[Any]:
     from adu_bench.workflows.verify import rerun
 
     runs = drawn(submission, options.rerun, seed)
-    print(f"Running {submission.choice.entry.path} now: {len(runs)} runs drawn by seed {seed}.", flush=True)
+    print(f"Running {submission.choice.entry.path} now: {counted(len(runs), 'run')} drawn by seed {seed}.", flush=True)
     with display() as shown:
         again = rerun(
             submission,

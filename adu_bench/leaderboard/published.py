@@ -11,6 +11,7 @@ import pandas as pd
 import yaml
 
 from adu_bench.core.paths import RESOURCES
+from adu_bench.core.words import counted
 from adu_bench.leaderboard.board import Board, by_size
 from adu_bench.metrics.evidence import harmonic
 
@@ -110,8 +111,7 @@ def beside_paper(board: Board) -> pd.DataFrame:
 def conditions(board: Board) -> str:
     """Return the conditions of the board's own numbers, for comparison with the paper's."""
     spec = board.common
-    seeds = len(board.seeds)
-    return f"Here: {spec.backbone.name}, {spec.task.shots} shots, {seeds} seed{'s' * (seeds != 1)}."
+    return f"Here: {spec.backbone.name}, {spec.task.shots} shots, {counted(len(board.seeds), 'seed')}."
 
 
 def _missing(board: Board, claim: Claim) -> tuple[bool, str]:

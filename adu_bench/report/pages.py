@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from adu_bench.core.files import write_text
+from adu_bench.core.words import counted
 from adu_bench.leaderboard.board import Board, by_size
 from adu_bench.leaderboard.committed import committed_board, committed_suites
 from adu_bench.leaderboard.measurements import read_measurements, read_oracle
@@ -14,7 +15,6 @@ from adu_bench.leaderboard.published import has_paper
 from adu_bench.maintenance.audits import AttackCheck, check_attacks
 from adu_bench.registry import Catalogue
 from adu_bench.report.escape import markdown_code
-from adu_bench.report.figures.common import counted
 from adu_bench.report.tables.attacks import attacks_markdown
 from adu_bench.report.tables.board import board_csv, board_latex, board_markdown, claims_table
 from adu_bench.report.tables.forgetting import TITLE, forgetting_latex, forgetting_markdown, forgetting_table

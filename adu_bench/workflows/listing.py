@@ -9,6 +9,7 @@ from adu_bench.audits.catalogue import find_audits
 from adu_bench.clip.identity import SHIPPED, SHIPPED_WEIGHTS
 from adu_bench.core.errors import UserError
 from adu_bench.core.specs import forget_name
+from adu_bench.core.words import counted
 from adu_bench.data.sources import outline
 from adu_bench.metrics.measures import METRICS
 from adu_bench.registry import Catalogue, ChangedField, format_value
@@ -44,7 +45,7 @@ def _outlined(name: str) -> dict[str, Any]:
         "state": "ok" if ready else "data missing",
         "tasks": len(suite.forget),
         "seeds": list(suite.seeds),
-        "summary": f"{suite.title} ({len(suite.forget)} tasks x {len(suite.seeds)} seeds)",
+        "summary": f"{suite.title} ({counted(len(suite.forget), 'task')} x {counted(len(suite.seeds), 'seed')})",
     }
 
 

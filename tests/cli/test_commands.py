@@ -41,7 +41,7 @@ def finished(tmp_path_factory):
 
 def test_run_prints_a_board_and_stores_complete_runs(finished):
     folder, done = finished
-    assert "toy: 4 runs (4 methods x 1 tasks x 1 seeds), 0 finished, 4 to do" in done.stdout
+    assert "toy: 4 runs (4 methods x 1 task x 1 seed), 0 finished, 4 to do" in done.stdout
     assert "[4/4]" in done.stdout
     board = done.stdout.partition("per cent")[2]
     for method in ("zero-shot", "collapse", "domain-gate", "baseline[epochs=1]"):
@@ -305,7 +305,7 @@ def test_kill_minus_nine_loses_the_run_in_flight_only(misbehaving):
         "run", "--suite", "toy", "--limit", "1", "--from", "methods",
         "--methods", "zero-shot,slow[wait=90],slow[wait=0]", "--dry", cwd=misbehaving,
     )  # fmt: skip
-    assert "3 runs (3 methods x 1 tasks x 1 seeds), 1 finished, 2 to do" in done.stdout
+    assert "3 runs (3 methods x 1 task x 1 seed), 1 finished, 2 to do" in done.stdout
     done = call(
         "run", "--suite", "toy", "--limit", "1", "--from", "methods", "--methods", "slow[wait=0]", cwd=misbehaving
     )

@@ -144,7 +144,7 @@ def test_mistakes_are_three_sentences(capsys, arguments, complaint):
 
 def test_sizes_replace_the_forget_sets(capsys):
     out = call(capsys, "run", "--suite", "toy", "--methods", "collapse", "--sizes", "2,3", "--dry")[1]
-    assert "10 runs (1 methods x 10 tasks x 1 seeds)" in out
+    assert "10 runs (1 method x 10 tasks x 1 seed)" in out
 
 
 def test_a_costly_plan_is_confirmed(capsys, here, monkeypatch):

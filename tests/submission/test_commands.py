@@ -269,7 +269,7 @@ def test_a_rerun_is_announced_and_detects_invented_predictions(mine, capsys):
     """The bundle's predictions are random and agree with its claims; only a rerun detects it."""
     assert main(["verify", "b.zip", "--rerun", "1", "--seed", "7", "--device", "cpu", "--write", "rows"]) == 1
     done = capsys.readouterr()
-    announced, _, after = done.out.partition("1 runs drawn by seed 7")
+    announced, _, after = done.out.partition("1 run drawn by seed 7")
     assert "method.py now" in announced
     assert "Mem" in after
     assert "Not reproduced" in done.err

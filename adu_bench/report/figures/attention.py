@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from adu_bench.report.figures.common import counted, listed, percent
+from adu_bench.core.words import counted
+from adu_bench.report.figures.common import listed, percent
 from adu_bench.report.style import INK, QUIET, SEQUENTIAL, TWO_COLUMNS
 from adu_bench.store.artefacts import Artefact
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from adu_bench.core.words import counted
 from adu_bench.leaderboard.board import Board, Row
 from adu_bench.report.style import look
 from adu_bench.report.tables.table import MINUS
@@ -47,11 +48,6 @@ def intervals_sentence(board: Board) -> str:
     if any(row["h_interval"] is not None for row in board.rows):
         return "95 % intervals are for other few-shot draws and other test images, on these tasks."
     return "There are no intervals, because there are too few seeds."
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun, in the plural unless the number is one."""
-    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def percent(value: float | None, signed: bool = False) -> str:

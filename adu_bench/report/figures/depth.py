@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from adu_bench.core.words import counted
 from adu_bench.leaderboard.aspects import Standing
 from adu_bench.leaderboard.board import Board, Row
-from adu_bench.report.figures.common import block, complete, counted, legend_panel, listed
+from adu_bench.report.figures.common import block, complete, legend_panel, listed
 from adu_bench.report.figures.tradeoff import pareto
 from adu_bench.report.style import FAINT, INK, QUIET, TWO_COLUMNS, look
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from adu_bench.core.words import counted
 from adu_bench.metrics.probe import domain_probe_accuracy
-from adu_bench.report.figures.common import counted, listed, percent
+from adu_bench.report.figures.common import listed, percent
 from adu_bench.report.style import DOMAIN_LOOKS, QUIET, TWO_COLUMNS, Look
 
 if TYPE_CHECKING:

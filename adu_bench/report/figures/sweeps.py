@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from adu_bench.core.words import counted
 from adu_bench.leaderboard.board import Board
-from adu_bench.report.figures.common import counted, listed
+from adu_bench.report.figures.common import listed
 from adu_bench.report.style import FAINT, QUIET, TWO_COLUMNS, look
 
 if TYPE_CHECKING:

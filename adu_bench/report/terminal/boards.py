@@ -7,6 +7,7 @@ from itertools import groupby
 import pandas as pd
 from rich.console import Console
 
+from adu_bench.core.words import counted
 from adu_bench.leaderboard.board import Board
 from adu_bench.leaderboard.published import has_paper
 from adu_bench.metrics.measures import METRICS
@@ -25,8 +26,8 @@ def print_board(board: Board, console: Console) -> None:
     """Print a board as a table with its notes, the paper beside it, and its part."""
     wide = console.width >= WIDE
     table = board_table(board, priority=3 if wide else 2)
-    seeds = f"{len(board.seeds)} seed{'s' * (len(board.seeds) != 1)}"
-    title = f"{board.suite}: {len(board.tasks)} task{'s' * (len(board.tasks) != 1)} x {seeds}, per cent"
+    size = f"{counted(len(board.tasks), 'task')} x {counted(len(board.seeds), 'seed')}"
+    title = f"{board.suite}: {size}, per cent"
     print_table(console, table, title, bright=int(any(row.rank for row in board.rows)))
     if wide and any(row["letters"] for row in board.rows):
         say(console, INTERVALS)

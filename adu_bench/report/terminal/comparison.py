@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from adu_bench.core.words import counted
 from adu_bench.metrics.measures import METRICS
 from adu_bench.report.tables.table import Cell, Table
 from adu_bench.report.terminal.boards import print_table, say
@@ -30,8 +31,8 @@ def print_comparison(found: Comparison, console: Console) -> None:
     """Print the differences on these tasks, the one on other domains, each task, and what H shows in a sentence."""
     say(
         console,
-        f"{found.suite}: {found.a} minus {found.b}, {_counted(len(found.tasks), 'task')} x "
-        f"{_counted(len(found.seeds), 'seed')}, percentage points",
+        f"{found.suite}: {found.a} minus {found.b}, {counted(len(found.tasks), 'task')} x "
+        f"{counted(len(found.seeds), 'seed')}, percentage points",
         style="bold",
     )
     if found.left_out:
@@ -235,10 +236,6 @@ def _shown(found: OtherDomains) -> str:
 
 def _size(size: int | None) -> str:
     return "any" if size is None else str(size)
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _number(number: int) -> str:

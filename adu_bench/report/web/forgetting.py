@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
+from adu_bench.core.words import counted
 from adu_bench.leaderboard.aspects import Forgetting
 from adu_bench.leaderboard.board import Board, Row
-from adu_bench.report.figures.common import counted, percent
+from adu_bench.report.figures.common import percent
 from adu_bench.report.tables.board import place
 from adu_bench.report.tables.forgetting import (
     ABOUT,

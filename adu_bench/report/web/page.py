@@ -11,10 +11,10 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from adu_bench.core.paths import RESOURCES
+from adu_bench.core.words import counted
 from adu_bench.leaderboard.board import Board, Row
 from adu_bench.leaderboard.published import has_paper
 from adu_bench.metrics.metric import DOWN, INTERVAL, LETTERS, Metric
-from adu_bench.report.figures.common import counted
 from adu_bench.report.style import look
 from adu_bench.report.tables.board import ABOUT, INTERVALS, best, has_states, place, shown_metrics, why_empty
 from adu_bench.report.tables.paper import paper_legend, paper_table
