@@ -73,7 +73,7 @@ class Outputs:
 
     @cached_property
     def credit(self) -> np.ndarray:
-        """How right each answer is, 0..1, float64, (N,): see `credit`."""
+        """How right each answer is, 0..1, float64, (N,); `credit` says how it is counted."""
         return credit(self.logits, self.labels)
 
     def where(self, mask: np.ndarray) -> Outputs:

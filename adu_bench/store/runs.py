@@ -66,7 +66,7 @@ class Run:
 
     @property
     def measured(self) -> dict[str, float]:
-        """Costs of the run: trainable_parameters, peak_memory_mb, image_passes, seconds."""
+        """What the run cost, by name (trainable_parameters, peak_memory_mb, image_passes, seconds)."""
         return self.info["measured"]
 
     @property

@@ -76,7 +76,7 @@ class Method(ABC):
     card: ClassVar[Card]
     presets: ClassVar[tuple[Preset, ...]] = ()
     ranges: ClassVar[dict[str, tuple[float, float] | list[Value]]] = {}
-    """The values of a field that tuning may try: ``(low, high)`` on a logarithmic scale, or a list."""
+    """What tuning may try for a field, ``(low, high)`` on a logarithmic scale, or a list."""
     bounds: ClassVar[dict[str, str]] = {}
     """The numbers that a field may take, for example ``{"epochs": ">= 1", "crop": "> 0, <= 1"}``.  Other values are
     refused before a run, wherever they come from; NaN and infinity always are.  Bounds are inherited with the fields.

@@ -25,7 +25,7 @@ def text():
 @pytest.fixture(scope="module")
 def runs(text):
     """The metrics of the command's runs, by method and metric, and the key of each run."""
-    (names,) = re.findall(r"--limit 1 --seeds 1 --methods (\S+)", text)
+    (names,) = re.findall(r"--limit 1 --seeds 1 \\\n +--methods (\S+)", text)
     board = committed_board(rows_dir(), "emoji-mini", Catalogue(), names.split(","))
     own = board.frame[(board.frame["task"] == board.tasks[0]) & (board.frame["seed"] == 1)]
     return own.pivot(index=["method", "key"], columns="metric", values="value").reset_index("key")
