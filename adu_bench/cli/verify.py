@@ -1,7 +1,7 @@
 """Check a bundle or a committed row: compute every number again, and with --rerun run a part of it again.
 
-Without --rerun no code of a bundle is run.  With it, the method file is run: read that file first, or use an isolated
-machine.
+Without --rerun no code of a bundle is run.  With it, the method's file is run in processes of its own; docs/trust.md
+says what that leaves open.  Read the file first, on a machine that holds nothing of value.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ SAME_ANSWERS = 0.97
 """And at least this share of its answers must be the same.  On emoji, methods that train by gradients gave the same
 answers with other threads, instructions or another torch, and at most 96.2 % of them with another seed."""
 _DRAWS = 2**31
+_LIMIT = 24 * 3600.0
+"""Seconds for one run, so that a method that never ends is a failure."""
 
 
 def options(parser: Any) -> None:
@@ -43,6 +45,7 @@ def options(parser: Any) -> None:
         help="most that Mem and For may differ when run again",
     )
     parser.add_argument("--same", type=float, default=SAME_ANSWERS, metavar="S", help="and least share of same answers")
+    parser.add_argument("--timeout", type=float, default=_LIMIT, metavar="S", help="end a rerun after S seconds")
     device_option(parser)
     parser.add_argument("--write", type=str, default="", metavar="DIR", help="write the verified row there")
     from_option(parser)
@@ -50,10 +53,10 @@ def options(parser: Any) -> None:
 
 def run(options: Any) -> int:
     """Verify each file; 1 if a run that was run again came out otherwise."""
-    if options.rerun < 0 or not 0 <= options.tolerance <= 1 or not 0 <= options.same <= 1:
+    if options.rerun < 0 or not 0 <= options.tolerance <= 1 or not 0 <= options.same <= 1 or not options.timeout > 0:
         raise UserError(
-            "--rerun, --tolerance or --same is out of range.",
-            "The first counts runs, the others are shares.",
+            "--rerun, --tolerance, --same or --timeout is out of range.",
+            "The first counts runs, the next two are shares, and the last is a time in seconds.",
             f"For example --rerun 2 --tolerance {TOLERANCE} --same {SAME_ANSWERS}.",
         )
     from adu_bench.workflows.run import require_device
@@ -86,7 +89,12 @@ def _one(path: Path, folder: Path, options: Any) -> bool:
         if far:
             print(f"Not reproduced: {far[0].run.title} lacks {bounds}.", file=sys.stderr)
             return False
-        print(f"Reproduced: {len(again)} of {len(submission.runs)} runs, each with {bounds}.")
+        own = sorted({part for one in again for part in one.own_parts})
+        state = f"Reproduced{', with parts of its own' * bool(own)}"
+        print(f"{state}: {len(again)} of {len(submission.runs)} runs, each with {bounds}.")
+        if own:
+            print(f"The method's code also predicted, since it defines {', '.join(own)}: read it.")
+        print(f"Isolation: {again[0].isolation} (docs/trust.md says what it leaves open).")
     else:
         print("Whether the predictions came from the method is shown by running some of it again: --rerun N.")
     if options.write:
@@ -122,7 +130,7 @@ def _print_claims(submission: Any) -> None:
 
 
 def _rerun(submission: Any, folder: Path, seed: int, options: Any) -> list[Any]:
-    """Run some of the runs again, in a separate store, and print how near they come."""
+    """Run some of the runs again, apart from the submission, and print how near they come."""
     from adu_bench.cli.progress import display, result_line
     from adu_bench.runner.executors.local import LocalProcesses
     from adu_bench.submission.verify import drawn
@@ -135,7 +143,7 @@ def _rerun(submission: Any, folder: Path, seed: int, options: Any) -> list[Any]:
             submission,
             runs,
             folder,
-            LocalProcesses(options.device),
+            LocalProcesses(options.device, timeout=options.timeout),
             shown,
             lambda *result: shown.line(result_line(*result)),
         )

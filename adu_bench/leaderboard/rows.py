@@ -105,7 +105,8 @@ class VerificationStatus:
     verified
         The same numbers computed from the row's predictions by `adu-bench verify`, and its version; empty before that.
     reproduced
-        Which runs were also run again, the seed that drew them, and how close the results were; empty before that.
+        Which runs were also run again, the seed that drew them, how close the results were, and how the method was
+        kept apart; empty before that.
     """
 
     claimed: Mapping[str, Any]
@@ -114,8 +115,12 @@ class VerificationStatus:
 
     @property
     def state(self) -> str:
-        """The furthest step: ``claimed``, ``verified`` or ``reproduced``."""
-        return "reproduced" if self.reproduced and self.verified else "verified" if self.verified else "claimed"
+        """The furthest step; docs/trust.md says what each promises."""
+        if not self.verified:
+            return "claimed"
+        if not self.reproduced:
+            return "verified"
+        return "reproduced, with parts of its own" if self.reproduced.get("own_parts") else "reproduced"
 
 
 class Finished(Scorable, Protocol):

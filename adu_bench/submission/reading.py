@@ -57,7 +57,14 @@ class BundledRun:
         return self.spec.key
 
     def predictions(self) -> pd.DataFrame:
-        """Return one row per test image; errors as in `adu_bench.submission.predictions_file.read_predictions`."""
+        """Return one row per test image; errors as in `adu_bench.submission.predictions_file.read_predictions`.
+
+        The file is read once, so that nothing which happens to it later changes the answers.
+        """
+        return self._predictions.copy()
+
+    @cached_property
+    def _predictions(self) -> pd.DataFrame:
         return read_predictions(self.path, RUN_COLUMNS, self.images, f"{self.key}/{PREDICTIONS}")
 
 

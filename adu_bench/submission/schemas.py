@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from adu_bench.leaderboard.rows import FORMAT as ROW_FORMAT
+from adu_bench.rerun.sandbox import FOLDER, NAMESPACES
 from adu_bench.store.runs import FORMAT as RUN_FORMAT
 from adu_bench.submission.refusal import Refused, shown
 
@@ -130,6 +131,8 @@ ROW = _object(
                         "tolerance": {"type": "number", "minimum": 0, "maximum": 1},
                         "largest_difference": {"type": "number", "minimum": 0, "maximum": 1},
                         "same_answers": {"type": "number", "minimum": 0, "maximum": 1},
+                        "isolation": {"enum": [NAMESPACES, FOLDER]},
+                        "own_parts": {"type": "boolean"},
                         "by": _text(40),
                     }
                 ),

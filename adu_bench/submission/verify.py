@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,8 @@ from adu_bench.core.errors import UserError
 from adu_bench.core.specs import Task
 from adu_bench.leaderboard.rows import VerificationStatus, write_row
 from adu_bench.metrics.measures import measure
+from adu_bench.rerun.job import ABOUT, PREDICTIONS
 from adu_bench.runner.plan import PlannedRun
-from adu_bench.store import Store
-from adu_bench.submission.bundle import PREDICTIONS
 from adu_bench.submission.consistency import check_predictions, images_of
 from adu_bench.submission.predictions_file import RUN_COLUMNS, read_predictions
 from adu_bench.submission.refusal import Refused
@@ -38,12 +38,18 @@ class Rerun:
         mem, for and h of the submitted run and of the rerun, as fractions.
     same_answers
         Share of test images with the same predicted class, 0..1.
+    isolation
+        How the method's process was kept apart, see `adu_bench.rerun.sandbox`.
+    own_parts
+        The kinds of the classifier's parts that the method's code defines, which then also predicted.
     """
 
     run: PlannedRun
     submitted: Mapping[str, float]
     fresh: Mapping[str, float]
     same_answers: float
+    isolation: str
+    own_parts: tuple[str, ...]
 
     @property
     def largest_difference(self) -> float:
@@ -106,31 +112,33 @@ def drawn(submission: Submission, count: int, seed: int) -> list[PlannedRun]:
     return [runs[place] for place in sorted(places)]
 
 
-def compare(submission: Submission, store: Store, runs: Sequence[PlannedRun]) -> list[Rerun]:
+def compare(
+    runs: Sequence[PlannedRun], submitted: Mapping[str, pd.DataFrame], folders: Mapping[str, Path]
+) -> list[Rerun]:
     """Compare reruns with the submitted runs.
 
     Parameters
     ----------
-    submission
-        The submission.
-    store
-        Contains the reruns; the submitted method could write there, so they are read as untrusted, like a bundle.
     runs
         The runs that were run again.
+    submitted
+        Their submitted predictions by key, which were read before the method ran.
+    folders
+        What was left of each rerun by key, see `adu_bench.rerun.job.RerunJob`.
     """
-    by_key = {run.key: run for run in submission.runs}
-    return [_compare(planned, by_key[planned.spec.key].predictions(), store) for planned in runs]
+    return [_compare(run, submitted[run.spec.key], folders[run.spec.key]) for run in runs]
 
 
-def _compare(planned: PlannedRun, submitted: pd.DataFrame, store: Store) -> Rerun:
+def _compare(planned: PlannedRun, submitted: pd.DataFrame, folder: Path) -> Rerun:
     task = planned.spec.task
     images, name = images_of(task), f"{planned.title}, run again"
-    path = store.load(planned.spec.key).path / PREDICTIONS
-    fresh = read_predictions(path, RUN_COLUMNS, len(images), name)
+    fresh = read_predictions(folder / PREDICTIONS, RUN_COLUMNS, len(images), name)
+    about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
     check_predictions(fresh, task, images, True, name)
     one, other = (frame.set_index("image")["predicted"] for frame in (submitted, fresh))
     same = float((one == other.loc[one.index]).mean())
-    return Rerun(planned, _scores(submitted, task), _scores(fresh, task), same)
+    scores = _scores(submitted, task), _scores(fresh, task)
+    return Rerun(planned, *scores, same, about["isolation"], tuple(about["own_parts"]))
 
 
 def _scores(frame: pd.DataFrame, task: Task) -> dict[str, float]:
@@ -162,6 +170,8 @@ def verification_status(
             "tolerance": tolerance,
             "largest_difference": round(max(one.largest_difference for one in reruns), 6),
             "same_answers": round(min(one.same_answers for one in reruns), 6),
+            "isolation": reruns[0].isolation,
+            "own_parts": any(one.own_parts for one in reruns),
             "by": by,
         }
         if reruns

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -11,13 +13,12 @@ from adu_bench.core.errors import UserError
 from adu_bench.core.progress import Progress, silent
 from adu_bench.leaderboard.rows import recorded_status, stamp_row
 from adu_bench.registry import Catalogue
+from adu_bench.rerun.job import RerunJob
 from adu_bench.runner.executors.interface import Executor, Result
 from adu_bench.runner.executors.local import LocalProcesses
-from adu_bench.runner.job import RunJob
 from adu_bench.runner.plan import PlannedRun
-from adu_bench.store import Store
 from adu_bench.submission.reading import read_bundle, read_committed
-from adu_bench.submission.submission import Submission
+from adu_bench.submission.submission import Submission, code_files
 from adu_bench.submission.verify import Rerun, compare, verification_status, write
 
 
@@ -53,14 +54,16 @@ def rerun(
     progress: Progress = silent,
     on_result: Callable[[Result, int, int], None] = lambda result, count, total: None,
 ) -> list[Rerun]:
-    """Execute some of a submission's runs again, in a separate store, and compare the results.
+    """Execute some of a submission's runs again, apart from the submission, and compare the results.
+
+    The submitted predictions are read, and removed from the folder, before the method's code runs.
 
     Parameters
     ----------
     submission, runs
         The submission, and those of its runs.
     folder
-        Where the separate store is made.
+        Where a bundle was unpacked.
     executor
         Where to run; None for one process on this machine.
     progress
@@ -73,18 +76,24 @@ def rerun(
     UserError
         If one of them fails.
     """
-    store = Store(folder / "again")
-    jobs = [RunJob(run, store) for run in runs]
-    with closing((executor or LocalProcesses()).run(jobs, progress)) as results:  # type: ignore[type-var]
-        for count, result in enumerate(results, start=1):
-            on_result(result, count, len(jobs))
-            if result.state == "failed":
-                raise UserError(
-                    f"{result.job.title} failed when it was run again.",
-                    result.text,
-                    "Run it by itself: adu-bench run",
-                )
-    return compare(submission, store, list(runs))
+    submitted = {run.key: run.predictions() for run in submission.runs}
+    shutil.rmtree(folder / "runs", ignore_errors=True)
+    code = code_files(submission.choice)
+    with tempfile.TemporaryDirectory(prefix="adu-bench-rerun-") as name:
+        folders = {run.spec.key: Path(name).resolve() / run.spec.key for run in runs}
+        for again in folders.values():
+            again.mkdir()
+        jobs = [RerunJob(run, code, folders[run.spec.key]) for run in runs]
+        with closing((executor or LocalProcesses()).run(jobs, progress)) as results:  # type: ignore[type-var]
+            for count, result in enumerate(results, start=1):
+                on_result(result, count, len(jobs))
+                if result.state == "failed":
+                    raise UserError(
+                        f"{result.job.title} failed when it was run again.",
+                        result.text,
+                        "Its submitter can run it alone: adu-bench run",
+                    )
+        return compare(runs, submitted, folders)
 
 
 def write_verified(

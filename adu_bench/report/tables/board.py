@@ -28,7 +28,7 @@ INTERVALS = (
 STATISTICS = "`docs/statistics.md` explains how intervals and letters are computed."
 _STATES = (
     "claimed (checked by nobody else), verified (every number was computed again from the predictions) or reproduced "
-    "(some of its runs were also run again)"
+    "(some of its runs were also run again; with parts of its own, the method's code also predicted)"
 )
 
 

@@ -49,14 +49,10 @@ def work(pipe: Connection, device: str, threads: int, place: int) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    import torch
-    from threadpoolctl import threadpool_limits
-
     from adu_bench.clip.device import resolve_device
     from adu_bench.runner import execute  # noqa: F401 - loaded before the first job's clock starts
 
-    torch.set_num_threads(threads)
-    threadpool_limits(BLAS_THREADS, user_api="blas")
+    limit_threads(threads)
     device = resolve_device(device, place)
     pipe.send(Message("ready"))
     while True:
@@ -68,6 +64,15 @@ def work(pipe: Connection, device: str, threads: int, place: int) -> None:
         pipe.send(Message(outcome.state, outcome.text, last=outcome.device_lost))
         if outcome.device_lost:
             return
+
+
+def limit_threads(threads: int) -> None:
+    """Let torch compute with a number of threads, and numpy with its fixed number."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    torch.set_num_threads(threads)
+    threadpool_limits(BLAS_THREADS, user_api="blas")
 
 
 def _tell(pipe: Connection, step: str, done: int, total: int, note: str = "") -> None:
