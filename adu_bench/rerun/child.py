@@ -66,7 +66,7 @@ def _answer(capsule: Capsule, spec: RunSpec, class_name: str, backbone: Backbone
 
 
 def _end_with_parent() -> None:
-    """Wait for the end of a pipe that the parent never writes to."""
+    """Wait for the end of a pipe that the parent never writes to, where the system does not end this process."""
     os.read(0, 1)
     os._exit(1)
 

@@ -101,6 +101,8 @@ def run_module(
     command = [sys.executable, "-P", "-m", module, *arguments]
     if kind == NAMESPACES:
         command = _entered(command, folder, shown, hidden)
+    if shutil.which("setpriv"):
+        command = ["setpriv", "--pdeathsig", "KILL", *command]
     environment = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
     environment |= {
         "HOME": str(folder),
@@ -139,7 +141,7 @@ def _namespaces() -> bool:
 
 
 def _entered(command: Sequence[str], folder: Path, shown: Collection[Path], hidden: Collection[Path]) -> list[str]:
-    """Return a command that runs another one in namespaces; it ends with the process that started it."""
+    """Return a command that runs another one in namespaces, which end with it."""
     paths = [Path(name) for name in _SYSTEM] + [path for name in _DEVICES for path in Path("/dev").glob(name)]
     paths += [Path(sys.base_prefix), Path(sys.prefix), _package(), *_installed(), *_hub().glob("models--*"), *shown]
     if (methods := shipped_folder()) is not None:
@@ -152,7 +154,7 @@ def _entered(command: Sequence[str], folder: Path, shown: Collection[Path], hidd
     unshare = ["unshare", "--user", "--map-root-user", "--mount", "--net", "--ipc", "--pid", "--fork", "--kill-child"]
     enter = ["sh", "-c", _ENTER, "sh", str(root), str(folder)]
     listed = [*map(str, visible), str(folder), "--", *map(str, emptied), "--"]
-    return ["setpriv", "--pdeathsig", "KILL", *unshare, "--", *enter, *listed, *command]
+    return [*unshare, "--", *enter, *listed, *command]
 
 
 def _package() -> Path:

@@ -1,4 +1,4 @@
-"""Methods that make `verify --rerun` believe predictions that they do not give; each succeeded in the verifier's process.
+"""Methods that make `verify --rerun` believe what they do not give; each succeeded in the verifier's own process.
 
 The data set is in files, as public ones are: what a method draws itself cannot be kept from it.
 """
