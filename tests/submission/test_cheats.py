@@ -6,7 +6,6 @@ The data set is in files, as public ones are: what a method draws itself cannot 
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
@@ -20,13 +19,13 @@ from adu_bench.core.paths import data_dir
 from adu_bench.data import prepared, toy
 from adu_bench.data.index import data_hash
 from adu_bench.registry import Catalogue
-from adu_bench.runner.executors.interface import Result, perform
 from adu_bench.runner.plan import PlannedRun, plan
 from adu_bench.store import Store
 from adu_bench.submission.consistency import images_of
 from adu_bench.submission.submission import from_runs, write_bundle
 from adu_bench.suites import load_suite
 from tests.conftest import make_predictions, write_run
+from tests.submission.conftest import Here
 
 SUITE = """
 title: Shapes in files
@@ -41,19 +40,6 @@ training: {batch: 32, precision: fp32}
 methods: [reference]
 """
 STYLES, SHAPES = ("filled", "outline", "inverted"), ("circle", "square", "star")
-
-
-@dataclass(frozen=True)
-class Here:
-    """Runs jobs in this process, which has imported torch already."""
-
-    device: str
-    timeout: float | None = None
-
-    def run(self, jobs, progress):
-        for job in jobs:
-            outcome = perform(job, "cpu", progress)
-            yield Result(job, outcome.state, outcome.text, 0.0)
 
 
 @pytest.fixture(scope="module")

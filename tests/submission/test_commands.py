@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -21,8 +22,9 @@ import pytest
 from adu_bench.cli import main
 from adu_bench.core.errors import UserError
 from adu_bench.core.hashing import file_sha256
+from adu_bench.rerun.sandbox import isolation
 from tests.conftest import forge_run, hear_ctrl_c
-from tests.submission.conftest import METHOD
+from tests.submission.conftest import METHOD, Here
 
 
 def refusal(capsys, *arguments: str) -> str:
@@ -282,14 +284,17 @@ def test_only_a_row_that_was_run_again_is_reproduced(tmp_path, monkeypatch, caps
     (tmp_path / "mine" / "blur.py").write_text(METHOD)
     assert main(["run", "--suite", "toy", "--methods", "blur", "--from", "mine", "--device", "cpu"]) == 0
     assert main(["submit", "blur", "--suite", "toy", "--from", "mine", "--out", "b.zip"]) == 0
-    assert main(["verify", "b.zip", "--rerun", "2", "--seed", "3", "--device", "cpu", "--write", "rows"]) == 0
+    monkeypatch.setattr("adu_bench.runner.executors.local.LocalProcesses", Here)
+    assert main(["verify", "b.zip", "--rerun", "1", "--seed", "3", "--device", "cpu", "--write", "rows"]) == 0
     out = capsys.readouterr().out
-    assert "Reproduced: 2 of 4 runs" in out
+    assert "Reproduced: 1 of 4 runs" in out
     assert "unzip -p b.zip method.py > methods/blur.py" in out
     record = json.loads((tmp_path / "rows" / "toy" / "blur.json").read_text())
     assert record["reproduced"]["same_answers"] == 1.0
     assert record["reproduced"]["largest_difference"] == 0.0
-    assert (len(record["reproduced"]["runs"]), record["reproduced"]["seed"]) == (2, 3)
+    assert record["reproduced"]["isolation"] == isolation()
+    assert not record["reproduced"]["own_parts"]
+    assert (len(record["reproduced"]["runs"]), record["reproduced"]["seed"]) == (1, 3)
     assert main(["verify", "rows/toy/blur.json", "--from", "mine"]) == 0
     capsys.readouterr()
     assert main(["leaderboard", "--rows", "rows", "--suite", "toy", "--from", "mine", "--format", "json"]) == 0
@@ -308,13 +313,15 @@ def test_nothing_stays_unpacked_after_an_interruption(mine, ending):
         env=os.environ | {"TMPDIR": str(mine / "temporary")},
         preexec_fn=hear_ctrl_c,
     )
-    assert any(line.startswith("[1/4]") for line in verify.stdout)
+    while not list((mine / "temporary").glob("adu-bench-rerun-*/*/capsule/job.json")):
+        assert verify.poll() is None
+        time.sleep(0.05)
     assert list((mine / "temporary").glob("adu-bench-verify-*/0/method.py"))
     verify.send_signal(ending)
     _, errors = verify.communicate(timeout=60)
     assert verify.returncode == (130 if ending == signal.SIGINT else 128 + ending)
     assert "Traceback" not in errors
-    assert not list((mine / "temporary").glob("adu-bench-verify-*"))
+    assert not list((mine / "temporary").glob("adu-bench-*"))
 
 
 def test_a_refused_bundle_does_not_stay_unpacked(mine, bundle, monkeypatch, capsys):
