@@ -44,15 +44,20 @@ while [ "$1" != -- ]; do
     if [ -d "$path" ]; then mkdir -p "$root$path"; else mkdir -p "$root${path%/*}"; touch "$root$path"; fi
     mount --rbind "$path" "$root$path"
     case $path in
-        /dev/* | /sys | "$writable") ;;
-        *) mount -o remount,bind,ro "$root$path" || mount -o remount,bind,ro,nosuid,nodev "$root$path" ;;
+        /dev/* | "$writable") ;;
+        *)
+            # Some versions of mount drop flags that the kernel does not let them drop.
+            mount -o remount,bind,ro "$root$path" || mount -o remount,bind,ro,nosuid,nodev "$root$path" ||
+                mount -o remount,bind,ro,nosuid,nodev,noexec "$root$path"
+            ;;
     esac
 done
 shift
 while [ "$1" != -- ]; do mount -t tmpfs none "$root$1"; shift; done
 shift
 mkdir -p "$root/proc" "$root/tmp" "$root/dev/shm" "$root/.old"
-mount -t proc proc "$root/proc"
+# Root could change the kernel's settings in a writable one.
+mount -t proc -o ro proc "$root/proc"
 cd "$root"
 pivot_root . .old
 umount -l /.old
@@ -173,7 +178,7 @@ def _hub() -> Path:
 
 
 def _private() -> list[Path]:
-    """Return folders that a method must not read: drawings of test images, rows, caches, prepared data."""
+    """Return folders that a method must not reach: drawings of test images, rows, caches, prepared data, cgroups."""
     specs = [find_spec(name) for name in (*_DRAWINGS, "adu_bench._leaderboards")]
     found = [Path(place) for spec in specs if spec is not None for place in spec.submodule_search_locations or ()]
-    return [path.absolute() for path in (*found, cache_dir(), data_dir()) if path.is_dir()]
+    return [path.absolute() for path in (*found, cache_dir(), data_dir(), Path("/sys/fs")) if path.is_dir()]

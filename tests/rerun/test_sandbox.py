@@ -31,7 +31,8 @@ def reach():
 secret, package = Path({secret!r}), Path({package!r})
 found = dict(
     here=os.getcwd(), read=attempt(secret.read_text), network=attempt(reach),
-    write=attempt(lambda: (package / 'planted').touch()), hidden=os.listdir({hidden!r}),
+    writable=[path for path in (str(package), '/usr', '/proc/sys/vm/swappiness', '/sys/kernel') if os.access(path, 2)],
+    hidden=os.listdir({hidden!r}),
     processes=[name for name in os.listdir('/proc') if name.isdigit()], devices=os.listdir('/dev'),
 )
 Path('found.json').write_text(json.dumps(found))
@@ -64,8 +65,7 @@ def test_a_process_in_namespaces_sees_its_folder_and_the_installed_packages_only
     assert found["here"] == str(folder)
     assert (found["read"], found["hidden"]) == ("FileNotFoundError", [])
     assert found["network"] != "done"
-    assert found["write"] != "done"
-    assert not (package / "planted").exists()
+    assert not found["writable"]
     assert len(found["processes"]) <= 2
     assert not [name for name in found["devices"] if name.startswith(("sd", "nvme", "loop", "kvm", "mem"))]
 
