@@ -62,8 +62,8 @@ def require_steady(frame: pd.DataFrame, copies: pd.DataFrame) -> None:
     steady = float((frame["predicted"] == copies["predicted"]).mean())
     if steady < STEADY:
         raise RunFailed(
-            f"Only {100 * steady:.1f} % of slightly changed images get the answer of their original, so the method "
-            "knows the test images."
+            f"Only {100 * steady:.1f} % of slightly changed images get the answer of their original, as if images were "
+            "looked up in a table."
         )
 
 

@@ -91,7 +91,7 @@ def rerun(
                     raise UserError(
                         f"{result.job.title} failed when it was run again.",
                         result.text,
-                        "Its submitter can run it alone: adu-bench run",
+                        "Leave --rerun out to score its predictions only.",
                     )
         return compare(runs, submitted, folders)
 
