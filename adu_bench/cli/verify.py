@@ -1,7 +1,7 @@
 """Check a bundle or a committed row: compute every number again, and with --rerun run a part of it again.
 
 Without --rerun no code of a bundle is run.  With it, the method's file is run in processes of its own; docs/trust.md
-says what that leaves open.  Read the file first, on a machine that holds nothing of value.
+says what that leaves open.  Read the file first, and use a machine that holds nothing of value.
 """
 
 from __future__ import annotations

@@ -107,10 +107,17 @@ def write_executed(run: PlannedRun, folder: Path) -> None:
         execute(run, store, "cpu")
 
 
-@pytest.mark.parametrize("name", [pytest.param("overwrites", marks=pytest.mark.slow), "copies", "patches"])
+@pytest.mark.parametrize("name", [pytest.param("overwrites", marks=pytest.mark.slow), "patches"])
 def test_submitted_answers_and_the_function_that_predicts_are_out_of_reach(cheat, capsys, name):
     assert cheat(name) == 1
     assert "Not reproduced" in capsys.readouterr().err
+
+
+def test_submitted_answers_are_not_beside_the_methods_file(cheat, capsys):
+    assert cheat("copies") == 2
+    refusal = capsys.readouterr().err.strip().splitlines()
+    assert len(refusal) == 3
+    assert "The method failed: FileNotFoundError" in refusal[1]
 
 
 def test_the_images_of_the_test_pool_are_out_of_reach(cheat, capsys, monkeypatch):

@@ -22,7 +22,8 @@ import pytest
 from adu_bench.cli import main
 from adu_bench.core.errors import UserError
 from adu_bench.core.hashing import file_sha256
-from adu_bench.rerun.sandbox import isolation
+from adu_bench.rerun.sandbox import FOLDER, isolation
+from adu_bench.submission.verify import Rerun
 from tests.conftest import forge_run, hear_ctrl_c
 from tests.submission.conftest import METHOD, Here
 
@@ -84,6 +85,7 @@ def test_submit_says_what_it_claims_and_verify_agrees(mine, capsys):
         (["verify", "mine/blur.py"], "not a zip file"),
         (["verify", "b.zip", "--rerun", "-1"], "out of range"),
         (["verify", "b.zip", "--tolerance", "2"], "out of range"),
+        (["verify", "b.zip", "--timeout", "0"], "out of range"),
         (["verify", "b.zip", "--rerun", "5"], "5 runs cannot be drawn"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -299,6 +301,22 @@ def test_only_a_row_that_was_run_again_is_reproduced(tmp_path, monkeypatch, caps
     capsys.readouterr()
     assert main(["leaderboard", "--rows", "rows", "--suite", "toy", "--from", "mine", "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["state"] == "reproduced"
+
+
+def test_a_row_says_that_the_methods_code_predicted(mine, monkeypatch, capsys):
+    same = {"mem": 0.5, "for": 0.5, "h": 0.5}
+    monkeypatch.setattr(
+        "adu_bench.workflows.verify.rerun", lambda _, runs, *rest: [Rerun(runs[0], same, same, 1.0, FOLDER, ("Own",))]
+    )
+    assert main(["verify", "b.zip", "--rerun", "1", "--write", "rows"]) == 0
+    out = capsys.readouterr().out
+    assert "Reproduced, with parts of its own: 1 of 4 runs" in out
+    assert "it defines Own" in out
+    assert "Isolation: folder" in out
+    assert main(["verify", "rows/toy/blur.json", "--from", "mine"]) == 0
+    capsys.readouterr()
+    assert main(["leaderboard", "--rows", "rows", "--suite", "toy", "--from", "mine", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["state"] == "reproduced, with parts of its own"
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
