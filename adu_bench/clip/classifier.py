@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from adu_bench.clip.backbone import Backbone, encode_image, unit
+from adu_bench.clip.memory import in_chunks
 from adu_bench.clip.part import Part
 from adu_bench.clip.texts import check_texts
 from adu_bench.clip.tower import ImageTower, Texts, TextTower
@@ -19,6 +20,10 @@ from adu_bench.core.errors import UserError
 
 _TEXT_HOOKS = ("text_tokens", "text_embeddings", "before_text_block")
 _IMAGE_HOOKS = ("before_block", "image_prompts", "adapt_prompts")
+
+TEXT_BYTES = 2**31
+"""Bytes that a training step keeps for the backward pass through the text tower, at most, if all texts are treated
+alike; beyond that, texts are encoded in chunks and computed again in the backward pass."""
 
 
 class Classifier(nn.Module):
@@ -40,6 +45,8 @@ class Classifier(nn.Module):
     model: Any
     """The open_clip model; open_clip has no common type for all of its models."""
     classes: tuple[str, ...]
+    images_at_once: int | None
+    """Images whose intermediate values a training step keeps at a time; None for a whole batch."""
 
     def __init__(self, backbone: Backbone, classes: Sequence[str], template: str) -> None:
         super().__init__()
@@ -48,6 +55,7 @@ class Classifier(nn.Module):
         self.template = template
         self.parts = nn.ModuleDict()
         self.changed: tuple[str, ...] = ()
+        self.images_at_once = None
         self.set_classes(classes)
 
     # Class set
@@ -133,7 +141,9 @@ class Classifier(nn.Module):
         """Encode images to unit-length features (N, D), float32; arguments as in `logits`."""
         if self.image_side_frozen:
             return frozen if frozen is not None else self.backbone.image_features(_given(images))
-        return unit(encode_image(self.model, self.backbone.normalise(_given(images)), self._active()))
+        normalised, parts = self.backbone.normalise(_given(images)), self._active()
+        size = self.images_at_once or len(normalised)
+        return unit(in_chunks(lambda some: encode_image(self.model, some, parts), size, normalised))
 
     def block_features(self, images: Tensor, layer: int) -> Tensor:
         """Return the output tokens of image block ``layer`` (from 0): (N, 1 + patches, width), class token first.
@@ -339,7 +349,8 @@ class Classifier(nn.Module):
         if tower is None:
             return self.model.encode_text(self._texts)
         assert isinstance(self._texts, Texts)
-        return tower.encode(self._texts, parts)
+        alike = all(part.texts_alike or not part.overrides("text_embeddings", "before_text_block") for part in parts)
+        return tower.encode(self._texts, parts, TEXT_BYTES if alike else None)
 
     def _touches(self, prefix: str, hooks: tuple[str, ...]) -> bool:
         if any(name.startswith(prefix) for name in self.changed):

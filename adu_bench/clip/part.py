@@ -43,6 +43,9 @@ class Part(nn.Module):
     """False for parts that are tied to the classes that they were trained on."""
     needs_frozen: ClassVar[bool] = False
     """True if ``adjust`` reads the features of the frozen backbone."""
+    texts_alike: ClassVar[bool] = False
+    """True if the hooks of the text tower treat each class prompt alike: for many classes they are then called for
+    chunks of them, so that C in these hooks is the size of a chunk."""
 
     settings: dict[str, Any]
 

@@ -125,6 +125,8 @@ class TextPrompts(Part):
         Width of the text tower.
     """
 
+    texts_alike = True
+
     def __init__(self, length: int, depth: int, width: int) -> None:
         super().__init__()
         self.length, self.depth = length, depth

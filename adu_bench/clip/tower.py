@@ -17,6 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from adu_bench.clip.blocks import attend_for_one, lowered, per_image, run_block, run_block_for_one, standard
+from adu_bench.clip.memory import in_chunks
+
+KEPT_VALUES = 20
+"""Values per token, block and unit of width that a block keeps for a backward pass, at most: its input, two normalised
+copies, queries, keys, values, the attention's result and output, and three times four in the feed-forward layer."""
 
 
 class Hooks(Protocol):
@@ -195,8 +200,28 @@ class TextTower:
             tokens = tokens[:, : int(read.max()) + 1]
         return Texts(tokens.to(device), read.to(device))
 
-    def encode(self, texts: Texts, parts: Sequence[Hooks] = ()) -> Tensor:
-        """Encode texts to features (C, D), which are not scaled to unit length."""
+    def encode(self, texts: Texts, parts: Sequence[Hooks] = (), kept: int | None = None) -> Tensor:
+        """Encode texts to features (C, D), which are not scaled to unit length.
+
+        Parameters
+        ----------
+        texts
+            As `prepare` returns them.
+        parts
+            Change the texts; with ``kept`` they treat each text alike.
+        kept
+            Bytes of intermediate values to keep for a backward pass; more texts than this allows are encoded in
+            chunks (`in_chunks`).  None for no limit.
+        """
+        size = len(texts.ids) if kept is None else max(1, kept // self.bytes_kept(texts))
+        return in_chunks(lambda ids, read: self._encoded(Texts(ids, read), parts), size, texts.ids, texts.read)
+
+    def bytes_kept(self, texts: Texts) -> int:
+        """Return an upper bound of the bytes that a backward pass needs for one text, in single precision."""
+        width = self.tower.token_embedding.embedding_dim
+        return 4 * KEPT_VALUES * width * texts.ids.shape[1] * len(self.tower.transformer.resblocks)
+
+    def _encoded(self, texts: Texts, parts: Sequence[Hooks]) -> Tensor:
         tower = self.tower
         causal = tower.attn_mask is not None
         tokens = tower.token_embedding(texts.ids)

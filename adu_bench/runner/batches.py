@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import torch
 
+from adu_bench.clip.memory import is_out_of_memory
 from adu_bench.core.errors import RunFailed
 
 EVALUATION_BATCH = {"cpu": 128, "cuda": 1024}
@@ -46,8 +47,3 @@ def in_batches(count: int, batch: int, device: torch.device, work: Callable[[sli
         # The failed part's tensors can be freed only here, after the frames that held them.
         if device.type == "cuda":
             torch.cuda.empty_cache()
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Return whether an error says that memory ran out, on a GPU or in torch's allocator for the CPU."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)

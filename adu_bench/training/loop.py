@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from adu_bench.clip.classifier import Classifier
+from adu_bench.clip.memory import is_out_of_memory
 from adu_bench.clip.precision import autocast, products
-from adu_bench.core.errors import Diverged
+from adu_bench.core.errors import Diverged, RunFailed
 from adu_bench.training.problem import Batch, Problem
 
 Losses = dict[str, Tensor]
@@ -52,10 +53,16 @@ def fit(
     crop, balanced
         Passed to `Problem.batches`.
 
+    Where memory runs out, the images of a batch are encoded in chunks, of which one at a time keeps its intermediate
+    values (`adu_bench.clip.memory.in_chunks`).  The loss is still that of the whole batch, also where it compares
+    images (MMD), so results are the same up to rounding.  From then on, the log has ``images_at_once``.
+
     Raises
     ------
     Diverged
         If the loss becomes NaN or infinite.
+    RunFailed
+        If a batch does not fit into memory, not even one image at a time, or a part computes statistics of the batch.
     """
     chosen = list(parameters) if parameters is not None else classifier.trainable()
     stepper = _optimiser(optimiser, chosen, lr, momentum, weight_decay)
@@ -63,6 +70,15 @@ def fit(
     stepper.register_step_post_hook(taken)
     precision = problem.training.precision
     scaler = torch.amp.GradScaler(problem.device.type, enabled=precision == "fp16")
+
+    def gradients(batch: Batch) -> Losses:
+        stepper.zero_grad(set_to_none=True)
+        with autocast(problem.device, precision):
+            terms = loss(batch)
+        total = torch.stack([term.float() for term in terms.values()]).sum()
+        scaler.scale(total).backward()
+        return {name: term.detach() for name, term in terms.items()}
+
     classifier.train()
     for epoch in range(epochs):
         rate = learning_rate(epoch, epochs, lr)
@@ -72,21 +88,18 @@ def fit(
         steps, before = 0, taken.count
         with products(precision):
             for batch in problem.batches(crop=crop, balanced=balanced):
-                with autocast(problem.device, precision):
-                    terms = loss(batch)
-                total = torch.stack([term.float() for term in terms.values()]).sum()
-                stepper.zero_grad(set_to_none=True)
-                scaler.scale(total).backward()
+                terms = _within_memory(gradients, batch, classifier)
                 scaler.step(stepper)
                 scaler.update()
                 steps += 1
                 for name, term in terms.items():
-                    sums[name] = sums.get(name, 0) + term.detach()
+                    sums[name] = sums.get(name, 0) + term
         means = _means(sums, steps)
         _check_finite(means, epoch)
         # Only fp16 skips steps: those whose scaled gradients overflow.
         skipped = {"skipped_steps": steps - (taken.count - before)} if scaler.is_enabled() else {}
-        problem.log(epoch=epoch + 1, lr=rate, **means, **skipped)
+        at_once = {"images_at_once": classifier.images_at_once} if classifier.images_at_once else {}
+        problem.log(epoch=epoch + 1, lr=rate, **means, **skipped, **at_once)
         problem.report("training", epoch + 1, epochs, f"loss {sum(means.values()):.3f}")
     return classifier.eval()
 
@@ -112,6 +125,57 @@ def learning_rate(epoch: int, epochs: int, peak: float) -> float:
     if epoch == 0:
         return min(WARMUP_RATE, peak)
     return peak * (1 + math.cos(math.pi * (epoch - 1) / epochs)) / 2
+
+
+def _within_memory(gradients: Callable[[Batch], Losses], batch: Batch, classifier: Classifier) -> Losses:
+    """Compute the gradients of a batch; where memory runs out, with ever fewer images encoded at a time.
+
+    Raises
+    ------
+    RunFailed
+        See `fit`; it names the largest batch that fits.
+    """
+    device = classifier.backbone.device
+    while (terms := _tried(gradients, batch, device)) is None:
+        size = min(classifier.images_at_once or len(batch), len(batch))
+        if size == 1 or not _splits(classifier):
+            fits = _largest(gradients, batch, device)
+            raise RunFailed(
+                f"A batch of {len(batch)} images does not fit into the memory of '{device}', and it cannot be "
+                "computed in smaller chunks. "
+                + (f"A batch of {fits} fits: set training.batch in the suite's file." if fits else "Not even one fits.")
+            )
+        classifier.images_at_once = (size + 1) // 2
+    return terms
+
+
+def _tried(gradients: Callable[[Batch], Losses], batch: Batch, device: torch.device) -> Losses | None:
+    """Compute the gradients of a batch; return None if memory runs out."""
+    try:
+        return gradients(batch)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+    # The tensors of the failed attempt can be freed only here, after the frames that held them.
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    return None
+
+
+def _largest(gradients: Callable[[Batch], Losses], batch: Batch, device: torch.device) -> int:
+    """Return the largest batch that fits, found by halving; 0 if a single image does not fit."""
+    size = len(batch) // 2
+    while size and _tried(gradients, batch.select(torch.arange(size, device=device)), device) is None:
+        size //= 2
+    return size
+
+
+def _splits(classifier: Classifier) -> bool:
+    """Return whether the features of an image depend on no other image of the batch.
+
+    The model is in eval mode, so only parts can compute statistics of a batch.
+    """
+    return not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in classifier.parts.modules())
 
 
 class _Counter:

@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 import torch
 
+from adu_bench.clip.memory import is_out_of_memory
 from adu_bench.core.errors import RunFailed
 from adu_bench.runner import batches
-from adu_bench.runner.batches import in_batches, is_out_of_memory
+from adu_bench.runner.batches import in_batches
 from adu_bench.runner.evaluate import Images, predict
 
 CPU = torch.device("cpu")
