@@ -24,7 +24,7 @@ from adu_bench.clip.prompts import InstaPG, VisualPrompts
 from adu_bench.clip.tower import ImageTower
 from adu_bench.clip.transfer import upload_images
 from adu_bench.core.errors import UserError
-from adu_bench.core.progress import Progress, silent
+from adu_bench.core.progress import Count, Progress, silent
 from adu_bench.core.specs import RunSpec
 from adu_bench.registry import Catalogue
 from adu_bench.runner.batches import EVALUATION_BATCH
@@ -54,11 +54,11 @@ def measure(suite: Suite, device: str, rounds: int, report: Progress = silent) -
     found: dict[str, float] = {}
     for name in METHODS:
         harness, bare, images = _training(name, suite, data)
-        ratios, seconds = _rounds(harness, bare, rounds, device, partial(report, f"training, {name}"))
+        ratios, seconds = interleaved(harness, bare, rounds, device, partial(report, f"training, {name}"))
         found[f"train_ratio.{name}"] = ratios
         found[f"train_images_per_second.{name}"] = images / seconds
     harness, bare, images = _evaluation(data)
-    ratios, seconds = _rounds(harness, bare, rounds, device, partial(report, "evaluation"))
+    ratios, seconds = interleaved(harness, bare, rounds, device, partial(report, "evaluation"))
     return found | {"eval_ratio": ratios, "eval_images_per_second": images / seconds}
 
 
@@ -162,7 +162,7 @@ def measure_tower(model: str, batch: int, device: str, rounds: int, report: Prog
         "eval_ratio": (evaluate, evaluate_reference),
     }
     return {
-        name: _rounds(harness, reference, rounds, device, partial(report, name))[0]
+        name: interleaved(harness, reference, rounds, device, partial(report, name))[0]
         for name, (harness, reference) in measured.items()
     }
 
@@ -214,9 +214,16 @@ def encode_with_blocks(visual: nn.Module, images: Tensor, prompts: list[nn.Param
             handle.remove()
 
 
-def _rounds(
-    harness: Callable[[], None], bare: Callable[[], None], rounds: int, device: str, report: Callable[[int, int], None]
+def interleaved(
+    harness: Callable[[], object], bare: Callable[[], object], rounds: int, device: str, report: Count
 ) -> tuple[float, float]:
+    """Time two functions alternately, after one call of each to warm up.
+
+    Returns
+    -------
+    tuple
+        The median over rounds of ``bare``'s time over ``harness``'s, and the harness's median time in seconds.
+    """
     harness()  # warm up
     bare()
     ratios, seconds = [], []
@@ -229,7 +236,7 @@ def _rounds(
     return statistics.median(ratios), statistics.median(seconds)
 
 
-def _timed(work: Callable[[], None], device: str) -> float:
+def _timed(work: Callable[[], object], device: str) -> float:
     _wait(device)
     start = time.perf_counter()
     work()

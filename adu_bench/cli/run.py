@@ -51,8 +51,8 @@ def run(options: Any) -> int:
     )
     for line in budget_lines({run.label: run.changed for run in plan.runs}):
         print(f"budget: {line}")
-    expected = cost(todo)
-    if expected.much:
+    expected = cost(todo, plan.runs, store)
+    if expected.much or (options.dry and todo):
         print(expected)
     if options.dry:
         for planned in todo:

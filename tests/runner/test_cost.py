@@ -1,0 +1,68 @@
+"""What runs cost before they start: passes that really happen, and measured times where there are any."""
+
+from __future__ import annotations
+
+import pytest
+
+from adu_bench.registry import Catalogue
+from adu_bench.runner.cost import FLOP, RATES, Cost, cost, hours
+from adu_bench.runner.plan import plan
+from adu_bench.store import Store
+from adu_bench.suites import load_suite
+from tests.conftest import forge_run, write_run
+
+COUNTS = {"shots": 2080, "passes": 26_208_000, "tested": 184_800, "texts": 0}
+
+
+def planned(*methods, suite="toy"):
+    return plan(load_suite(suite), Catalogue().select(list(methods))).runs
+
+
+def test_hours_are_estimated_for_the_known_backbone_only():
+    known = Cost(252, **COUNTS, measured=0, measured_hours=0.0, hours=51.2)
+    assert "all take roughly 51 h on one A100-class GPU (an estimate" in str(known)
+    unknown = Cost(252, **COUNTS, measured=0, measured_hours=0.0, hours=None)
+    assert " GPU" not in str(unknown)
+    assert str(unknown).endswith("184,800 forward passes of test images.")
+
+
+def test_methods_on_frozen_features_need_no_pass_of_an_image():
+    (trained, *_), (frozen, *_) = planned("baseline[epochs=2]"), planned("domain-gate")
+    both = cost([trained, frozen])
+    alone = cost([trained])
+    assert alone.passes == 2 * 4 * 6 * 4
+    assert alone.tested > 0
+    assert (both.passes, both.tested) == (alone.passes, alone.tested)
+    assert both.texts == 0
+
+
+def test_a_search_counts_the_texts_of_each_candidate():
+    (run, *_) = planned("bbf[iterations=3,population=5]")
+    found = cost([run])
+    assert (found.passes, found.tested, found.texts) == (0, 0, 3 * 5 * 6)
+    assert "90 of class texts" in str(found)
+
+
+def test_precisions_have_rates_of_their_own():
+    assert hours(3600 * RATES["fp32"] / FLOP, "fp32") == pytest.approx(1)
+    assert hours(1, "fp32") / hours(1, "bf16") == pytest.approx(RATES["bf16"] / RATES["fp32"])
+
+
+def test_finished_runs_like_those_to_come_give_the_time(tmp_path):
+    runs = planned("baseline[epochs=1]", "zero-shot")
+    baseline = [run for run in runs if run.label.startswith("baseline")]
+    key = write_run(tmp_path, baseline[0].spec)
+    forge_run(tmp_path / key, timings={"train_s": 7000.0, "evaluate_s": 200.0})
+    store = Store(tmp_path)
+    todo = [run for run in runs if not store.has(run.spec.key)]
+    found = cost(todo, runs, store)
+    assert (found.measured, found.measured_hours) == (3, pytest.approx(6.0))
+    assert "3 of the runs take 6.0 h in all, by the measured times of finished runs like them" in str(found)
+    other = cost(planned("baseline[epochs=2]"), runs, store)
+    assert other.measured == 0, "another number of epochs takes another time"
+
+
+@pytest.mark.parametrize(("passes", "hours", "much"), [(10, None, False), (10, 30.0, True), (6_000_000, None, True)])
+def test_the_user_is_asked_before_many_passes_or_hours(passes, hours, much):
+    counts = COUNTS | {"passes": passes}
+    assert Cost(1, **counts, measured=0, measured_hours=0.0, hours=hours).much is much
