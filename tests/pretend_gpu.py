@@ -142,6 +142,11 @@ def _count(name: str, args: tuple, kwargs: dict, there: list, here: list, on_gpu
         raise RuntimeError(f"{name} mixes tensors on the CPU and on a GPU")
 
 
+def _one_hot(labels: torch.Tensor, count: int) -> torch.Tensor:
+    """Compute torch's ``one_hot``, which asks for the memory's device rather than for the reported one."""
+    return (labels[..., None] == torch.arange(count, device=labels.device)).long()
+
+
 @contextmanager
 def pretend_gpu() -> Iterator[Counter[str]]:
     """Pretend that there is a GPU; yields the counted waits."""
@@ -156,6 +161,7 @@ def pretend_gpu() -> Iterator[Counter[str]]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch, "autocast", Autocast)
+        patch.setattr(torch.nn.functional, "one_hot", _one_hot)
         patch.setattr(torch.Tensor, "pin_memory", lambda tensor, *_: tensor)
         patch.setattr(torch.cuda, "synchronize", lambda *_: None)
         patch.setattr(torch.cuda, "_lazy_init", lambda: None)

@@ -8,13 +8,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from adu_bench.cli.common import suite_option
+from adu_bench.cli.common import device_option, suite_option
 from adu_bench.core.errors import UserError
 
 
 def options(parser: Any) -> None:
     """Add the command's options."""
     suite_option(parser)
+    device_option(parser)
     parser.add_argument("--out", type=str, default="model", metavar="DIR", help="folder of the model")
     parser.add_argument("--steps", type=int, default=0, metavar="N", help="length of the training (default: 2500)")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="seed of the training")
@@ -30,14 +31,15 @@ def run(options: Any) -> int:
 
     suite = load_suite(options.suite)
     from adu_bench.cli.progress import display
+    from adu_bench.clip.device import resolve_device
     from adu_bench.pretraining.suite import STEPS, pretrain
 
+    device = resolve_device(options.device)
     steps = options.steps or STEPS
     try:
         with display() as shown:
-            pretrain(
-                suite, Path(options.out), steps, options.seed, lambda row: shown.line(_sentence(row, steps)), shown
-            )
+            record = lambda row: shown.line(_sentence(row, steps))  # noqa: E731
+            pretrain(suite, Path(options.out), steps, options.seed, record, shown, device=device)
     except KeyboardInterrupt:
         print(f"Interrupted; the last checkpoint is in {options.out}/. The same command continues.")
         return 130

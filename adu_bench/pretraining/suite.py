@@ -31,6 +31,8 @@ def pretrain(
     seed: int,
     record: Callable[[dict[str, float]], None] = lambda row: None,
     progress: Progress = silent,
+    *,
+    device: str = "cpu",
 ) -> Path:
     """Train a model on a suite's training split and write it as a folder that ``--backbone`` takes.
 
@@ -52,6 +54,8 @@ def pretrain(
         the accuracy on training images (``seen``).
     progress
         Called at every step.
+    device
+        ``cpu`` or ``cuda``.
 
     Returns
     -------
@@ -63,7 +67,8 @@ def pretrain(
     UserError
         If the suite's images are missing, or the folder holds a training with other images or other settings.
     """
-    trainer = Trainer(course(suite.template, steps), pool(suite, "train"), pool(suite, "validation"), out, seed)
+    images = pool(suite, "train"), pool(suite, "validation")
+    trainer = Trainer(course(suite.template, steps), *images, out, seed, device)
     trainer.run(steps, record, progress)
     return out
 

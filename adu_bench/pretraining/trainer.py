@@ -27,6 +27,7 @@ from torch.nn import functional as F
 from adu_bench.clip import folder_model
 from adu_bench.clip.backbone import encode_text
 from adu_bench.clip.identity import CONFIG, SHIPPED_FOLDER, WEIGHTS, folder_config
+from adu_bench.clip.transfer import upload
 from adu_bench.core.errors import UserError
 from adu_bench.core.files import replacing, write_text
 from adu_bench.core.progress import Progress, silent
@@ -117,6 +118,8 @@ class Trainer:
         Folder of the model and of the checkpoint.
     seed
         Seed of the weights and of all random draws.
+    device
+        Where the model is; images are augmented on the CPU, so that their draws are the same everywhere.
 
     Raises
     ------
@@ -124,7 +127,10 @@ class Trainer:
         If the folder holds a training with other images or other settings.
     """
 
-    def __init__(self, course: Course, corpus: Corpus, validation: Corpus, out: Path, seed: int) -> None:
+    def __init__(
+        self, course: Course, corpus: Corpus, validation: Corpus, out: Path, seed: int, device: str = "cpu"
+    ) -> None:
+        self.device = torch.device(device)
         self.course, self.out, self.seed, self.settings = course, out, seed, Settings()
         self.corpus, self.validation = corpus, validation
         self.pixels = torch.from_numpy(corpus.pixels).permute(0, 3, 1, 2).contiguous()
@@ -132,9 +138,9 @@ class Trainer:
         torch.manual_seed(seed)
         start = course.start
         self.model: Any = folder_model.build(start)[0].train() if start else folder_model.untrained()
-        self.model.requires_grad_(True)
+        self.model.to(self.device).requires_grad_(True)
         self.tokenizer = folder_model.tokenizer(start or SHIPPED_FOLDER)
-        self.mean, self.std = statistics(start or SHIPPED_FOLDER)
+        self.mean, self.std = (values.to(self.device) for values in statistics(start or SHIPPED_FOLDER))
         self.average = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         decay = [p for p in self.model.parameters() if p.ndim > 1]
         rest = [p for p in self.model.parameters() if p.ndim <= 1]
@@ -178,11 +184,11 @@ class Trainer:
         images = augment(self.pixels[torch.from_numpy(rows)], stage.strength, torch_rng, self.course.geometry)
         for group in self.optimiser.param_groups:
             group["lr"] = self._rate(stage)
-        image = self.model.encode_image((images - self.mean) / self.std)
-        text = encode_text(self.model, self.tokenizer(texts), torch.device("cpu"))
+        image = self.model.encode_image((upload(images, self.device) - self.mean) / self.std)
+        text = encode_text(self.model, self.tokenizer(texts), self.device)
         scale = self.model.logit_scale.exp().clamp_max(60)
         logits = scale * F.normalize(image, dim=-1) @ F.normalize(text, dim=-1).T
-        loss = _contrastive(logits, torch.from_numpy(targets))
+        loss = _contrastive(logits, upload(targets, self.device))
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -274,7 +280,7 @@ class Trainer:
                 f"It differs in: {', '.join(differing)}.",
                 "Choose another folder with --out, or delete this one.",
             )
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, weights_only=True, map_location=self.device)
         self.model.load_state_dict(state["model"])
         self.average = state["average"]
         self.optimiser.load_state_dict(state["optimiser"])
@@ -315,19 +321,22 @@ def accuracies(
     template
         Text with one ``{}`` for the class name.
     normalise
-        Channel means and standard deviations, (3, 1, 1).
+        Channel means and standard deviations, (3, 1, 1), on the model's device.
     """
     model.eval()
     mean, std = normalise
+    device = mean.device
     styles, labels = np.array(corpus.styles), np.array(corpus.labels)
     images = torch.from_numpy(corpus.pixels).permute(0, 3, 1, 2).float() / 255
-    features = torch.cat([F.normalize(model.encode_image((part - mean) / std), dim=-1) for part in images.split(256)])
+    parts = (model.encode_image((part.to(device) - mean) / std) for part in images.split(256))
+    features = torch.cat([F.normalize(part, dim=-1) for part in parts]).cpu()
     toy_styles = {"filled", "outline", "hatched", "inverted"}
     found = {}
     for style in dict.fromkeys(corpus.styles):
         same_set = np.array([(other in toy_styles) == (style in toy_styles) for other in styles])
         classes = sorted(set(labels[same_set]))
-        text = F.normalize(model.encode_text(tokenizer([template.format(name) for name in classes])), dim=-1)
+        tokens = tokenizer([template.format(name) for name in classes]).to(device)
+        text = F.normalize(model.encode_text(tokens), dim=-1).cpu()
         rows = np.flatnonzero(styles == style)
         predicted = (features[rows] @ text.T).argmax(dim=1).numpy()
         found[style] = round(float(np.mean(np.array(classes)[predicted] == labels[rows])), 4)

@@ -16,6 +16,7 @@ from adu_bench.pretraining.augment import augment, moved
 from adu_bench.pretraining.corpus import Corpus
 from adu_bench.pretraining.emoji_clip import EMOJI
 from adu_bench.pretraining.trainer import Trainer, _contrastive
+from tests.pretend_gpu import OnGpu, pretend_gpu
 
 
 def test_augmented_images_keep_shape_and_range():
@@ -139,3 +140,21 @@ def test_no_held_out_image_is_in_the_training_corpus(tmp_path, monkeypatch):
 def test_a_missing_style_package_is_named(tmp_path):
     with pytest.raises(UserError, match="npm pack @iconify-json/noto"):
         corpus_module._package_folder(tmp_path, "noto")
+
+
+def test_training_on_a_device_gives_the_same_model(tmp_path, monkeypatch):
+    """With tensors that pretend to be on a GPU, which refuse to be mixed with others."""
+    monkeypatch.setattr("adu_bench.pretraining.trainer.EVERY", 2)
+    monkeypatch.setattr(Trainer, "_save", lambda trainer: None)
+
+    def trained(device: str) -> tuple[dict, torch.Tensor]:
+        trainer = Trainer(EMOJI, small_corpus(), small_corpus(8), tmp_path / device, 1, device)
+        trainer.run(2)
+        return trainer.log[-1], trainer.average["visual.conv1.weight"]
+
+    row, expected = trained("cpu")
+    with pretend_gpu():
+        other, found = trained("cuda:0")
+        assert isinstance(found, OnGpu)
+        assert torch.allclose(found.cpu(), expected, atol=1e-5)
+    assert other["loss"] == pytest.approx(row["loss"], abs=1e-3)

@@ -17,16 +17,14 @@ from adu_bench.runner.evaluate import Images, predict
 from adu_bench.training.problem import Problem
 from tests.pretend_gpu import CUDA, OnGpu, pretend_gpu
 
-LOOPS = (
-    "baseline",
-    "prompt-tuning",
-    "clipfit",
-    "adu",
-    "adu-released",
-    "adu-plain-instapg",
-    "adu-fixed-bandwidth",
-    "adu-balanced",
-)
+CHOICES = Catalogue().select(["paper,reference,ablation"])
+LOOPS = sorted(choice.preset.name for choice in CHOICES if "epochs" in dict(choice.resolve({}, {}).fields))
+OTHERS = sorted({choice.preset.name for choice in CHOICES} - set(LOOPS))
+GATE = "gate.py"
+"""The domain gate is fitted once, after training; L-BFGS reads its loss at every step."""
+SEARCH = {"bbf": 4 * 2, "lp-plus-plus": 2}
+"""Waits of one iteration by method: bbf copies each candidate to the device and its loss back; lp-plus-plus logs two
+terms."""
 
 
 def moved(problem: Problem, batch: int) -> Problem:
@@ -53,9 +51,11 @@ def moved(problem: Problem, batch: int) -> Problem:
     )
 
 
-def trained(problem: Problem, name: str) -> Classifier:
+def trained(problem: Problem, name: str, iterations: int = 2) -> Classifier:
     choice = Catalogue().select([name])[0]
-    spec = choice.resolve({"epochs": 2, "prompt_length": 2, "text_prompts": 2}, {})
+    small = {"epochs": 2, "prompt_length": 2, "text_prompts": 2, "iterations": iterations}
+    small |= {"weight_decay": 1.0, "gate_weight_decay": 1.0}  # a gate is fitted in a few steps
+    spec = choice.resolve(small | {"bbf": {"population": 4, "contexts": 2, "shared": 4, "unique": 2}}, {})
     torch.manual_seed(0)
     return load_class(choice.entry.path, choice.entry.class_name, spec.source_hash)(**dict(spec.fields)).unlearn(
         problem
@@ -77,9 +77,25 @@ def test_a_training_step_does_not_wait(name, tiny_problem):
         assert classifier.backbone.device == CUDA
     # With one and with three steps per epoch.
     assert counts[36] == counts[12]
+    counts = {batch: {where: n for where, n in own.items() if GATE not in where} for batch, own in counts.items()}
     fetched = [where for where in counts[12] if "loop.py" in where]
     assert len(fetched) == 1
     assert counts[12][fetched[0]] == 2, "the means of each epoch"
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_waits_of_other_methods_are_bounded_for_each_iteration(name, tiny_problem):
+    totals = {}
+    for iterations in (2, 4):
+        with pretend_gpu() as waits:
+            problem = moved(tiny_problem, 12)
+            waits.clear()
+            classifier = trained(problem, name, iterations=iterations)
+            totals[iterations] = sum(waits.values())
+            with torch.no_grad():
+                answers = classifier.logits(problem.train.images, problem.train.frozen)
+        assert isinstance(answers, OnGpu)
+    assert totals[4] - totals[2] <= 2 * SEARCH.get(name, 0)
 
 
 def test_results_on_the_pretended_gpu_equal_those_on_the_cpu(tiny_problem):
