@@ -15,6 +15,7 @@ from typing import Any
 from adu_bench.cli.common import device_option, flag, suite_option
 from adu_bench.core.errors import UserError
 from adu_bench.core.files import write_text
+from adu_bench.core.words import counted
 
 
 def options(parser: Any) -> None:
@@ -65,7 +66,7 @@ def _acceptance(options: Any) -> int:
                 shown.line(f"{line.state:<12}  {line.name}: {line.found} [{line.threshold}]")
     _given_as_json(options.json, {"device": device, "lines": [asdict(line) for line in lines]})
     failed = sum(line.state == "fail" for line in lines)
-    print(f"{len(lines)} lines, {failed} failed.", file=sys.stderr)
+    print(f"{counted(len(lines), 'line')}, {failed} failed.", file=sys.stderr)
     return 1 if failed else 0
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
+from adu_bench.core.words import counted
 from adu_bench.data.index import task_rows
 from adu_bench.data.sources import open_source
 from adu_bench.runner.plan import PlannedRun
@@ -66,25 +67,25 @@ class Cost:
         return self.passes >= MUCH or self.measured_hours + (self.hours or 0) >= MUCH_HOURS
 
     def __str__(self) -> str:
-        counted = (
-            f"{self.runs:,} runs with up to {self.shots:,} training images each: {self.passes:,} forward and "
+        text = (
+            f"{counted(self.runs, 'run')} with up to {self.shots:,} training images each: {self.passes:,} forward and "
             f"backward passes, and {self.tested:,} forward passes of test images"
         )
         if self.texts:
-            counted += f", and {self.texts:,} of class texts"
+            text += f", and {self.texts:,} of class texts"
         times = []
         if self.measured:
             times.append(
-                f"{self.measured:,} of the runs take {_shown(self.measured_hours)} in all, by the measured times of "
+                f"{self.measured:,} of them need {_shown(self.measured_hours)} in all, by the measured times of "
                 "finished runs like them"
             )
         if self.hours is not None and self.measured < self.runs:
             times.append(
-                f"{'the others' if self.measured else 'all'} take roughly {_shown(self.hours)} on one A100-class GPU "
+                f"{'the others' if self.measured else 'they'} need roughly {_shown(self.hours)} on one A100-class GPU "
                 f"(an estimate: {FLOP / 1e9:.0f} GFLOP per pass at {RATES['fp32'] / 1e12:.0f} TFLOP/s in fp32, "
                 f"{RATES['tf32'] / 1e12:.0f} in tf32 and {RATES['bf16'] / 1e12:.0f} in bf16, not a measurement)"
             )
-        return "; ".join([counted, *times]) + "."
+        return "; ".join([text, *times]) + "."
 
 
 def _shown(hours: float) -> str:

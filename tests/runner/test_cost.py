@@ -20,7 +20,7 @@ def planned(*methods, suite="toy"):
 
 def test_hours_are_estimated_for_the_known_backbone_only():
     known = Cost(252, **COUNTS, measured=0, measured_hours=0.0, hours=51.2)
-    assert "all take roughly 51 h on one A100-class GPU (an estimate" in str(known)
+    assert "they need roughly 51 h on one A100-class GPU (an estimate" in str(known)
     unknown = Cost(252, **COUNTS, measured=0, measured_hours=0.0, hours=None)
     assert " GPU" not in str(unknown)
     assert str(unknown).endswith("184,800 forward passes of test images.")
@@ -57,7 +57,7 @@ def test_finished_runs_like_those_to_come_give_the_time(tmp_path):
     todo = [run for run in runs if not store.has(run.spec.key)]
     found = cost(todo, runs, store)
     assert (found.measured, found.measured_hours) == (3, pytest.approx(6.0))
-    assert "3 of the runs take 6.0 h in all, by the measured times of finished runs like them" in str(found)
+    assert "3 of them need 6.0 h in all, by the measured times of finished runs like them" in str(found)
     other = cost(planned("baseline[epochs=2]"), runs, store)
     assert other.measured == 0, "another number of epochs takes another time"
 
