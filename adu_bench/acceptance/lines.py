@@ -13,8 +13,8 @@ from pathlib import Path
 
 import torch
 
-from adu_bench.acceptance.made_up import random_backbone
 from adu_bench.clip.backbone import Backbone
+from adu_bench.clip.loading import random_backbone
 from adu_bench.core.progress import Progress, silent
 from adu_bench.runner.task_data import TaskData, load_shared_backbone
 from adu_bench.suites import load_suite

@@ -1,48 +1,20 @@
-"""Problems of random images on backbones with random weights, for measurements that need no data set."""
+"""Problems of random images, for measurements that need no data set."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import numpy as np
-import open_clip
 import torch
 from torch.nn import functional as F
 
 from adu_bench.clip.backbone import Backbone
 from adu_bench.clip.classifier import Classifier
-from adu_bench.clip.loading import random_model
-from adu_bench.core.specs import BackboneSpec, Task, TrainingSpec
-from adu_bench.data.preprocessing import Preprocessing
+from adu_bench.core.specs import Task, TrainingSpec
 from adu_bench.registry import Catalogue, load_class
 from adu_bench.registry.choice import Budget
 from adu_bench.runner.evaluate import Images
 from adu_bench.training.problem import Batch, FullImages, Problem
-
-
-def random_backbone(model: str, device: str) -> Backbone:
-    """Return a backbone of open_clip with random weights.
-
-    Parameters
-    ----------
-    model
-        Name of an open_clip model with square images.
-    device
-        Device of the weights.
-    """
-    torch.manual_seed(0)
-    made = random_model(model).to(device)
-    size = made.visual.image_size
-    half = torch.full((3, 1, 1), 0.5, device=device)
-    return Backbone(
-        BackboneSpec(f"{model}:random", "0" * 20),
-        made,
-        open_clip.get_tokenizer(model),
-        Preprocessing(size[0] if isinstance(size, tuple) else size, "bicubic", "shortest"),
-        half,
-        half,
-        torch.device(device),
-    )
 
 
 def made_up_problem(

@@ -15,6 +15,8 @@ from adu_bench.clip.backbone import Backbone
 from adu_bench.clip.identity import BackboneName, folder_config, parse_backbone
 from adu_bench.clip.weights import backbone_spec, preprocessing_from
 from adu_bench.core.errors import UserError, unknown
+from adu_bench.core.specs import BackboneSpec
+from adu_bench.data.preprocessing import Preprocessing
 
 
 def load_backbone(name: str, device: torch.device | str = "cpu") -> Backbone:
@@ -63,6 +65,31 @@ def random_model(name: str) -> Any:
         return open_clip.create_model(name, load_weights=False).eval().requires_grad_(False)
     finally:
         logging.disable(logging.NOTSET)
+
+
+def random_backbone(model: str, device: str) -> Backbone:
+    """Return a backbone of open_clip with random weights.
+
+    Parameters
+    ----------
+    model
+        Name of an open_clip model with square images.
+    device
+        Device of the weights.
+    """
+    torch.manual_seed(0)
+    made = random_model(model).to(device)
+    size = made.visual.image_size
+    half = torch.full((3, 1, 1), 0.5, device=device)
+    return Backbone(
+        BackboneSpec(f"{model}:random", "0" * 20),
+        made,
+        open_clip.get_tokenizer(model),
+        Preprocessing(size[0] if isinstance(size, tuple) else size, "bicubic", "shortest"),
+        half,
+        half,
+        torch.device(device),
+    )
 
 
 def _open_clip_model(parsed: BackboneName) -> tuple[nn.Module, Callable[[list[str]], Tensor]]:
