@@ -21,6 +21,13 @@ def suite_option(parser: Any) -> None:
     )
 
 
+def fuse_option(parser: Any) -> None:
+    """Add --fuse."""
+    parser.add_argument(
+        "--fuse", type=int, default=1, metavar="N", help="train up to N runs of a method in one pass of the backbone"
+    )
+
+
 def device_option(parser: Any) -> None:
     """Add ``--device``."""
     parser.add_argument("--device", type=str, default="auto", metavar=DEVICES, help="where to compute")

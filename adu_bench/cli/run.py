@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from adu_bench.cli.common import device_option, flag, plan_options, selection_of, study_option
+from adu_bench.cli.common import device_option, flag, fuse_option, plan_options, selection_of, study_option
 from adu_bench.core.errors import UserError
 from adu_bench.core.words import counted
 
@@ -19,6 +19,7 @@ def options(parser: Any) -> None:
     plan_options(parser)
     study_option(parser)
     device_option(parser)
+    fuse_option(parser)
     parser.add_argument("--out", type=str, default="runs", metavar="DIR", help="folder of the runs")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="worker processes")
     parser.add_argument(
@@ -114,6 +115,7 @@ def _agreed(suite: str) -> bool:
 
 def _executor(options: Any) -> Any:
     """Return the executor, with the options checked before anything is read."""
+    from adu_bench.runner.executors.fused import Fused
     from adu_bench.runner.executors.local import LocalProcesses
     from adu_bench.workflows.run import require_device
 
@@ -122,7 +124,9 @@ def _executor(options: Any) -> Any:
         raise UserError(
             f"--timeout {options.timeout} is not a time.", "It counts seconds, from 0.", "Leave it out for no limit."
         )
-    return LocalProcesses(options.device, options.jobs, options.timeout or None)
+    # A limit is per run.
+    timeout = options.timeout * options.fuse or None
+    return Fused(LocalProcesses(options.device, options.jobs, timeout), options.fuse)
 
 
 def _execute(todo: Any, store: Any, executor: Any, force: bool) -> tuple[list[Any], int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adu_bench.cli.common import device_option, flag, from_option, selection_of, suite_option
+from adu_bench.cli.common import device_option, flag, from_option, fuse_option, selection_of, suite_option
 
 if TYPE_CHECKING:
     from adu_bench.runner.tune import Chosen
@@ -21,6 +21,7 @@ def options(parser: Any) -> None:
     parser.add_argument("--out", type=str, default="tuning", metavar="DIR", help="folder of the finished trials")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="worker processes")
     device_option(parser)
+    fuse_option(parser)
     flag(parser, "score-test", "also score every run on test images, to see how well validation predicts them")
     from_option(parser)
 
@@ -28,6 +29,7 @@ def options(parser: Any) -> None:
 def run(options: Any) -> int:
     """Search, and write the chosen fields where ``run --settings`` finds them."""
     from adu_bench.cli.progress import display, result_line
+    from adu_bench.runner.executors.fused import Fused
     from adu_bench.runner.executors.local import LocalProcesses
     from adu_bench.suites import load_suite
     from adu_bench.workflows.run import require_device
@@ -42,7 +44,7 @@ def run(options: Any) -> int:
             choices,
             options.trials,
             Path(options.out),
-            LocalProcesses(options.device, options.jobs),
+            Fused(LocalProcesses(options.device, options.jobs), options.fuse),
             progress=shown,
             on_result=lambda *result: shown.line(result_line(*result)),
             on_chosen=lambda label, chosen: shown.line(outcome(label, chosen)),

@@ -33,13 +33,24 @@ class RunJob:
         """The run in a few words."""
         return self.planned.title
 
+    @property
+    def family(self) -> tuple:
+        """What runs that are trained together have in common: the method's code, the backbone and the precision."""
+        planned, spec = self.planned, self.planned.spec
+        return planned.path, planned.class_name, planned.backbone, spec.training
+
+    @property
+    def finished(self) -> bool:
+        """Whether the result is stored; with ``force`` that may be an older one, which does not count."""
+        return self.store.has(self.planned.spec.key) and not self.force
+
     def run(self, device: str, progress: Progress) -> tuple[State, str]:
         """Execute the run unless another process has it."""
         from adu_bench.runner.execute import execute  # imports torch
 
         key = self.planned.spec.key
         with self.store.lock(key) as ours:
-            if not ours or (self.store.has(key) and not self.force):
+            if not ours or self.finished:
                 return "elsewhere", "another process has it"
             execute(self.planned, self.store, device, progress)
         return "done", ""

@@ -54,6 +54,17 @@ class TrialJob:
         fields = ", ".join(f"{name}={format_value(value)}" for name, value in self.fields.items()) or "defaults"
         return f"{self.label} {fields}, forget {self.spec.task.name}, seed {self.spec.seed}"
 
+    @property
+    def family(self) -> tuple:
+        """What runs that are trained together have in common: the method's code, the backbone and the precision."""
+        spec = self.spec
+        return self.path, self.class_name, self.backbone, spec.training
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run is in all logs."""
+        return not self.missing()
+
     def missing(self) -> list[str]:
         """Return the pools whose log lacks the run."""
         return [pool for pool, log in self.logs.items() if self.spec.key not in read_log(log)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import torch
 
 from adu_bench.clip.classifier import Classifier
 from adu_bench.clip.precision import make_deterministic
+from adu_bench.clip.turns import clock
 from adu_bench.core.progress import Progress, silent
 from adu_bench.core.seeds import derive
 from adu_bench.core.specs import RunSpec
@@ -30,7 +30,7 @@ class Unlearned:
     classifier
         The classifier that it returned, in eval mode.
     seconds
-        The duration of `Method.unlearn`.
+        The duration of `Method.unlearn`; the run's share where several runs are trained together.
     """
 
     problem: Problem
@@ -74,8 +74,8 @@ def unlearn(
     method = load_class(path, class_name, spec.method.source_hash)(**dict(spec.method.fields))
     problem = data.problem(spec, record, report)
     torch.manual_seed(derive(spec.seed, "method"))
-    start = time.perf_counter()
+    start = clock()
     classifier = method.unlearn(problem).eval()
     if device.type == "cuda":
         torch.cuda.synchronize()
-    return Unlearned(problem, classifier, time.perf_counter() - start)
+    return Unlearned(problem, classifier, clock() - start)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from adu_bench.clip.classifier import Classifier
 from adu_bench.clip.memory import is_out_of_memory
 from adu_bench.clip.precision import autocast, products
+from adu_bench.clip.turns import together, training_step
 from adu_bench.core.errors import Diverged, RunFailed
 from adu_bench.training.problem import Batch, Problem
 
@@ -73,10 +74,10 @@ def fit(
 
     def gradients(batch: Batch) -> Losses:
         stepper.zero_grad(set_to_none=True)
-        with autocast(problem.device, precision):
+        with training_step(), autocast(problem.device, precision):
             terms = loss(batch)
         total = torch.stack([term.float() for term in terms.values()]).sum()
-        scaler.scale(total).backward()
+        together("backward", scaler.scale(total), _backward, len(batch))
         return {name: term.detach() for name, term in terms.items()}
 
     classifier.train()
@@ -125,6 +126,12 @@ def learning_rate(epoch: int, epochs: int, peak: float) -> float:
     if epoch == 0:
         return min(WARMUP_RATE, peak)
     return peak * (1 + math.cos(math.pi * (epoch - 1) / epochs)) / 2
+
+
+def _backward(totals: list[Tensor]) -> list[None]:
+    """Compute the gradients of the losses of runs that share a forward pass, in one pass."""
+    torch.autograd.backward(totals)
+    return [None] * len(totals)
 
 
 def _within_memory(gradients: Callable[[Batch], Losses], batch: Batch, classifier: Classifier) -> Losses:

@@ -32,7 +32,7 @@ class Job(Protocol):
     def title(self) -> str:
         """The job in a few words, unique among the jobs that run together."""
 
-    def run(self, device: str, progress: Progress) -> tuple[State, str]:
+    def run(self, device: str, progress: Progress) -> tuple[State, str] | Outcome:
         """Do the work on ``cpu`` or ``cuda``.
 
         Returns
@@ -90,9 +90,14 @@ def perform(job: Job, device: str, progress: Progress) -> Outcome:
     try:
         return Outcome(*job.run(device, progress))
     except Exception as error:
-        kind, reason = _reason(error)
-        job.fail(kind, reason, traceback.format_exc())
-        return Outcome("failed", reason, device_lost(error))
+        return failed(job, error)
+
+
+def failed(job: Job, error: Exception) -> Outcome:
+    """Record an error, while it is handled, as the failure of a job."""
+    kind, reason = _reason(error)
+    job.fail(kind, reason, traceback.format_exc())
+    return Outcome("failed", reason, device_lost(error))
 
 
 def device_lost(error: BaseException) -> bool:

@@ -1,0 +1,156 @@
+"""Train several runs in one pass: groups of jobs for another executor.
+
+The runs of a group share a frozen backbone, so their images go through it together, see `adu_bench.clip.turns`.  Each
+run still locks, stores and fails on its own, so nothing of a group is lost if it is interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol, runtime_checkable
+
+from adu_bench.core.errors import UserError
+from adu_bench.core.progress import Progress, silent
+from adu_bench.runner.executors.interface import Executor, Job, Outcome, Result, failed, perform
+
+
+@runtime_checkable
+class Fusable(Job, Protocol):
+    """A job that can be done together with others."""
+
+    @property
+    def family(self) -> tuple:
+        """Jobs of equal families can be done together."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether its results are stored."""
+
+
+@dataclass(frozen=True)
+class Fused:
+    """An executor that gives groups of jobs to another one.
+
+    Parameters
+    ----------
+    inner
+        Runs the groups.
+    size
+        Runs in a group, at most.
+
+    Raises
+    ------
+    UserError
+        If the size is below 1.
+    """
+
+    inner: Executor
+    size: int
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise UserError(f"--fuse {self.size} is too few.", "A group has at least one run.", "Give --fuse 8, or 1.")
+
+    def run(self, jobs: Sequence[Job], progress: Progress = silent) -> Iterator[Result]:
+        """Run jobs; see `adu_bench.runner.executors.interface.Executor`."""
+        with closing(self.inner.run(list(_grouped(jobs, self.size)), progress)) as results:  # type: ignore[type-var]
+            for result in results:
+                yield from result.job.single(result) if isinstance(result.job, Group) else [result]
+
+
+def _grouped(jobs: Sequence[Job], size: int) -> Iterator[Job]:
+    """Yield jobs of one family in groups, where the first of them comes; jobs without a family stay alone."""
+    families = [job.family if isinstance(job, Fusable) else place for place, job in enumerate(jobs)]
+    for places in group_by(families).values():
+        for start in range(0, len(places), size):
+            part = [jobs[place] for place in places[start : start + size]]
+            yield Group(tuple(part)) if len(part) > 1 else part[0]  # type: ignore[arg-type]
+
+
+def group_by(values: Sequence[Any]) -> dict[Any, list[int]]:
+    """Return the positions of each value, in the order of their first."""
+    found: dict[Any, list[int]] = {}
+    for place, value in enumerate(values):
+        found.setdefault(value, []).append(place)
+    return found
+
+
+@dataclass(frozen=True)
+class Group:
+    """Several jobs of one family as one job.
+
+    Parameters
+    ----------
+    jobs
+        The jobs, at least two.
+    """
+
+    jobs: tuple[Fusable, ...]
+
+    @property
+    def title(self) -> str:
+        """The first job, and how many more there are."""
+        return f"{self.jobs[0].title}, and {len(self.jobs) - 1} more"
+
+    def run(self, device: str, progress: Progress) -> Outcome:
+        """Do the jobs together; the text is the list of their outcomes and seconds, see `single`."""
+        ended = _together(list(self.jobs), device, progress)
+        text = json.dumps([[outcome.state, outcome.text, seconds] for outcome, seconds in ended])
+        return Outcome("done", text, any(outcome.device_lost for outcome, _ in ended))
+
+    def fail(self, kind: str, reason: str, traceback: str = "") -> None:
+        """Record a failure that ended the whole group, such as a timeout, for the jobs that it cut off."""
+        for job in self.jobs:
+            if not job.finished:
+                job.fail(kind, reason, traceback)
+
+    def single(self, result: Result) -> Iterator[Result]:
+        """Return one result per job."""
+        if result.state == "done":
+            for job, (state, text, seconds) in zip(self.jobs, json.loads(result.text), strict=True):
+                yield Result(job, state, text, seconds)
+            return
+        for job in self.jobs:
+            seconds = result.seconds / len(self.jobs)
+            yield Result(job, "done", "", seconds) if job.finished else Result(job, result.state, result.text, seconds)
+
+
+def _together(jobs: Sequence[Job], device: str, progress: Progress) -> list[tuple[Outcome, float]]:
+    """Run jobs together; where a joint step fails, for example for lack of memory, in two halves."""
+    import torch
+
+    from adu_bench.clip.turns import Turns
+
+    tasks = [partial(_one, job, device, silent if place else progress) for place, job in enumerate(jobs)]
+    found: list[Any] = Turns(torch.device(device)).run(tasks) if len(tasks) > 1 else [tasks[0]()]
+    parted = [place for place, one in enumerate(found) if one is None]
+    half = (len(parted) + 1) // 2
+    for part in (parted[:half], parted[half:]):
+        if part:
+            again = _together([jobs[place] for place in part], device, progress)
+            for place, one in zip(part, again, strict=True):
+                found[place] = one
+    for one in found:
+        if isinstance(one, BaseException):
+            raise one
+    return found
+
+
+def _one(job: Job, device: str, progress: Progress) -> tuple[Outcome, float] | None:
+    """Run a job that takes turns with others; None if it must be run again without some of them."""
+    from adu_bench.clip.turns import Parted, clock, current
+
+    start = clock()
+    if current() is None:
+        return perform(job, device, progress), clock() - start
+    try:
+        outcome = Outcome(*job.run(device, progress))
+    except Parted:
+        return None
+    except Exception as error:
+        outcome = failed(job, error)
+    return outcome, clock() - start
