@@ -6,19 +6,16 @@ import copy
 import fnmatch
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from adu_bench.clip.backbone import Backbone, encode_image, unit
-from adu_bench.clip.memory import in_chunks
+from adu_bench.clip.backbone import Backbone, unit
 from adu_bench.clip.part import Part
 from adu_bench.clip.texts import check_texts
-from adu_bench.clip.together import draws_at_random, encode_together, forward_of
+from adu_bench.clip.together import encode_images
 from adu_bench.clip.tower import ImageTower, Texts, TextTower
-from adu_bench.clip.turns import shares_steps, together
 from adu_bench.core.errors import UserError
 
 _TEXT_HOOKS = ("text_tokens", "text_embeddings", "before_text_block")
@@ -145,12 +142,8 @@ class Classifier(nn.Module):
         if self.image_side_frozen:
             return frozen if frozen is not None else self.backbone.image_features(_given(images))
         normalised, parts = self.backbone.normalise(_given(images)), self._active()
-        if self._encodes_together(parts):
-            forward = forward_of(normalised, parts, self.image_depth)
-            encode = partial(encode_together, partial(encode_image, self.model))
-            return unit(together("forward", forward, encode, len(normalised)))
-        size = self.images_at_once or len(normalised)
-        return unit(in_chunks(lambda some: encode_image(self.model, some, parts), size, normalised))
+        shared = self.training and not any(name.startswith("visual.") for name in self.changed)
+        return unit(encode_images(self.model, normalised, parts, self.images_at_once, shared=shared))
 
     def block_features(self, images: Tensor, layer: int) -> Tensor:
         """Return the output tokens of image block ``layer`` (from 0): (N, 1 + patches, width), class token first.
@@ -358,14 +351,6 @@ class Classifier(nn.Module):
         assert isinstance(self._texts, Texts)
         alike = all(part.texts_alike or not part.overrides("text_embeddings", "before_text_block") for part in parts)
         return tower.encode(self._texts, parts, TEXT_BYTES if alike else None)
-
-    def _encodes_together(self, parts: Sequence[Part]) -> bool:
-        """Return whether a training step encodes images in one pass with those of other runs, see `turns`."""
-        if not shares_steps() or not self.training or not torch.is_grad_enabled() or self.images_at_once:
-            return False
-        changed = any(name.startswith("visual.") for name in self.changed)
-        updated = any("visual" in part.updated_towers() for part in parts)
-        return not changed and not updated and ImageTower.runs(self.model.visual) and not draws_at_random(parts)
 
     def _touches(self, prefix: str, hooks: tuple[str, ...]) -> bool:
         if any(name.startswith(prefix) for name in self.changed):

@@ -5,15 +5,53 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from adu_bench.clip.backbone import encode_image
 from adu_bench.clip.blocks import per_image
+from adu_bench.clip.memory import in_chunks
 from adu_bench.clip.part import Part
+from adu_bench.clip.tower import ImageTower
+from adu_bench.clip.turns import shares_steps, together
 
-_HOOKS = ("before_block", "image_prompts", "adapt_prompts")
+
+def encode_images(
+    model: Any, images: Tensor, parts: Sequence[Part], at_once: int | None = None, *, shared: bool = False
+) -> Tensor:
+    """Encode the images of one classifier; in a training step that runs do together, with the images of the others.
+
+    Parameters
+    ----------
+    model
+        The open_clip model.
+    images
+        Normalised, (N, 3, S, S).
+    parts
+        The classifier's active parts.
+    at_once
+        Images whose intermediate values are kept at a time, see `in_chunks`; None for all.
+    shared
+        The image tower is trained by nobody, and is the same for all runs of a group.
+
+    Returns
+    -------
+    Tensor
+        Features (N, D), not of unit length.
+    """
+    encode = partial(encode_image, model)
+    if shared and at_once is None and shares_steps() and torch.is_grad_enabled() and _mergeable(model, parts):
+        blocks = len(ImageTower(model.visual).blocks)
+        return together("forward", forward_of(images, parts, blocks), partial(encode_together, encode), len(images))
+    return in_chunks(lambda some: encode(some, parts), at_once or len(images), images)
+
+
+def _mergeable(model: Any, parts: Sequence[Part]) -> bool:
+    updated = any("visual" in part.updated_towers() for part in parts)
+    return ImageTower.runs(model.visual) and not updated and not draws_at_random(parts)
 
 
 @dataclass(frozen=True)
