@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 
+import pytest
 import torch
 
 from adu_bench.acceptance import numbers
@@ -15,6 +16,8 @@ from adu_bench.acceptance.lines import run_battery
 from adu_bench.clip.tower import ImageTower
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(700)
 def test_the_battery_passes_on_a_cpu(tmp_path):
     command = [sys.executable, "-m", "adu_bench", "bench", "--acceptance", "--device", "cpu", "--json", "found.json"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, env=dict(os.environ))
