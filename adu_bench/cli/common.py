@@ -112,7 +112,7 @@ def selection_of(options: Any) -> Selection:
         **texts,
         seeds=seeds_of(given.get("seeds", "")),
         sizes=sizes_of(given.get("sizes", "")),
-        extra=given.get("from", ""),
+        extra=tuple(filter(None, [given.get("from")])),
     )
 
 

@@ -46,7 +46,7 @@ def run(options: Any) -> int:
 def _loaded(name: str, options: Any) -> Suite:
     from adu_bench.workflows.selection import Selection
 
-    return Selection(suite=name, extra=options["from"]).load_suite()
+    return Selection(suite=name, extra=(options["from"],)).load_suite()
 
 
 def _method(choice: Choice, suite: Suite | None) -> None:

@@ -23,7 +23,7 @@ _SHIPPED = "<shipped>"
 _HIDDEN = {"path", "meta_path", "path_hooks"}
 """Attributes of `sys` that change where modules are found."""
 _HARMLESS = {"importlib.metadata", "importlib.resources", "importlib.abc"}
-_LIBRARIES = {"site-packages", "dist-packages"}
+LIBRARIES = {"site-packages", "dist-packages"}
 """Folders whose modules are installed libraries, even if a method's file is in the same folder."""
 _REMEDY = "put the module beside the method's file and write 'from .module import name'"
 
@@ -164,7 +164,7 @@ class Follower:
             if not place.is_relative_to(self.home):
                 raise _refused(module, node, f"'{name}' lies outside the method's folder; {_REMEDY}")
             return ".".join(place.relative_to(self.home).parts)
-        beside = self.find(top) if self.home.name not in _LIBRARIES else None
+        beside = self.find(top) if self.home.name not in LIBRARIES else None
         if beside is None or (beside.is_dir() and self.find(name) is None):
             return None
         if top in sys.stdlib_module_names:

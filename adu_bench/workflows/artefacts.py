@@ -59,11 +59,12 @@ def make_artefacts(
         if there is not None and all(there.info.get(entry) == value for entry, value in fits.items()):
             yield run, artefact_path(root, run.key, name), False
             continue
-        made = make(run, _classifier(run, selection, device))
+        made = make(run, classifier_of(run, selection, device))
         yield run, write_artefact(root, run.key, name, made), True
 
 
-def _classifier(run: Run, selection: Selection, device: str) -> Classifier:
+def classifier_of(run: Run, selection: Selection, device: str) -> Classifier:
+    """Rebuild the classifier of a run; parameters and errors as in `make_artefacts`."""
     from adu_bench.artefacts.rebuild import rebuild  # these import torch, which artefacts that are there do not need
     from adu_bench.clip.device import resolve_device
     from adu_bench.runner.task_data import load_shared_backbone

@@ -40,7 +40,7 @@ class Selection:
     study
         Name of a study of the suite, whose methods ``methods`` replaces; empty for none.
     extra
-        Folder or file with further methods; empty for none.
+        Folders and files with further methods.
     """
 
     suite: str = DEFAULT_SUITE
@@ -51,12 +51,12 @@ class Selection:
     limit: int = 0
     settings: str = ""
     study: str = ""
-    extra: str = ""
+    extra: tuple[str, ...] = ()
 
     @cached_property
     def catalogue(self) -> Catalogue:
         """The known methods."""
-        return open_catalogue(self.extra)
+        return open_catalogue(*self.extra)
 
     def load_suite(self) -> Suite:
         """Return the suite with the chosen settings and sizes.
@@ -119,9 +119,9 @@ def check_fields(suite: Suite, catalogue: Catalogue) -> None:
             raise unknown("preset in the settings", str(name), catalogue.presets)
 
 
-def open_catalogue(extra: str = "") -> Catalogue:
-    """Return the known methods, with those of a further folder or file."""
-    return Catalogue([Path(extra)] if extra else [])
+def open_catalogue(*extra: str) -> Catalogue:
+    """Return the known methods, with those of further folders or files; empty names are left out."""
+    return Catalogue([Path(place) for place in extra if place])
 
 
 def read_settings(path: str) -> dict[str, dict[str, Any]]:
