@@ -24,7 +24,7 @@ from adu_bench.data.index import task_rows
 from adu_bench.data.sources import open_source
 from adu_bench.metrics.measures import measure
 from adu_bench.report.notebook import table_html
-from adu_bench.report.tables.table import Cell, Table
+from adu_bench.report.tables.table import Cell, Table, markdown
 from adu_bench.runner.batches import EVALUATION_BATCH, in_batches
 from adu_bench.runner.decoding import of_pool
 from adu_bench.runner.evaluate import Images, predict
@@ -92,7 +92,7 @@ class Applied:
         return frame
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """What a model answers on the test images of some tasks.
 
@@ -130,14 +130,24 @@ class Evaluation:
         found = pd.concat(parts, ignore_index=True)
         return found[["method", "task", *(name for name in found if name not in ("method", "task"))]]
 
+    def __repr__(self) -> str:
+        return f"{self._title}\n\n{markdown(self._table)}".rstrip()
+
     def _repr_html_(self) -> str:
+        return table_html(self._table, self._title)
+
+    @property
+    def _title(self) -> str:
+        return f"{self.name} on {self.suite}, per cent"
+
+    @property
+    def _table(self) -> Table:
         wide = self.scores.pivot(index="task", columns="metric", values="value")
         rows = tuple(
             (Cell(task.name), *(Cell(f"{100 * wide.loc[task.name, metric]:.1f}") for metric in _SHOWN))
             for task in self.tasks
         )
-        table = Table(("forget", "Mem", "For", "H"), (rows,), "lrrr")
-        return table_html(table, f"{self.name} on {self.suite}, per cent")
+        return Table(("forget", "Mem", "For", "H"), (rows,), "lrrr")
 
 
 def evaluate(

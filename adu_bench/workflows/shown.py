@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 
 import pandas as pd
+from rich.console import Console
 
 from adu_bench.core.errors import unknown
 from adu_bench.leaderboard.board import Board
 from adu_bench.report.notebook import table_html
 from adu_bench.report.tables.board import FORMATS, board_table, records
-from adu_bench.report.tables.table import Cell, Table
-from adu_bench.report.terminal.comparison import WIDTH, comparison_record, print_comparison, verdict
+from adu_bench.report.terminal.boards import print_board
+from adu_bench.report.terminal.comparison import WIDTH, comparison_record, differences_table, print_comparison, verdict
 from adu_bench.stats.paired import Comparison
 
 
@@ -40,7 +43,7 @@ class Leaderboard:
         return FORMATS[kind](self.board)
 
     def __repr__(self) -> str:
-        return _printed(lambda console: _print_board(self.board, console))
+        return _printed(partial(print_board, self.board))
 
     def _repr_html_(self) -> str:
         return table_html(board_table(self.board), self.board.title)
@@ -74,25 +77,15 @@ class Compared:
         return verdict(self.comparison)
 
     def __repr__(self) -> str:
-        return _printed(lambda console: print_comparison(self.comparison, console))
+        return _printed(partial(print_comparison, self.comparison))
 
     def _repr_html_(self) -> str:
-        frame, found = self.frame, self.comparison
-        texts = frame.map(lambda value: "" if value is None else f"{value:.4g}" if isinstance(value, float) else value)
-        rows = tuple(tuple(Cell(str(text)) for text in row) for row in texts.itertuples(index=False))
-        table = Table(tuple(frame.columns), (rows,), "l" + "r" * (len(frame.columns) - 1), notes=(self.verdict[:-1],))
-        return table_html(table, f"{found.suite}: {found.a} minus {found.b}, fractions")
+        found, table = self.comparison, differences_table(self.comparison)
+        table = replace(table, notes=(*table.notes, self.verdict.rstrip(".")))
+        return table_html(table, f"{found.suite}: {found.a} minus {found.b}, percentage points")
 
 
-def _print_board(board: Board, console: object) -> None:
-    from adu_bench.report.terminal.boards import print_board
-
-    print_board(board, console)  # type: ignore[arg-type]
-
-
-def _printed(show: object) -> str:
-    from rich.console import Console
-
-    console = Console(file=io.StringIO(), width=WIDTH, color_system=None)
-    show(console)  # type: ignore[operator]
-    return console.file.getvalue().rstrip()  # type: ignore[attr-defined]
+def _printed(show: Callable[[Console], None]) -> str:
+    text = io.StringIO()
+    show(Console(file=text, width=WIDTH, color_system=None))
+    return text.getvalue().rstrip()

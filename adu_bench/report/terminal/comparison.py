@@ -99,12 +99,17 @@ def other_domains(found: OtherDomains) -> str:
 
 
 def _print_table(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
-    """Print a table; its first column holds words, all other columns hold numbers."""
+    print_table(console, _table(columns, rows), title)
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], notes: tuple[str, ...] = ()) -> Table:
+    """Return a table whose first column holds words, and all other columns numbers."""
     parts = (tuple(tuple(map(Cell, row)) for row in rows),)
-    print_table(console, Table(tuple(columns), parts, "l" + "r" * (len(columns) - 1)), title)
+    return Table(tuple(columns), parts, "l" + "r" * (len(columns) - 1), notes=notes)
 
 
-def _print_differences(found: Comparison, console: Console) -> None:
+def differences_table(found: Comparison) -> Table:
+    """Return the differences on these tasks in percentage points with intervals; notes say why one is missing."""
     metrics = list(dict.fromkeys(one.metric for one in found.differences))
     rows = []
     for size in dict.fromkeys(one.size for one in found.differences):
@@ -113,9 +118,15 @@ def _print_differences(found: Comparison, console: Console) -> None:
         p = own["h"].p
         rows.append((_size(size), str(own["h"].tasks), *cells, "" if p is None else _p(p)))
     columns = ("forgets", "tasks", *(f"{METRICS[key].title}, 95 %" for key in metrics), "p of H")
-    _print_table(console, columns, rows, "On these tasks, with other few-shot draws and other test images")
-    for reason in dict.fromkeys(one.estimate.reason for one in found.differences if one.estimate.reason):
-        say(console, reason)
+    reasons = dict.fromkeys(one.estimate.reason for one in found.differences if one.estimate.reason)
+    return _table(columns, rows, tuple(reason.rstrip(".") for reason in reasons))
+
+
+def _print_differences(found: Comparison, console: Console) -> None:
+    table = differences_table(found)
+    print_table(console, table, "On these tasks, with other few-shot draws and other test images")
+    for reason in table.notes:
+        say(console, f"{reason}.")
 
 
 def _print_tasks(found: Comparison, console: Console) -> None:
