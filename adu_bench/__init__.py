@@ -11,6 +11,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "bring": "adu_bench.workflows.bring",
     "evaluate": "adu_bench.workflows.applied",
     "load_runs": "adu_bench.workflows.runs",
     "run": "adu_bench.workflows.runs",

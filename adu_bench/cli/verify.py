@@ -95,8 +95,10 @@ def _one(path: Path, folder: Path, options: Any) -> bool:
         if own:
             print(f"The method's code also predicted, since it defines {', '.join(own)}: read it.")
         print(f"Isolation: {again[0].isolation} (docs/trust.md says what it leaves open).")
-    else:
+    elif submission.has_code:
         print("Whether the predictions came from the method is shown by running some of it again: --rerun N.")
+    else:
+        print("Only predictions are known, and nobody can run the method again: the row stays 're-scored'.")
     if options.write:
         print(f"wrote {write_verified(submission, path, Path(options.write), again, seed, options.tolerance)}")
         if not is_committed(path):

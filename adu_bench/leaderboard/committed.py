@@ -11,6 +11,7 @@ from adu_bench.audits.catalogue import find_audits
 from adu_bench.core.errors import UserError, unknown
 from adu_bench.leaderboard.board import Board, make_board, with_forgetting, without_numbers
 from adu_bench.leaderboard.measurements import read_measurements, read_oracle, stale_measurements
+from adu_bench.leaderboard.outside import recorded_outside
 from adu_bench.leaderboard.rows import StoredRun, VerificationStatus, read_suite
 from adu_bench.leaderboard.stale import NOTE, as_recorded, stale_rows
 from adu_bench.registry import Catalogue, Choice
@@ -39,7 +40,7 @@ def committed_board(folder: Path, suite: str, catalogue: Catalogue, only: Sequen
         if method not in there:
             raise unknown(f"row of '{suite}'", method, there)
     known = {method: status for method, status in rows.statuses.items() if not only or method in only}
-    choices, strange = _choices(catalogue, known)
+    choices, strange = _choices(folder / suite, catalogue, known)
     strange |= {method: why for method, why in rows.damaged.items() if not only or method in only}
     if not choices:
         why = next(iter(strange.values()), "A board needs results")
@@ -72,7 +73,7 @@ def committed_stale_rows(folder: Path, suite: str, catalogue: Catalogue) -> dict
         If there is no such suite.
     """
     rows = read_suite(folder, suite)
-    choices, strange = _choices(catalogue, rows.statuses)
+    choices, strange = _choices(folder / suite, catalogue, rows.statuses)
     found = stale_rows(_plan(load_suite(suite), choices, rows.runs), rows.runs) if choices else {}
     return found | strange | rows.damaged
 
@@ -111,12 +112,17 @@ def _plan(suite: Suite, choices: Sequence[Choice], runs: Sequence[StoredRun]) ->
         return plan(suite, choices, like=like)
 
 
-def _choices(catalogue: Catalogue, labels: Iterable[str]) -> tuple[list[Choice], dict[str, str]]:
-    """Return the choices for labels, and for each label that is not known the reason."""
-    choices, strange = [], {}
+def _choices(folder: Path, catalogue: Catalogue, labels: Iterable[str]) -> tuple[list[Choice], dict[str, str]]:
+    """Return the choices for the labels of rows, and for each label that is not known the reason."""
+    choices: list[Choice] = []
+    strange = {}
     for label in labels:
+        outside = recorded_outside(folder / f"{label}.json")
+        if outside is not None and label in catalogue.presets:
+            strange[label] = "its predictions are from outside, and a method here has its name"
+            continue
         try:
-            choices += catalogue.select([label])
+            choices += [outside] if outside is not None else catalogue.select([label])
         except UserError as error:
             strange[label] = f"{error.what.rstrip('.')} here"
     return choices, strange

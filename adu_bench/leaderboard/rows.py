@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +20,7 @@ from adu_bench.core.errors import UserError
 from adu_bench.core.files import read_bytes, read_text, replacing, write_text
 from adu_bench.core.hashing import file_sha256
 from adu_bench.core.specs import RunSpec
+from adu_bench.leaderboard.outside import OUTSIDE
 from adu_bench.metrics.evidence import credit
 from adu_bench.metrics.frame import Scorable, with_probe
 from adu_bench.runner.plan import PlannedRun
@@ -107,15 +108,20 @@ class VerificationStatus:
     reproduced
         Which runs were also run again, the seed that drew them, how close the results were, and how the method was
         kept apart; empty before that.
+    outside
+        What a method without code answered, see `adu_bench.submission.outside`; empty for runs of adu-bench.
     """
 
     claimed: Mapping[str, Any]
     verified: Mapping[str, Any]
     reproduced: Mapping[str, Any]
+    outside: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def state(self) -> str:
         """The furthest step; docs/trust.md says what each promises."""
+        if self.outside:
+            return "outside: re-scored" if self.verified else "outside: claimed"
         if not self.verified:
             return "claimed"
         if not self.reproduced:
@@ -250,7 +256,7 @@ def recorded_status(path: Path) -> VerificationStatus:
         If its JSON file is damaged.
     """
     record = _record(path)
-    claimed, *checks = (record.get(name) for name in ("claimed", "verified", "reproduced"))
+    claimed, *checks = (record.get(name) for name in ("claimed", "verified", "reproduced", OUTSIDE))
     return VerificationStatus(_numbers(claimed), *(check if isinstance(check, dict) else {} for check in checks))
 
 
@@ -335,7 +341,7 @@ def _damaged(path: Path, error: Exception) -> UserError:
 
 
 def _status_record(status: VerificationStatus) -> dict[str, Any]:
-    return {name: dict(value) or None for name, value in vars(status).items()}
+    return {name: dict(value) or None for name, value in vars(status).items() if value or name != OUTSIDE}
 
 
 def _json(record: dict[str, Any]) -> str:

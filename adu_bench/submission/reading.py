@@ -17,6 +17,7 @@ from adu_bench.core.errors import UserError
 from adu_bench.core.hashing import canonical_json, digest, file_sha256
 from adu_bench.core.specs import RunSpec, forget_name
 from adu_bench.leaderboard.board import differences
+from adu_bench.leaderboard.outside import recorded_outside
 from adu_bench.leaderboard.rows import read_row
 from adu_bench.registry import Catalogue, Choice
 from adu_bench.runner.plan import Plan, PlannedRun, plan
@@ -132,7 +133,9 @@ def read_committed(path: Path, catalogue: Catalogue, suite: str = "") -> Submiss
     record = schemas.read_json(path, schemas.ROW, path.name)
     if record["label"] != path.stem:
         raise Refused(f"{path.name} contains the row of {shown(record['label'])}")
-    choice = _one(catalogue, record["label"])
+    choice = recorded_outside(path)
+    if choice is None:
+        choice = _one(catalogue, record["label"])
     planned = _plan(path.resolve().parent.name, suite, choice)
     found = {run.key: run for run in read_row(path)}
     for run in found.values():

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from adu_bench.leaderboard.outside import OUTSIDE
 from adu_bench.leaderboard.rows import FORMAT as ROW_FORMAT
 from adu_bench.rerun.sandbox import FOLDER, NAMESPACES
 from adu_bench.store.runs import FORMAT as RUN_FORMAT
@@ -109,7 +110,7 @@ ROW = _object(
                     "forget": FORGET,
                     "seed": SEED,
                     "finished": RUN["properties"]["finished"],
-                    "measured": _object(_MEASURED, {"domain_probe": _SHARE_OR_NULL}),
+                    "measured": _object({}, {**_MEASURED, "domain_probe": _SHARE_OR_NULL}),
                 }
             ),
         },
@@ -118,6 +119,7 @@ ROW = _object(
     },
     {
         "claimed": {"anyOf": [{"type": "null"}, _SCORES]},
+        OUTSIDE: _object({"answers": {"enum": ["probabilities", "classes"]}}),
         "verified": {
             "anyOf": [{"type": "null"}, {**_SCORES, "properties": {**_SCORES["properties"], "by": _text(40)}}]
         },

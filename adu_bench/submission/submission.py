@@ -12,6 +12,7 @@ from adu_bench import __version__
 from adu_bench.core.errors import UserError
 from adu_bench.core.hashing import canonical_json, file_sha256
 from adu_bench.leaderboard.board import Board, make_board
+from adu_bench.leaderboard.outside import OutsideEntry
 from adu_bench.metrics.frame import with_probe
 from adu_bench.registry import Choice
 from adu_bench.runner.plan import Plan, plan
@@ -55,6 +56,11 @@ class Submission:
     def suite(self) -> Suite:
         """The suite."""
         return self.plan.suite
+
+    @property
+    def has_code(self) -> bool:
+        """Whether the method can be run; not where only its predictions are known."""
+        return not isinstance(self.choice.entry, OutsideEntry)
 
     @cached_property
     def board(self) -> Board:

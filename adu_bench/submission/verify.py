@@ -99,9 +99,15 @@ def drawn(submission: Submission, count: int, seed: int) -> list[PlannedRun]:
     Raises
     ------
     UserError
-        If ``count`` is below 1 or above the number of runs.
+        If ``count`` is below 1 or above the number of runs, or the method has no code.
     """
     runs = submission.plan.runs
+    if not submission.has_code:
+        raise UserError(
+            f"'{submission.choice.label}' cannot be run again.",
+            "Its row has predictions from outside adu-bench, and no code.",
+            "Leave --rerun out: the row is scored again, and that is as far as it can be checked.",
+        )
     if not 0 < count <= len(runs):
         raise UserError(
             f"{count} runs cannot be drawn.",

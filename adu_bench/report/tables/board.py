@@ -30,6 +30,10 @@ _STATES = (
     "claimed (checked by nobody else), verified (every number was computed again from the predictions) or reproduced "
     "(some of its runs were also run again; with parts of its own, the method's code also predicted)"
 )
+_OUTSIDE = (
+    "; outside: only predictions are known, which were made outside adu-bench and nobody here can make again, so "
+    "scoring them again is as far as they can be checked"
+)
 
 
 def shown_metrics(board: Board, priority: int = 3) -> list[Metric]:
@@ -99,7 +103,8 @@ def board_table(board: Board, priority: int = 3) -> Table:
 def board_legend(board: Board) -> list[tuple[str, str]]:
     """Return what each column of a board means, as (title, one sentence without full stop)."""
     explained = [(metric.title, metric.explanation) for metric in shown_metrics(board)]
-    return [*explained, *[("state", _STATES)] * has_states(board)]
+    outside = any(row.state.startswith("outside") for row in board.rows)
+    return [*explained, *[("state", _STATES + _OUTSIDE * outside)] * has_states(board)]
 
 
 def board_markdown(board: Board, legend: bool = True) -> str:
