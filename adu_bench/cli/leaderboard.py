@@ -45,12 +45,24 @@ def run(options: Any) -> int:
 
     if options.format and options.format not in (*FORMATS, "html"):
         raise unknown("format", options.format, (*FORMATS, "html"))
+    if options.check and (options.write or options.paper or options.format):
+        raise UserError(
+            "--check goes with neither --write, --paper nor --format.",
+            "It only says whether committed files are current.",
+            f"adu-bench leaderboard --check{f' --rows {options.rows}' if options.rows else ''}",
+        )
     if options.check:
         return _check(options)
     if options.write:
         return _write(options)
     if options.format == "html":
         return _page(options)
+    if options.suite == "all" or "," in options.suite:
+        raise UserError(
+            f"--suite {options.suite} is more than one suite.",
+            "Only a page (--format html) has several.",
+            f"adu-bench leaderboard --suite {options.suite} --format html",
+        )
     from adu_bench.workflows.board import board_of
 
     board = board_of(selection_of(options), results_of(options))

@@ -52,6 +52,8 @@ ANY = Results()
 def board_of(selection: Selection, results: Results = ANY, only: Sequence[str] = ()) -> Board:
     """Read the named results, else the suite's committed rows, else the runs in ``runs``.
 
+    Of committed rows the chosen methods are shown; where none of them has a row, the runs are read.
+
     Parameters
     ----------
     selection
@@ -64,13 +66,28 @@ def board_of(selection: Selection, results: Results = ANY, only: Sequence[str] =
     Raises
     ------
     UserError
-        If there is no such suite, or there are no results.
+        If there is no such suite, there are no results, or the selection would change what a committed row is.
     """
     folder = results.rows_folder
-    committed = any((folder / selection.suite).glob("*.json"))
-    if results.rows or (committed and not results.runs and not selection.methods):
-        return committed_board(folder, selection.suite, selection.catalogue, only)
+    there = {path.stem for path in (folder / selection.suite).glob("*.json")}
+    chosen = [choice.label for choice in selection.catalogue.select([selection.methods])] if selection.methods else []
+    with_rows = [label for label in chosen if label in there]
+    if results.rows or (there and not results.runs and (with_rows or not chosen)):
+        _require_whole_rows(selection)
+        return committed_board(folder, selection.suite, selection.catalogue, only or with_rows or chosen)
     return _from_runs(selection, Path(results.runs or "runs"), only)
+
+
+def _require_whole_rows(selection: Selection) -> None:
+    """Refuse what only runs allow: a committed row is a method's whole block of the suite as it is declared."""
+    names = ("seeds", "sizes", "limit", "backbone", "settings", "study")
+    given = [f"--{name}" for name in names if getattr(selection, name)]
+    if given:
+        raise UserError(
+            f"{' and '.join(given)} cannot be applied to the committed rows of '{selection.suite}'.",
+            "A row is a method's whole block of the suite.",
+            f"Leave it out, or use runs: adu-bench leaderboard --suite {selection.suite} --runs runs {given[0]} ...",
+        )
 
 
 def _from_runs(selection: Selection, folder: Path, only: Sequence[str]) -> Board:
