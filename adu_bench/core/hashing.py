@@ -23,7 +23,12 @@ def canonical_json(value: Any) -> str:
 
 def digest(value: Any) -> str:
     """Return the first 20 hexadecimal digits of the SHA-256 of ``value`` as canonical JSON."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:KEY_LENGTH]
+    return text_digest(canonical_json(value))
+
+
+def text_digest(text: str) -> str:
+    """Return the first 20 hexadecimal digits of the SHA-256 of ``text`` in UTF-8."""
+    return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
 
 
 def file_sha256(path: Path) -> str:

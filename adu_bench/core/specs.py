@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from adu_bench.core.hashing import digest
+from adu_bench.core.hashing import canonical_json, digest, text_digest
 
 PROTOCOL = 2
 """Version of the evaluation protocol; part of every key, so that boards never mix protocols.  Protocol 2 trains on
@@ -81,6 +81,11 @@ class Task:
         if not self.held_out:
             del values["held_out"]
         return values
+
+    @cached_property
+    def json(self) -> str:
+        """The task as canonical JSON."""
+        return canonical_json(self.to_dict())
 
 
 def forget_name(domains: Iterable[str], joiner: str = "+") -> str:
@@ -175,6 +180,11 @@ class Supervision:
         """Return the values that are not neutral."""
         return {name: value for name, value in asdict(self).items() if value}
 
+    @cached_property
+    def json(self) -> str:
+        """The values that are not neutral, as canonical JSON."""
+        return canonical_json(self.to_dict())
+
 
 COMPLETE = Supervision()
 """All images, with their own labels."""
@@ -186,6 +196,11 @@ class BackboneSpec:
 
     name: str
     weights_hash: str
+
+    @cached_property
+    def json(self) -> str:
+        """The weights as canonical JSON."""
+        return canonical_json(asdict(self))
 
 
 @dataclass(frozen=True)
@@ -209,6 +224,11 @@ class MethodSpec:
     shared_hash: str
     fields: tuple[tuple[str, Value], ...]
 
+    @cached_property
+    def json(self) -> str:
+        """The method as canonical JSON."""
+        return canonical_json(asdict(self))
+
 
 @dataclass(frozen=True)
 class TrainingSpec:
@@ -227,6 +247,11 @@ class TrainingSpec:
     batch: int
     precision: str
     evaluation: str = "fp32"
+
+    @cached_property
+    def json(self) -> str:
+        """The values as canonical JSON."""
+        return canonical_json(asdict(self))
 
 
 @dataclass(frozen=True)
@@ -247,8 +272,20 @@ class RunSpec:
 
     @cached_property
     def key(self) -> str:
-        """The run's name: a digest of the whole spec (20 hexadecimal digits)."""
-        return digest(self.to_dict())
+        """The run's name: the digest of `to_dict` (20 hexadecimal digits).
+
+        Runs of a plan share tasks and methods, so the JSON of each is made once and not once per run.
+        """
+        parts = {
+            "backbone": self.backbone.json,
+            "method": self.method.json,
+            "protocol": canonical_json(self.protocol),
+            "seed": canonical_json(self.seed),
+            **({} if self.supervision == COMPLETE else {"supervision": self.supervision.json}),
+            "task": self.task.json,
+            "training": canonical_json(self.to_dict()["training"]) if self.protocol == 1 else self.training.json,
+        }
+        return text_digest("{" + ",".join(f'"{name}":{text}' for name, text in parts.items()) + "}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the spec as plain JSON values, as its protocol records it."""

@@ -21,6 +21,15 @@ def test_a_spec_survives_json(supervision, held_out):
     assert RunSpec.from_dict(json.loads(json.dumps(spec.to_dict()))).key == spec.key
 
 
+@pytest.mark.parametrize("lr", [1, 1.0, True, "1", None, (1, 2.5)])
+@pytest.mark.parametrize("protocol", [1, 2, 3])
+@pytest.mark.parametrize("supervision", [Supervision(), Supervision(wrong=0.3)])
+def test_a_key_is_the_digest_of_the_whole_spec(lr, protocol, supervision):
+    """Its JSON is put together from parts; parts that are equal in Python (1, 1.0, True) must not be exchanged."""
+    made = [replace(make_spec(lr=value), protocol=protocol, supervision=supervision) for value in (1.0, lr)]
+    assert [spec.key for spec in made] == [digest(spec.to_dict()) for spec in made]
+
+
 @pytest.mark.parametrize(
     "change",
     [
