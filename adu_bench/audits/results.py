@@ -11,7 +11,7 @@ import pandas as pd
 from adu_bench.audits.audit import Measure
 from adu_bench.audits.catalogue import AuditEntry
 from adu_bench.core.specs import RunSpec
-from adu_bench.store.artefacts import Artefact, artefact_path, read_artefact, write_artefact
+from adu_bench.store.artefacts import Artefact, artefact_path, read_artefact, with_artefacts, write_artefact
 
 COLUMNS = ("key", "suite", "task", "forget", "method", "seed", "audit", "metric", "value", "n")
 
@@ -106,7 +106,10 @@ def audit_rows(
         run's name), seed, audit, metric, value, n (images); shares and accuracies are 0..1.
     """
     rows = []
+    examined = with_artefacts(root)
     for name, spec in runs:
+        if spec.key not in examined:
+            continue
         head = (spec.key, suite, spec.task.name, len(spec.task.forget), name, spec.seed)
         for entry in entries:
             for measure in read_result(root, spec.key, entry) or ():

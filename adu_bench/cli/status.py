@@ -31,12 +31,14 @@ def run(options: Any) -> int:
     from adu_bench.workflows.audit import counts
 
     store, plan = Store(Path(options.out)), selection_of(options).plan()
+    failed = store.failed()
     todo = {run.spec.key for run in plan.unfinished(store)}
     states: dict[str, Counter[str]] = {}
     failures = []
     for planned in plan.runs:
-        failure = store.failure(planned.spec.key) if planned.spec.key in todo else None
-        state = "failed" if failure else "to do" if planned.spec.key in todo else "finished"
+        key = planned.spec.key
+        failure = store.failure(key) if key in todo and key in failed else None
+        state = "failed" if failure else "to do" if key in todo else "finished"
         states.setdefault(planned.name, Counter())[state] += 1
         if failure:
             failures.append((planned.title, failure["reason"]))

@@ -82,6 +82,12 @@ class Task:
             del values["held_out"]
         return values
 
+    @staticmethod
+    def from_dict(value: dict[str, Any]) -> Task:
+        """Rebuild a task from ``to_dict`` (or from its JSON); errors as in `RunSpec.from_dict`."""
+        values = {"held_out": ()} | value
+        return Task(**values | {name: tuple(values[name]) for name in ("domains", "forget", "classes", "held_out")})
+
     @cached_property
     def json(self) -> str:
         """The task as canonical JSON."""
@@ -307,13 +313,10 @@ class RunSpec:
         ValueError
             If the supervision is not valid.
         """
-        task, method = dict(value["task"]), dict(value["method"])
-        task.setdefault("held_out", ())
-        for name in ("domains", "forget", "classes", "held_out"):
-            task[name] = tuple(task[name])
+        method = dict(value["method"])
         method["fields"] = tuple((name, _frozen(item)) for name, item in method["fields"])
         return RunSpec(
-            task=Task(**task),
+            task=Task.from_dict(value["task"]),
             backbone=BackboneSpec(**value["backbone"]),
             method=MethodSpec(**method),
             training=TrainingSpec(**value["training"]),

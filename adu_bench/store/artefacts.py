@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,14 @@ class Artefact:
 def artefact_path(root: Path, key: str, name: str) -> Path:
     """Return the path of an artefact of a run; it need not exist."""
     return Path(root) / FOLDER / key / f"{name}.safetensors"
+
+
+def with_artefacts(root: Path) -> set[str]:
+    """Return the keys of the runs that may have artefacts; of all others nothing has to be looked up."""
+    try:
+        return set(os.listdir(Path(root) / FOLDER))
+    except OSError:
+        return set()
 
 
 def write_artefact(root: Path, key: str, name: str, artefact: Artefact) -> Path:

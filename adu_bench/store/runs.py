@@ -16,115 +16,20 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 from filelock import FileLock, Timeout
 
 from adu_bench.core.errors import UserError
 from adu_bench.core.files import write_text
 from adu_bench.core.hashing import KEY_LENGTH, digest, file_sha256
 from adu_bench.core.specs import RunSpec
+from adu_bench.store.index import Index, Signature
+from adu_bench.store.run import FORMAT, Run, read_run
 
-FORMAT = 2
 _TEMPORARY, _REPLACED = ".tmp-", ".old-"
 """Beginnings of the names of a run's folder while it is being written, and while the new one takes its place."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished run.
-
-    Parameters
-    ----------
-    path
-        Its directory.
-    info
-        The content of run.json.
-    """
-
-    path: Path
-    info: dict[str, Any]
-
-    @property
-    def key(self) -> str:
-        """The hash of the spec; it is also the directory's name."""
-        return self.info["key"]
-
-    @property
-    def spec(self) -> RunSpec:
-        """The spec of the run."""
-        return RunSpec.from_dict(self.info["spec"])
-
-    @property
-    def label(self) -> str:
-        """The method's label when the run was planned, for example ``adu[gamma=3.0]``."""
-        return self.info["label"]
-
-    @property
-    def measured(self) -> dict[str, float]:
-        """What the run cost, by name (trainable_parameters, peak_memory_mb, image_passes, seconds)."""
-        return self.info["measured"]
-
-    @property
-    def finished(self) -> str:
-        """Time when it finished, ISO 8601."""
-        return self.info["finished"]
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """Versions of the software, and the device."""
-        return self.info["environment"]
-
-    def predictions(self) -> pd.DataFrame:
-        """Return one row per test image; the columns are those of `adu_bench.runner.evaluate.predict`.
-
-        Raises
-        ------
-        UserError
-            If the file is missing or its checksum is wrong.
-        """
-        return pd.read_parquet(self.file("predictions.parquet"))
-
-    def features(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return features of a fixed subsample of the test images, and its positions in the predictions.
-
-        Returns
-        -------
-        features : ndarray
-            float16 (M, D), of unit length.
-        rows : ndarray
-            Integers (M,): positions in the predictions.
-
-        Raises
-        ------
-        UserError
-            If the file is missing or its checksum is wrong.
-        """
-        from safetensors.numpy import load_file
-
-        stored = load_file(self.file("features.safetensors"))
-        return stored["features"], stored["rows"]
-
-    def file(self, name: str) -> Path:
-        """Return the path of one of the run's files.
-
-        Raises
-        ------
-        UserError
-            If it is missing or its checksum is wrong.
-        """
-        path = self.path / name
-        if not path.is_file() or file_sha256(path) != self.info["checksums"].get(name):
-            raise UserError(
-                f"The run '{self.path}' is damaged.",
-                f"Its file {name} is missing or was changed after the run.",
-                f"Delete the folder and run again: rm -r '{self.path}'",
-            )
-        return path
 
 
 class Store:
@@ -145,24 +50,7 @@ class Store:
         UserError
             If there is none, or its run.json is not readable or belongs to another key.
         """
-        path = self.root / key
-        try:
-            info = json.loads((path / "run.json").read_text(encoding="utf-8"))
-            matches = info["format"] == FORMAT and info["key"] == key and RunSpec.from_dict(info["spec"]).key == key
-            matches = matches and info.pop("digest") == digest(info)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(
-                f"The run '{path}' cannot be read.",
-                f"{type(error).__name__}: {error}.",
-                f"Delete the folder and run again: rm -r '{path}'",
-            ) from error
-        if not matches:
-            raise UserError(
-                f"The run '{path}' does not match its name.",
-                "Its run.json was changed after the run, or written by another version.",
-                f"Delete the folder and run again: rm -r '{path}'",
-            )
-        return Run(path, info)
+        return read_run(self.root / key)
 
     def damage(self, key: str) -> str:
         """Return what is wrong with the files of a finished run, in a sentence or two; empty if nothing is."""
@@ -182,14 +70,39 @@ class Store:
 
     def keys(self) -> list[str]:
         """Return the keys of all finished runs, sorted."""
-        if not self.root.is_dir():
-            return []
-        names = (path.name for path in self.root.iterdir())
-        return sorted(name for name in names if len(name) == KEY_LENGTH and self.has(name))
+        return [name for name in self._names() if self.has(name)]
 
     def runs(self, keys: Iterable[str] | None = None) -> list[Run]:
-        """Return all finished runs, or those with the given keys that are finished."""
-        return [self.load(key) for key in (self.keys() if keys is None else keys) if self.has(key)]
+        """Return all finished runs, or those with the given keys that are finished.
+
+        A run.json that did not change since it was last read comes from the index, see `adu_bench.store.index`.
+
+        Raises
+        ------
+        UserError
+            As in `load`.
+        """
+        index, found = Index.read(self.root), []
+        if keys is None:
+            keys = self._names()
+            index.keep(set(keys))
+        try:
+            for key in keys:
+                signature = Signature.of(self.root / key)
+                if signature is None:
+                    index.drop(key)
+                    continue
+                run = index.find(key, signature)
+                found.append(index.add(self.load(key), signature) if run is None else run)
+        finally:
+            index.write()
+        return found
+
+    def _names(self) -> list[str]:
+        """Return the names, sorted, that may be keys of runs."""
+        if not self.root.is_dir():
+            return []
+        return sorted(name for name in os.listdir(self.root) if len(name) == KEY_LENGTH)
 
     @contextmanager
     def lock(self, key: str) -> Iterator[bool]:
@@ -277,6 +190,13 @@ class Store:
             "traceback": traceback,
         }
         write_text(folder / "error.json", json.dumps(record, indent=1) + "\n")
+
+    def failed(self) -> set[str]:
+        """Return the keys of all runs whose last attempt failed."""
+        try:
+            return set(os.listdir(self.root / "failures"))
+        except OSError:
+            return set()
 
     def failure(self, key: str) -> dict[str, Any] | None:
         """Return the record of a run's last failure, or None if there is none."""

@@ -15,6 +15,7 @@ from adu_bench.runner.executors.interface import Executor, Result
 from adu_bench.runner.executors.local import LocalProcesses
 from adu_bench.runner.plan import Plan, PlannedRun
 from adu_bench.store import Store
+from adu_bench.store.artefacts import with_artefacts
 
 
 def finished_runs(plan: Plan, store: Store) -> list[PlannedRun]:
@@ -96,9 +97,10 @@ def run_audits(
 def counts(runs: Sequence[PlannedRun], store: Store, entries: Sequence[AuditEntry]) -> dict[str, dict[str, int]]:
     """Count current results: by method and condition, then by audit; audits without any are left out."""
     found: dict[str, dict[str, int]] = {}
+    examined = with_artefacts(store.root)
     for run in runs:
         own = found.setdefault(run.name, {})
-        for entry in entries:
+        for entry in entries if run.spec.key in examined else ():
             if read_result(store.root, run.spec.key, entry) is not None:
                 own[entry.name] = own.get(entry.name, 0) + 1
     return found

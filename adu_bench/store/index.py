@@ -1,0 +1,179 @@
+"""An index of the runs in a folder: one Parquet file beside them that saves reading every run.json again.
+
+It is never the truth.  An entry counts only while size, times and inode of its run.json are those of when it was read;
+what is missing, changed or damaged is read again, and so is everything where the index itself is damaged.  It can be
+deleted at any time, and a folder that cannot be written does without.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from adu_bench.core.files import replacing
+from adu_bench.core.hashing import canonical_json
+from adu_bench.core.specs import RunSpec, Task
+from adu_bench.store.run import FORMAT, Run
+
+FILE = ".index.parquet"
+SETTLED = 2 * 10**9
+"""A run.json that changed in the last nanoseconds of this number is not indexed: clocks of file systems are coarse, so
+another change at once might not show."""
+_META = {b"adu_bench": f"index 1, run {FORMAT}".encode()}
+
+
+class Signature(NamedTuple):
+    """What tells without reading it that a run.json is as it was: bytes, times in ns, and inode."""
+
+    size: int
+    modified: int
+    changed: int
+    inode: int
+
+    @staticmethod
+    def of(run: Path) -> Signature | None:
+        """Return the signature of a run directory; None if it has no run.json."""
+        try:
+            found = os.stat(run / "run.json")
+        except OSError:
+            return None
+        return Signature(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+
+
+@dataclass
+class Index:
+    """The entries of a folder's index, by key.
+
+    Parameters
+    ----------
+    root
+        The folder of the runs.
+    entries
+        Signatures, and the runs as they were read.
+    """
+
+    root: Path
+    entries: dict[str, tuple[Signature, Run]] = field(default_factory=dict)
+    _changed: bool = False
+    _tasks: dict[str, Task] = field(default_factory=dict)
+    _rests: dict[str, RunSpec] = field(default_factory=dict)
+
+    @staticmethod
+    def read(root: Path) -> Index:
+        """Return the index of a folder; empty where there is none or it cannot be used."""
+        try:
+            table = pq.read_table(root / FILE, page_checksum_verification=True)
+            if {key: table.schema.metadata[key] for key in _META} != _META:
+                return Index(root)
+            return Index(root, _entries(root, table))
+        # A damaged file can raise nearly anything, and whatever it is, the runs are read instead.
+        except Exception:
+            return Index(root)
+
+    def find(self, key: str, signature: Signature) -> Run | None:
+        """Return a run if its entry is current."""
+        known = self.entries.get(key)
+        return known[1] if known is not None and known[0] == signature else None
+
+    def add(self, run: Run, signature: Signature) -> Run:
+        """Enter a run that was read, with the signature from before it was read, and return it.
+
+        The run that is returned shares its task and method with others: class names of a thousand runs fill memory.
+        """
+        spec = run.spec
+        task = self._tasks.setdefault(spec.task.json, spec.task)
+        rest = self._rests.setdefault(_rest(spec), spec)
+        run = replace(run, spec=replace(rest, task=task, seed=spec.seed))
+        if time.time_ns() - signature.changed > SETTLED:
+            self.entries[run.key] = signature, run
+            self._changed = True
+        return run
+
+    def drop(self, key: str) -> None:
+        """Remove a run that is gone."""
+        self._changed |= self.entries.pop(key, None) is not None
+
+    def keep(self, keys: Set[str]) -> None:
+        """Remove all runs but these."""
+        for key in self.entries.keys() - keys:
+            self.drop(key)
+
+    def write(self) -> None:
+        """Store the index if it changed; without effect where that is not possible."""
+        if not self._changed:
+            return
+        try:
+            with replacing(self.root / FILE) as temporary:
+                pq.write_table(_table(self.entries), temporary, compression="zstd", write_page_checksum=True)
+        except OSError:
+            return
+
+
+def _table(entries: Mapping[str, tuple[Signature, Run]]) -> pa.Table:
+    runs = [run for _, run in entries.values()]
+    numbers = np.array([signature for signature, _ in entries.values()], np.uint64).reshape(-1, len(Signature._fields))
+    columns = {
+        "key": pa.array(list(entries), pa.string()),
+        **{name: pa.array(numbers[:, place]) for place, name in enumerate(Signature._fields)},
+        "seed": pa.array([run.spec.seed for run in runs], pa.int64()),
+        # Few tasks and methods make many runs, so each is stored and read once.
+        "task": _coded([run.spec.task.json for run in runs]),
+        "rest": _coded([_rest(run.spec) for run in runs]),
+        "label": _coded([run.label for run in runs]),
+        "measured": pa.array([canonical_json(run.measured) for run in runs], pa.string()),
+        "finished": pa.array([run.finished for run in runs], pa.string()),
+    }
+    return pa.table(columns).replace_schema_metadata(_META)
+
+
+def _rest(spec: RunSpec) -> str:
+    """Return a spec without its task and seed as JSON that `RunSpec.from_dict` reads."""
+    names = ("backbone", "method", "training", "supervision")
+    parts = [f'"{name}":{getattr(spec, name).json}' for name in names]
+    return "{" + ",".join([*parts, f'"protocol":{canonical_json(spec.protocol)}']) + "}"
+
+
+def _coded(texts: list[str]) -> pa.DictionaryArray:
+    places: dict[str, int] = {}
+    codes = np.array([places.setdefault(text, len(places)) for text in texts], np.int32)
+    return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(list(places), pa.string()))
+
+
+def _entries(root: Path, table: pa.Table) -> dict[str, tuple[Signature, Run]]:
+    tasks, own_task = _decoded(table, "task")
+    rests, own_rest = _decoded(table, "rest")
+    labels, own_label = _decoded(table, "label")
+    task_of = [Task.from_dict(json.loads(text)) for text in tasks]
+    spec_of = [RunSpec.from_dict({**json.loads(text), "seed": 0, "task": json.loads(tasks[0])}) for text in rests]
+    signatures = zip(*(table[name].to_pylist() for name in Signature._fields), strict=True)
+    names = ("key", "seed", "measured", "finished")
+    rows = zip(*(table[name].to_pylist() for name in names), signatures, own_task, own_rest, own_label, strict=True)
+    return {
+        key: (
+            Signature(*signature),
+            Run(
+                root / key,
+                replace(spec_of[rest], task=task_of[task], seed=seed),
+                labels[label],
+                json.loads(measured),
+                finished,
+            ),
+        )
+        for key, seed, measured, finished, signature, task, rest, label in rows
+    }
+
+
+def _decoded(table: pa.Table, name: str) -> tuple[list[str], list[int]]:
+    column = table[name].combine_chunks()
+    if isinstance(column, pa.ChunkedArray):
+        column = column.chunk(0)
+    return column.dictionary.to_pylist(), column.indices.to_pylist()

@@ -1,0 +1,144 @@
+"""A finished run, and how its directory is read."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from adu_bench.core.errors import UserError
+from adu_bench.core.hashing import digest, file_sha256
+from adu_bench.core.specs import RunSpec
+
+FORMAT = 2
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Parameters
+    ----------
+    path
+        Its directory.
+    spec
+        The spec of the run.
+    label
+        The method's label when the run was planned, for example ``adu[gamma=3.0]``.
+    measured
+        What the run cost, by name (trainable_parameters, peak_memory_mb, image_passes, seconds).
+    finished
+        Time when it finished, ISO 8601.
+    """
+
+    path: Path
+    spec: RunSpec
+    label: str
+    measured: dict[str, float]
+    finished: str
+
+    @property
+    def key(self) -> str:
+        """The hash of the spec; it is also the directory's name."""
+        return self.path.name
+
+    @cached_property
+    def info(self) -> dict[str, Any]:
+        """The content of run.json, read again.
+
+        Raises
+        ------
+        UserError
+            As in `read_run`.
+        """
+        return _checked(self.path)[0]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Versions of the software, and the device; errors as in `info`."""
+        return self.info["environment"]
+
+    def predictions(self) -> pd.DataFrame:
+        """Return one row per test image; the columns are those of `adu_bench.runner.evaluate.predict`.
+
+        Raises
+        ------
+        UserError
+            If the file is missing or its checksum is wrong.
+        """
+        return pd.read_parquet(self.file("predictions.parquet"))
+
+    def features(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return features of a fixed subsample of the test images, and its positions in the predictions.
+
+        Returns
+        -------
+        features : ndarray
+            float16 (M, D), of unit length.
+        rows : ndarray
+            Integers (M,): positions in the predictions.
+
+        Raises
+        ------
+        UserError
+            If the file is missing or its checksum is wrong.
+        """
+        from safetensors.numpy import load_file
+
+        stored = load_file(self.file("features.safetensors"))
+        return stored["features"], stored["rows"]
+
+    def file(self, name: str) -> Path:
+        """Return the path of one of the run's files.
+
+        Raises
+        ------
+        UserError
+            If it is missing or its checksum is wrong.
+        """
+        path = self.path / name
+        if not path.is_file() or file_sha256(path) != self.info["checksums"].get(name):
+            raise UserError(
+                f"The run '{self.path}' is damaged.",
+                f"Its file {name} is missing or was changed after the run.",
+                f"Delete the folder and run again: rm -r '{self.path}'",
+            )
+        return path
+
+
+def read_run(path: Path) -> Run:
+    """Return the run in a directory.
+
+    Raises
+    ------
+    UserError
+        If its run.json is missing or not readable, was changed after the run, or belongs to another key.
+    """
+    info, spec = _checked(path)
+    return Run(path, spec, info["label"], info["measured"], info["finished"])
+
+
+def _checked(path: Path) -> tuple[dict[str, Any], RunSpec]:
+    try:
+        info = json.loads((path / "run.json").read_text(encoding="utf-8"))
+        spec = RunSpec.from_dict(info["spec"])
+        matches = info["format"] == FORMAT and info["key"] == path.name == spec.key
+        matches = matches and info.pop("digest") == digest(info)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"The run '{path}' cannot be read.",
+            f"{type(error).__name__}: {error}.",
+            f"Delete the folder and run again: rm -r '{path}'",
+        ) from error
+    if not matches:
+        raise UserError(
+            f"The run '{path}' does not match its name.",
+            "Its run.json was changed after the run, or written by another version.",
+            f"Delete the folder and run again: rm -r '{path}'",
+        )
+    return info, spec
