@@ -1,4 +1,4 @@
-"""An index of the runs in a folder: one Parquet file beside them that saves reading every run.json again.
+"""An index of the runs in a folder: one file beside them that saves reading every run.json again.
 
 It is never the truth.  An entry counts only while size, times and inode of its run.json are those of when it was read;
 what is missing, changed or damaged is read again, and so is everything where the index itself is damaged.  It can be
@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,11 +25,13 @@ from adu_bench.core.hashing import canonical_json
 from adu_bench.core.specs import RunSpec, Task
 from adu_bench.store.run import FORMAT, Run
 
-FILE = ".index.parquet"
+FILE = ".index"
+"""A SHA-256 (32 bytes) of what follows it, a Parquet file; pages of Parquet have checksums, its footer has none."""
 SETTLED = 2 * 10**9
 """A run.json that changed in the last nanoseconds of this number is not indexed: clocks of file systems are coarse, so
 another change at once might not show."""
-_META = {b"adu_bench": f"index 1, run {FORMAT}".encode()}
+_VERSION = f"index 1, run {FORMAT}".encode()
+_DIGEST = 32
 
 
 class Signature(NamedTuple):
@@ -71,12 +74,15 @@ class Index:
     def read(root: Path) -> Index:
         """Return the index of a folder; empty where there is none or it cannot be used."""
         try:
-            table = pq.read_table(root / FILE, page_checksum_verification=True)
-            if {key: table.schema.metadata[key] for key in _META} != _META:
+            content = (root / FILE).read_bytes()
+            body = memoryview(content)[_DIGEST:]
+            if sha256(body).digest() != content[:_DIGEST]:
+                return Index(root)
+            table = pq.read_table(pa.BufferReader(body))
+            if table.schema.metadata.get(b"adu_bench") != _VERSION:
                 return Index(root)
             return Index(root, _entries(root, table))
-        # A damaged file can raise nearly anything, and whatever it is, the runs are read instead.
-        except Exception:
+        except (OSError, pa.ArrowException):
             return Index(root)
 
     def find(self, key: str, signature: Signature) -> Run | None:
@@ -111,9 +117,12 @@ class Index:
         """Store the index if it changed; without effect where that is not possible."""
         if not self._changed:
             return
+        buffer = pa.BufferOutputStream()
+        pq.write_table(_table(self.entries), buffer, compression="zstd")
+        body = buffer.getvalue()
         try:
             with replacing(self.root / FILE) as temporary:
-                pq.write_table(_table(self.entries), temporary, compression="zstd", write_page_checksum=True)
+                temporary.write_bytes(sha256(body).digest() + body.to_pybytes())
         except OSError:
             return
 
@@ -132,7 +141,7 @@ def _table(entries: Mapping[str, tuple[Signature, Run]]) -> pa.Table:
         "measured": pa.array([canonical_json(run.measured) for run in runs], pa.string()),
         "finished": pa.array([run.finished for run in runs], pa.string()),
     }
-    return pa.table(columns).replace_schema_metadata(_META)
+    return pa.table(columns).replace_schema_metadata({b"adu_bench": _VERSION})
 
 
 def _rest(spec: RunSpec) -> str:
