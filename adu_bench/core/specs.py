@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -77,7 +77,7 @@ class Task:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the task as plain values; ``held_out`` is left out where it is empty."""
-        values = asdict(self)
+        values = _values(self)
         if not self.held_out:
             del values["held_out"]
         return values
@@ -184,7 +184,7 @@ class Supervision:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the values that are not neutral."""
-        return {name: value for name, value in asdict(self).items() if value}
+        return {name: value for name, value in _values(self).items() if value}
 
     @cached_property
     def json(self) -> str:
@@ -206,7 +206,7 @@ class BackboneSpec:
     @cached_property
     def json(self) -> str:
         """The weights as canonical JSON."""
-        return canonical_json(asdict(self))
+        return canonical_json(_values(self))
 
 
 @dataclass(frozen=True)
@@ -233,7 +233,7 @@ class MethodSpec:
     @cached_property
     def json(self) -> str:
         """The method as canonical JSON."""
-        return canonical_json(asdict(self))
+        return canonical_json(_values(self))
 
 
 @dataclass(frozen=True)
@@ -257,7 +257,7 @@ class TrainingSpec:
     @cached_property
     def json(self) -> str:
         """The values as canonical JSON."""
-        return canonical_json(asdict(self))
+        return canonical_json(_values(self))
 
 
 @dataclass(frozen=True)
@@ -328,3 +328,8 @@ class RunSpec:
 
 def _frozen(value: Any) -> Value:
     return tuple(_frozen(item) for item in value) if isinstance(value, list | tuple) else value
+
+
+def _values(flat: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass that contains no other: what `asdict` returns, without its deep copies."""
+    return {field.name: getattr(flat, field.name) for field in fields(flat)}

@@ -11,6 +11,7 @@ there.
 from __future__ import annotations
 
 import datetime
+import errno
 import json
 import os
 import shutil
@@ -28,6 +29,7 @@ from adu_bench.core.specs import RunSpec
 from adu_bench.store.index import Index, Signature
 from adu_bench.store.run import FORMAT, Run, read_run
 
+_NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP}
 _TEMPORARY, _REPLACED = ".tmp-", ".old-"
 """Beginnings of the names of a run's folder while it is being written, and while the new one takes its place."""
 
@@ -106,7 +108,13 @@ class Store:
 
     @contextmanager
     def lock(self, key: str) -> Iterator[bool]:
-        """Lock a run for this process; yields False if another process has locked it."""
+        """Lock a run for this process; yields False if another process has locked it.
+
+        Raises
+        ------
+        UserError
+            If the folder cannot be written, or its file system has no locks.
+        """
         folder = self._made(self.root / ".locks")
         lock = FileLock(folder / f"{key}.lock")
         try:
@@ -114,6 +122,10 @@ class Store:
         except Timeout:
             yield False
             return
+        except OSError as error:
+            if error.errno in _NO_LOCKS:
+                raise _unlockable(self.root, error) from error
+            raise
         try:
             yield True
         finally:
@@ -206,12 +218,12 @@ class Store:
             return None
 
     def require_writable(self) -> None:
-        """Check that runs can be written.
+        """Check that runs can be written and locked.
 
         Raises
         ------
         UserError
-            If the folder cannot be created or written.
+            If the folder cannot be created or written, or its file system has no locks.
         """
         probe = self._made(self.root) / f".probe-{os.getpid()}"
         try:
@@ -219,6 +231,8 @@ class Store:
             probe.unlink()
         except OSError as error:
             raise _unwritable(self.root, error) from error
+        with self.lock("probe"):
+            pass
 
     def _made(self, folder: Path) -> Path:
         try:
@@ -233,6 +247,15 @@ def _unwritable(root: Path, error: OSError) -> UserError:
         f"The output folder '{root}' cannot be written.",
         f"{error.strerror or error}.",
         "Choose another folder with --out.",
+    )
+
+
+def _unlockable(root: Path, error: OSError) -> UserError:
+    return UserError(
+        f"Runs in '{root}' cannot be locked.",
+        f"Its file system answers {errno.errorcode[error.errno or 0]} ({error.strerror}), as NFS does without its lock "
+        "service, and without locks two processes would make the same run.",
+        "Choose a folder on another file system with --out, or have the file system mounted with locks.",
     )
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import fcntl
 import itertools
 import json
 import multiprocessing
@@ -181,3 +183,14 @@ def test_an_unwritable_folder_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="--out"):
         Store(tmp_path / "file").require_writable()
+
+
+def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
+    """NFS without its lock service answers ENOLCK, which as such says "No locks available"."""
+
+    def refuse(*given):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(UserError, match="ENOLCK"):
+        Store(tmp_path).require_writable()
