@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from adu_bench.cli.common import flag, from_option
@@ -16,10 +17,10 @@ def options(parser: Any) -> None:
 
 def run(options: Any) -> int:
     """Print the findings; 1 if something is wrong."""
+    from adu_bench.registry import Catalogue
     from adu_bench.workflows.doctor import examine
-    from adu_bench.workflows.selection import open_catalogue
 
-    findings = examine(open_catalogue(options["from"]))
+    findings = examine(Catalogue([Path(options["from"])] if options["from"] else []))
     if options.json:
         print(json.dumps(findings, indent=1))
     else:

@@ -27,7 +27,7 @@ def run(options: Any) -> int:
     if options.json:
         print(json.dumps(found, indent=1, default=str))
         return 0
-    width = max(len(item["name"]) for item in found)
+    width = max((len(item["name"]) for item in found), default=0)
     for item in found:
         state = "" if item["state"] == "ok" else f"[{item['state']}] "
         print(f"{item['name']:<{width}}  {state}{item['summary']}")

@@ -94,8 +94,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of the output closed it (`| head`).
         drop_output()
         return 0
-    except OSError as error:
-        if debug:
+    except (OSError, MemoryError, ImportError) as error:
+        if debug or (isinstance(error, ImportError) and _is_own(error)):
             raise
         drop_output()
         return _told(_of_system(error))
@@ -114,8 +114,23 @@ def _told(error: UserError) -> int:
     return 2
 
 
-def _of_system(error: OSError) -> UserError:
-    """Say what the system refused: a full disk, a folder without permission, a name that is too long."""
+def _is_own(error: ImportError) -> bool:
+    """Whether what cannot be imported is part of the project, which is a mistake in it."""
+    return (error.name or "").partition(".")[0] in ("", "adu_bench")
+
+
+def _of_system(error: OSError | MemoryError | ImportError) -> UserError:
+    """Say what the system refused: a full disk, a folder without permission, too much memory, a missing package."""
+    if isinstance(error, MemoryError):
+        return UserError(
+            "There is too little memory.", "An array could not be allocated.", "--debug shows where it was needed."
+        )
+    if isinstance(error, ImportError):
+        return UserError(
+            f"The package '{error.name}' cannot be imported.",
+            f"{' '.join(str(error).split())[:200].rstrip('.')}.",
+            "Check the installation with: adu-bench doctor",
+        )
     what = f"'{str(error.filename)[:200]}' cannot be used" if error.filename else "A file cannot be read or written"
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         remedy = "Free some space; the same command continues."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -50,18 +51,25 @@ def load_classifier(path: Path, backbone: Backbone) -> Classifier:
         with safe_open(path, framework="pt", device=str(backbone.device)) as file:
             header = json.loads(file.metadata()["adu_bench"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        if header["weights_hash"] != backbone.spec.weights_hash:
+            raise UserError(
+                f"'{path}' does not fit the backbone '{backbone.spec.name}'.",
+                f"It was made from '{header['backbone']}' with weights {header['weights_hash']}.",
+                f"Load that backbone: --backbone {header['backbone']}",
+            )
+        return _rebuilt(path, header, tensors, backbone)
+    except UserError:
+        raise
     except Exception as error:
         raise UserError(
             f"'{path}' is not a saved classifier.",
-            f"Reading it gave {type(error).__name__}.",
+            f"Reading it gave {type(error).__name__}: {' '.join(str(error).split())[:200]}.",
             "Give the path of the method.safetensors file of a finished run.",
         ) from error
-    if header["weights_hash"] != backbone.spec.weights_hash:
-        raise UserError(
-            f"'{path}' does not fit the backbone '{backbone.spec.name}'.",
-            f"It was made from '{header['backbone']}' with weights {header['weights_hash']}.",
-            f"Load that backbone: --backbone {header['backbone']}",
-        )
+
+
+def _rebuilt(path: Path, header: dict[str, Any], tensors: dict[str, torch.Tensor], backbone: Backbone) -> Classifier:
+    """Build what a file's header describes; a malformed header can make this raise anything."""
     classifier = Classifier(backbone, header["classes"], header["template"])
     if header["changed"]:
         classifier.unfreeze(*header["changed"])

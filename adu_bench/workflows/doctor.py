@@ -9,8 +9,6 @@ import shutil
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import torch
-
 from adu_bench.clip.identity import SHIPPED
 from adu_bench.clip.weights import backbone_spec
 from adu_bench.core.cores import usable_cores
@@ -56,6 +54,10 @@ def _library(name: str) -> dict[str, str]:
 
 
 def _device() -> dict[str, str]:
+    try:
+        import torch
+    except ImportError as error:
+        return _finding("device", f"torch cannot be imported ({error})", "pip install torch")
     if torch.cuda.is_available():
         return _finding("device", f"cuda: {torch.cuda.get_device_name()}")
     return _finding("device", "cpu: no CUDA device is visible; everything runs, large backbones slowly")
@@ -132,4 +134,5 @@ def _methods(catalogue: Catalogue) -> dict[str, str]:
     if catalogue.broken:
         first = catalogue.broken[0]
         return _finding("methods", f"{len(catalogue.broken)} broken", f"{first.path}: {first.reason}.")
-    return _finding("methods", f"{len(catalogue.presets)} names, none broken")
+    remedy = "" if catalogue.presets else "Install adu-bench again."
+    return _finding("methods", f"{len(catalogue.presets)} names, none broken", remedy)

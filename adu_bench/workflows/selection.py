@@ -120,8 +120,23 @@ def check_fields(suite: Suite, catalogue: Catalogue) -> None:
 
 
 def open_catalogue(*extra: str) -> Catalogue:
-    """Return the known methods, with those of further folders or files; empty names are left out."""
-    return Catalogue([Path(place) for place in extra if place])
+    """Return the known methods, with those of further folders or files; empty names are left out.
+
+    Raises
+    ------
+    UserError
+        If there is none: a package without its methods, and no method in the places.
+    """
+    places = [Path(place) for place in extra if place]
+    catalogue = Catalogue(places)
+    if not catalogue.presets and not catalogue.broken:
+        named = " and ".join(f"'{place}'" for place in places)
+        raise UserError(
+            "No method is installed.",
+            "This installation lacks the shipped methods" + (f", and {named} has none." if named else "."),
+            "Install adu-bench again, or name a folder with methods: --from DIR",
+        )
+    return catalogue
 
 
 def read_settings(path: str) -> dict[str, dict[str, Any]]:

@@ -101,6 +101,36 @@ def test_hostile_arguments_are_refused(arguments, here, capsys):
     assert list(here.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("list", "methods"),
+        ("run", "--suite", "toy", "--dry"),
+        ("status", "--suite", "toy"),
+        ("show", "adu"),
+        ("check", "adu"),
+        ("tune", "adu", "--suite", "toy"),
+    ],
+)
+def test_an_installation_without_methods_says_so(arguments, monkeypatch, capsys):
+    monkeypatch.setattr("adu_bench.registry.catalogue.shipped_folder", lambda: None)
+    assert sentences(capsys, *arguments)[0] == "No method is installed."
+
+
+@pytest.mark.parametrize("command", [("doctor",), ("check", "collapse")])
+def test_a_missing_package_is_named(command, here):
+    (here / "torch.py").write_text("raise ImportError('No module named torch', name='torch')\n")
+    run = [sys.executable, "-m", "adu_bench", *command]
+    done = subprocess.run(run, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(here)}, timeout=120)
+    assert "Traceback" not in done.stderr
+    if command == ("doctor",):
+        assert done.returncode == 1
+        assert "torch cannot be imported" in done.stdout
+    else:
+        assert done.returncode == 2
+        assert "The package 'torch' cannot be imported." in done.stderr
+
+
 def test_names_cannot_control_the_terminal(here, capsys):
     (here / "s.yaml").write_text(SUITE.replace("title: T", 'title: "a\\e]0;owned\\a\\e[2Jb\\u202ec\\x9b1mß"'))
     assert main(["show", "./s.yaml"]) == 0
