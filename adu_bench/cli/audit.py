@@ -42,8 +42,8 @@ def run(options: Any) -> int:
     require_device(options.device)
     executor = LocalProcesses(options.device, options.jobs)
     entries = choose_audits(options.audits, find_audits(options["from"]))
-    plan, store = selection_of(options).plan(), Store(Path(options.runs))
-    return audit_and_print(plan, store, entries, executor, options, quiet=options.json)
+    store = Store(Path(options.runs))
+    return audit_and_print(selection_of(options).plan(store), store, entries, executor, options, quiet=options.json)
 
 
 def audit_and_print(

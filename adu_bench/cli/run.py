@@ -43,7 +43,7 @@ def run(options: Any) -> int:
 
     entries = choose_audits(options.audits, find_audits(options["from"])) if options.audits else []
     store = Store(Path(options.out))
-    plan = selection_of(options).plan()
+    plan = selection_of(options).plan(fetch=not options.dry)
     unfinished = plan.unfinished(store)
     todo = plan.runs if options.force else unfinished
     print(

@@ -26,8 +26,9 @@ def run(options: Any) -> int:
     from adu_bench.store import Store
 
     folder = Path(options.runs)
-    plan = selection_of(options).plan()
-    runs = Store(folder).runs([run.spec.key for run in plan.runs])
+    store = Store(folder)
+    plan = selection_of(options).plan(store)
+    runs = store.runs([run.spec.key for run in plan.runs])
     if not runs:
         raise UserError(
             f"There are no finished runs of '{plan.suite.name}' in '{folder}'.",

@@ -30,8 +30,8 @@ def run(options: Any) -> int:
     from adu_bench.store import Store
     from adu_bench.workflows.audit import counts
 
-    store, plan = Store(Path(options.out)), selection_of(options).plan()
-    failed = store.failed()
+    store = Store(Path(options.out))
+    plan, failed = selection_of(options).plan(store), store.failed()
     todo = {run.spec.key for run in plan.unfinished(store)}
     states: dict[str, Counter[str]] = {}
     failures = []

@@ -37,7 +37,7 @@ def load_backbone(name: str, device: torch.device | str = "cpu") -> Backbone:
         If the model or its weights do not exist or cannot be read, or if the weights do not fit the model.
     """
     parsed = parse_backbone(name)
-    spec = backbone_spec(name)
+    spec = backbone_spec(name, fetch=True)
     model: Any
     if parsed.folder is not None:
         model, tokenizer = folder_model.build(parsed.folder)
@@ -94,7 +94,7 @@ def random_backbone(model: str, device: str) -> Backbone:
 
 def _open_clip_model(parsed: BackboneName) -> tuple[nn.Module, Callable[[list[str]], Tensor]]:
     pretrained.check(parsed)
-    path = parsed.local_file or pretrained.locate(parsed)
+    path = parsed.local_file or pretrained.locate(parsed, fetch=True)
     try:
         model = open_clip.create_model(parsed.model, pretrained=str(path))
     except Exception as error:

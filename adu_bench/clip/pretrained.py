@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,15 @@ from adu_bench.core.errors import UserError, unknown
 _QUICKGELU = "-quickgelu"
 
 
-def describe(parsed: BackboneName) -> dict[str, Any]:
+def describe(parsed: BackboneName, fetch: bool = False) -> dict[str, Any]:
     """Check the name of an open_clip model, and return where its weights are and how its images are prepared.
+
+    Parameters
+    ----------
+    parsed
+        The name.
+    fetch
+        Whether weights that are not on this machine may be fetched.
 
     Returns
     -------
@@ -27,11 +35,11 @@ def describe(parsed: BackboneName) -> dict[str, Any]:
     ------
     UserError
         If the model or the tag does not exist, the weights do not fit the model's activation, the image settings
-        cannot be used or are ambiguous, or the weights are neither on this machine nor can be fetched.
+        cannot be used or are ambiguous, or the weights are not on this machine and not fetched.
     """
     check(parsed)
     images = image_settings(parsed)
-    return {"path": str((parsed.local_file or locate(parsed)).resolve()), "images": images}
+    return {"path": str((parsed.local_file or locate(parsed, fetch)).resolve()), "images": images}
 
 
 def check(parsed: BackboneName) -> None:
@@ -130,24 +138,46 @@ def _square(parsed: BackboneName, settings: dict[str, Any]) -> dict[str, Any]:
     return settings | {"size": int(size)}
 
 
-def locate(parsed: BackboneName) -> Path:
-    """Find the weights file of an open_clip tag; without one on this machine, fetch it.
+def locate(parsed: BackboneName, fetch: bool = False) -> Path:
+    """Find the weights file of an open_clip tag on this machine; where asked, fetch a missing one.
 
     Raises
     ------
     UserError
-        If the weights are neither in the hub's cache nor can be fetched.
+        If the weights are not on this machine, and fetching them was not asked for or failed.
     """
     settings = open_clip.get_pretrained_cfg(parsed.model, parsed.tag)
-    try:
-        return Path(open_clip.download_pretrained(settings))
-    except Exception as error:
-        repository, _, file = str(settings.get("hf_hub", "")).rpartition("/")
-        file = file or "open_clip_model.safetensors"
-        command = f"hf download {repository} {file} --local-dir weights" if repository else f"fetch {settings['url']}"
-        raise UserError(
-            f"The weights of '{parsed.portable}' are not on this machine.",
-            f"Fetching them failed ({type(error).__name__}).",
-            f"On a machine with a network: {command}; then copy the file here: "
-            f"--backbone {parsed.portable}=weights/{file}",
-        ) from error
+    if (found := _fetched(settings)) is not None:
+        return found
+    why, cause = "This command does not fetch weights", None
+    if fetch:
+        try:
+            return Path(open_clip.download_pretrained(settings))
+        except Exception as error:
+            why, cause = f"Fetching them failed ({type(error).__name__})", error
+    repository, _, file = str(settings.get("hf_hub", "")).rpartition("/")
+    file = file or "open_clip_model.safetensors"
+    command = f"hf download {repository} {file} --local-dir weights" if repository else f"fetch {settings['url']}"
+    raise UserError(
+        f"The weights of '{parsed.portable}' are not on this machine.",
+        f"{why}; adu-bench run does where there is a network.",
+        f"On a machine with a network: {command}; then copy the file here: --backbone {parsed.portable}=weights/{file}",
+    ) from cause
+
+
+def _fetched(settings: Mapping[str, Any]) -> Path | None:
+    """Return the file that `open_clip.download_pretrained` fetched earlier, without asking a server."""
+    repository, _, file = str(settings.get("hf_hub", "")).rpartition("/")
+    if repository:
+        from huggingface_hub import try_to_load_from_cache
+        from open_clip.constants import HF_WEIGHTS_NAME
+        from open_clip.pretrained import _get_safe_alternatives
+
+        wanted = file or HF_WEIGHTS_NAME
+        for name in (*_get_safe_alternatives(wanted), wanted):
+            if isinstance(path := try_to_load_from_cache(repository, name), str):
+                return Path(path)
+    if name := str(settings.get("url", "")).rpartition("/")[2]:
+        path = Path("~/.cache/clip", name).expanduser()
+        return path if path.is_file() and not repository else None
+    return None

@@ -23,23 +23,31 @@ from adu_bench.clip.identity import (
 )
 from adu_bench.core.child import in_child
 from adu_bench.core.errors import UserError
-from adu_bench.core.files import write_text
+from adu_bench.core.files import read_text, write_text
 from adu_bench.core.hashing import digest, file_sha256
 from adu_bench.core.paths import cache_dir
 from adu_bench.core.specs import BackboneSpec
 from adu_bench.data.preprocessing import Preprocessing
 
 
-def backbone_spec(name: str) -> BackboneSpec:
+def backbone_spec(name: str, *, fetch: bool = False) -> BackboneSpec:
     """Identify a backbone by name and weights.
 
     The weights' hash is the SHA-256 of the file (first 20 digits).  A file is hashed once; the hash is stored with
     the file's size and modification time.
 
+    Parameters
+    ----------
+    name
+        The backbone.
+    fetch
+        Whether weights that are not on this machine may be fetched: planning and reading results need no network.
+
     Raises
     ------
     UserError
-        If the file does not exist, or open_clip does not know the model, its tag, or where the weights are.
+        If the file does not exist, open_clip does not know the model or its tag, or the weights are not on this machine
+        and not fetched.
     """
     parsed, memory = parse_backbone(name), _Memory(cache_dir() / "backbones.json")
     path = parsed.local_file
@@ -50,7 +58,7 @@ def backbone_spec(name: str) -> BackboneSpec:
             "Give the path of an existing .safetensors or .pt file, or --backbone emoji-clip for the shipped model.",
         )
     if parsed.folder is None:
-        path = Path(memory.described(name, parsed)["path"])
+        path = Path(memory.described(name, parsed, fetch)["path"])
     assert path is not None
     weights = memory.file_hash(path)
     if parsed.folder not in (None, SHIPPED_FOLDER):
@@ -86,12 +94,12 @@ class _Memory:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            value = json.loads(path.read_text())
+            value = json.loads(read_text(path))
         except (OSError, ValueError):
             value = {}
         self.value: dict[str, dict[str, Any]] = value if isinstance(value, dict) else {}
 
-    def described(self, name: str, parsed: BackboneName) -> dict[str, Any]:
+    def described(self, name: str, parsed: BackboneName, fetch: bool = False) -> dict[str, Any]:
         """Return what `adu_bench.clip.pretrained.describe` says of a name of an open_clip model."""
         identity = f"{name}|open_clip {_open_clip_version()}"
         known = self.value.get("models", {}).get(identity)
@@ -100,9 +108,9 @@ class _Memory:
             if "torch" in sys.modules:
                 from adu_bench.clip.pretrained import describe  # this process has already imported torch
 
-                known = describe(parsed)
+                known = describe(parsed, fetch)
             else:
-                known = in_child(function, parsed)
+                known = in_child(function, parsed, fetch)
             self._put("models", identity, known)
         return known
 

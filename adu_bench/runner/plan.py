@@ -8,7 +8,7 @@ from pathlib import Path
 
 from adu_bench.clip.weights import backbone_spec
 from adu_bench.core.errors import UserError, unknown
-from adu_bench.core.specs import RunSpec, Value
+from adu_bench.core.specs import BackboneSpec, RunSpec, Value
 from adu_bench.registry import Catalogue, ChangedField, Choice
 from adu_bench.store import Store
 from adu_bench.suites import Suite
@@ -107,6 +107,7 @@ def plan(
     *,
     seeds: Sequence[int] | None = None,
     backbone: str | None = None,
+    weights: BackboneSpec | None = None,
     limit: int | None = None,
     like: RunSpec | None = None,
 ) -> Plan:
@@ -118,6 +119,8 @@ def plan(
         Tasks and methods.
     seeds, backbone
         Replace the suite's.
+    weights
+        What `adu_bench.clip.weights.backbone_spec` says of the backbone; None to ask it, without a network.
     limit
         Plan only the first tasks of the suite.
     like
@@ -125,7 +128,7 @@ def plan(
     """
     suite = suite.with_seeds(seeds) if seeds else suite
     name = backbone or suite.backbone
-    weights = backbone_spec(name) if like is None else like.backbone
+    weights = like.backbone if like is not None else weights or backbone_spec(name)
     given = suite.budget, suite.settings
     methods = [(choice, choice.resolve(*given), choice.changed(*given)) for choice in choices]
     runs: dict[str, PlannedRun] = {}
@@ -149,13 +152,14 @@ def plan_study(
     methods: Sequence[str] = (),
     seeds: Sequence[int] | None = None,
     backbone: str | None = None,
+    weights: BackboneSpec | None = None,
     limit: int | None = None,
 ) -> Plan:
     """List the runs of a study of a suite; they are ordinary runs, shared with boards and other studies.
 
     Parameters
     ----------
-    suite, seeds, backbone, limit
+    suite, seeds, backbone, weights, limit
         As in `plan`.
     study
         A name in the suite's ``studies``.
@@ -180,7 +184,7 @@ def plan_study(
                 found = [
                     replace(run, condition=_condition(suite, varied, sweep.variable, value))
                     for varied, chosen in _varied(own, choice, sweep, value)
-                    for run in plan(varied, [chosen], seeds=seeds, backbone=backbone, limit=limit).runs
+                    for run in plan(varied, [chosen], seeds=seeds, backbone=backbone, weights=weights, limit=limit).runs
                 ]
                 # None is a value of a variable as well; without a variable it stands for no value.
                 shown = "none" if value is None and sweep.variable else value

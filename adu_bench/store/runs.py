@@ -16,7 +16,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from adu_bench.core.errors import UserError
 from adu_bench.core.files import write_text
 from adu_bench.core.hashing import KEY_LENGTH, digest, file_sha256
-from adu_bench.core.specs import RunSpec
+from adu_bench.core.specs import BackboneSpec, RunSpec
 from adu_bench.store.index import Index, Signature
 from adu_bench.store.run import FORMAT, Run, read_run
 
@@ -90,21 +90,37 @@ class Store:
             index.keep(set(keys))
         try:
             for key in keys:
-                signature = Signature.of(self.root / key)
-                if signature is None:
-                    index.drop(key)
-                    continue
-                run = index.find(key, signature)
-                found.append(index.add(self.load(key), signature) if run is None else run)
+                if (run := self._indexed(key, index)) is not None:
+                    found.append(run)
         finally:
             index.write()
         return found
+
+    def _indexed(self, key: str, index: Index) -> Run | None:
+        """Return a finished run, from the index if it did not change; None if there is none."""
+        signature = Signature.of(self.root / key)
+        if signature is None:
+            index.drop(key)
+            return None
+        return index.find(key, signature) or index.add(self.load(key), signature)
 
     def _names(self) -> list[str]:
         """Return the names, sorted, that may be keys of runs."""
         if not self.root.is_dir():
             return []
         return sorted(name for name in os.listdir(self.root) if len(name) == KEY_LENGTH)
+
+    def backbones(self, dataset: str) -> list[BackboneSpec]:
+        """Return the backbones of the finished runs on a data set, each once; damaged runs are passed over."""
+        found: dict[BackboneSpec, None] = {}
+        index = Index.read(self.root)
+        for key in self._names():
+            with suppress(UserError):
+                run = self._indexed(key, index)
+                if run is not None and run.spec.task.dataset == dataset:
+                    found.setdefault(run.spec.backbone)
+        index.write()
+        return list(found)
 
     @contextmanager
     def lock(self, key: str) -> Iterator[bool]:

@@ -112,7 +112,7 @@ def _of_method(name: str, store: Store, selection: Selection) -> list[str]:
     """Return the keys of a method's finished runs of one seed, in the order of the suite's tasks."""
     suite = selection.load_suite()
     seeds = selection.seeds or suite.seeds[:1]
-    wanted = replace(selection, methods=name, seeds=seeds).plan()
+    wanted = replace(selection, methods=name, seeds=seeds).plan(store)
     keys = [run.spec.key for run in wanted.runs if store.has(run.spec.key)]
     if not keys:
         raise UserError(

@@ -98,12 +98,13 @@ def _from_runs(selection: Selection, folder: Path, only: Sequence[str]) -> Board
             "A board is made of results.",
             f"adu-bench run --suite {selection.suite}",
         )
-    runs = Store(folder).runs()
+    store = Store(folder)
+    runs = store.runs()
     methods = ",".join(only) or selection.methods
     if not methods:
         known = selection.catalogue.presets
         methods = ",".join(dict.fromkeys(run.label for run in runs if run.label.partition("[")[0] in known))
-    board = make_board(replace(selection, methods=methods).plan(), runs)
+    board = make_board(replace(selection, methods=methods).plan(store), runs)
     if not any((folder / "artefacts").glob("*/audit-*")):
         return board
     return with_forgetting(board, measurements_of(folder, selection.suite, board.runs, find_audits()))

@@ -23,7 +23,8 @@ def write_rows(selection: Selection, runs: Path, target: Path) -> Iterator[tuple
     tuple
         Label of a method, and the file of its row; None where its block is not complete.
     """
-    plan, store = selection.plan(), Store(runs)
+    store = Store(runs)
+    plan = selection.plan(store)
     for label in dict.fromkeys(run.label for run in plan.runs):
         block = replace(plan, runs=tuple(run for run in plan.runs if run.label == label))
         if block.unfinished(store):

@@ -8,10 +8,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from adu_bench.clip.identity import parse_backbone
+from adu_bench.clip.weights import backbone_spec
 from adu_bench.core.errors import UserError, unknown
+from adu_bench.core.specs import BackboneSpec
 from adu_bench.core.yaml_files import read_yaml
 from adu_bench.registry import Catalogue, Choice
 from adu_bench.runner.plan import Plan, plan, plan_study
+from adu_bench.store import Store
 from adu_bench.suites import Suite, load_suite
 
 DEFAULT_SUITE = "emoji-mini"
@@ -71,13 +75,20 @@ class Selection:
         check_fields(suite, self.catalogue)
         return suite.with_sizes(list(self.sizes)) if self.sizes else suite
 
-    def plan(self) -> Plan:
+    def plan(self, store: Store | None = None, *, fetch: bool = False) -> Plan:
         """Return the chosen runs.
+
+        Parameters
+        ----------
+        store
+            Finished runs: the weights that they used need not be on this machine.
+        fetch
+            Whether weights that are not on this machine may be fetched.
 
         Raises
         ------
         UserError
-            If the choice names something that does not exist.
+            If the choice names something that does not exist, or the weights are not known.
         """
         suite = self.load_suite()
         if self.limit < 0:
@@ -85,12 +96,56 @@ class Selection:
         options: dict[str, Any] = {
             "seeds": self.seeds or None,
             "backbone": self.backbone or None,
+            "weights": find_weights(self.backbone, suite, store, fetch),
             "limit": self.limit or None,
         }
         chosen = [self.methods] if self.methods else []
         if self.study:
             return plan_study(suite, self.study, self.catalogue, methods=chosen, **options)
         return plan(suite, self.catalogue.select(chosen or suite.methods), **options)
+
+
+def find_weights(backbone: str, suite: Suite, store: Store | None, fetch: bool) -> BackboneSpec:
+    """Return which weights runs have: those on this machine, else those of a store's runs on the suite's images.
+
+    Parameters
+    ----------
+    backbone
+        Name of the backbone; empty for the suite's.
+    suite, store, fetch
+        As in `Selection.plan`.
+
+    Raises
+    ------
+    UserError
+        If the weights are not on this machine, and the runs do not tell which are meant.
+    """
+    name = backbone or suite.backbone
+    try:
+        portable = parse_backbone(name).portable
+        if parse_backbone(name).local_file is not None or store is None:
+            return backbone_spec(name, fetch=fetch)
+    except UserError:
+        # A folder that is not here was named, perhaps.
+        portable = name
+        if store is None:
+            raise
+    used = store.backbones(suite.dataset)
+    same = [spec for spec in used if spec.name == portable]
+    if len(same) == 1:
+        return same[0]
+    try:
+        return backbone_spec(name, fetch=fetch)
+    except UserError as error:
+        if len(used) == 1 and not backbone:
+            return used[0]
+        if not used or backbone:
+            raise
+        raise UserError(
+            error.what,
+            f"The runs in '{store.root}' have several backbones: {', '.join(sorted({spec.name for spec in used}))}.",
+            f"Name one of them: --backbone {used[0].name}",
+        ) from error
 
 
 def check_fields(suite: Suite, catalogue: Catalogue) -> None:

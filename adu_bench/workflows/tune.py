@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from adu_bench.clip.weights import backbone_spec
 from adu_bench.core.errors import UserError
 from adu_bench.core.files import write_text
 from adu_bench.core.progress import Progress, silent
@@ -68,6 +69,7 @@ def tune_methods(
     executor = executor or LocalProcesses()
     settings = out / suite.name / "settings.yaml"
     read_written(settings)
+    backbone_spec(suite.backbone, fetch=True)
     if any(search.missing() for search in searches):
         decode_tuned(suite, choices[0], progress, score_test=score_test)
     count, total = 0, sum(search.most() for search in searches)

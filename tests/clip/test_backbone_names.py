@@ -9,6 +9,7 @@ from adu_bench.clip.loading import load_backbone
 from adu_bench.clip.pretrained import builds_quickgelu, check, describe, image_settings, trained_with_quickgelu
 from adu_bench.clip.weights import backbone_spec, preprocessing_of
 from adu_bench.core.errors import UserError
+from adu_bench.core.hashing import file_sha256
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +91,8 @@ def test_open_clip_is_asked_once_per_name(weights, monkeypatch, tmp_path):
     monkeypatch.setenv("ADU_BENCH_CACHE", str(tmp_path))
     asked = []
     monkeypatch.setattr(
-        "adu_bench.clip.pretrained.describe", lambda parsed: asked.append(parsed.model) or describe(parsed)
+        "adu_bench.clip.pretrained.describe",
+        lambda parsed, fetch: asked.append(parsed.model) or describe(parsed, fetch),
     )
     for _ in range(2):
         preprocessing_of(f"ViT-S-32-alt:{weights}")
@@ -118,9 +120,36 @@ def test_missing_weights_come_with_the_command_that_fetches_them(monkeypatch):
 
     monkeypatch.setattr(open_clip, "download_pretrained", offline)
     with pytest.raises(UserError) as caught:
-        describe(parse_backbone("ViT-B-16-quickgelu:openai"))
+        describe(parse_backbone("ViT-B-16-quickgelu:openai"), fetch=True)
+    assert "OSError" in caught.value.why
     assert "hf download timm/vit_base_patch16_clip_224.openai open_clip_model.safetensors" in caught.value.remedy
     assert "ViT-B-16-quickgelu:openai=weights/open_clip_model.safetensors" in caught.value.remedy
+
+
+def test_weights_are_fetched_on_demand_only(monkeypatch, tmp_path):
+    import huggingface_hub
+    import open_clip
+
+    def never(*arguments):
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(open_clip, "download_pretrained", never)
+    monkeypatch.setenv("ADU_BENCH_CACHE", str(tmp_path))
+    with pytest.raises(UserError, match="does not fetch"):
+        backbone_spec("ViT-B-16-quickgelu:openai")
+    here = tmp_path / "open_clip_model.safetensors"
+    here.write_bytes(b"weights")
+    asked = []
+
+    def cached(repository, name):
+        asked.append((repository, name))
+        return str(here) if name == here.name else None
+
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", cached)
+    assert backbone_spec("ViT-B-16-quickgelu:openai").weights_hash == file_sha256(here)[:20]
+    assert asked[0][0] == "timm/vit_base_patch16_clip_224.openai"
+    monkeypatch.setattr(open_clip, "download_pretrained", lambda settings: str(here))
+    assert backbone_spec("ViT-B-32-quickgelu:metaclip_400m", fetch=True).weights_hash == file_sha256(here)[:20]
 
 
 def test_an_unknown_tag_names_the_known_ones():

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from adu_bench.cli.main import main
 from adu_bench.core.errors import UserError
+from adu_bench.core.specs import BackboneSpec
+from adu_bench.registry import Catalogue
+from adu_bench.runner.plan import plan
 from adu_bench.store import Store
+from adu_bench.suites import load_suite
 from adu_bench.workflows.listing import budget_lines
 from adu_bench.workflows.run import execute_runs, require_device
 from adu_bench.workflows.selection import Selection
+from tests.conftest import make_predictions, write_run
 
 
 def test_a_selection_plans_what_it_names():
@@ -48,6 +55,70 @@ def test_a_suites_impossible_values_are_refused(tmp_path, entries, complaint):
     path.write_text(f"extends: toy\n{entries}\n")
     with pytest.raises(UserError, match=complaint):
         Selection(str(path), methods="adu").plan()
+
+
+@pytest.fixture
+def copied(tmp_path, monkeypatch):
+    """Finished runs of a backbone whose weights are not here, of a suite that names another one, without a network."""
+
+    def absent(*arguments):
+        raise UserError("The weights are not on this machine.", "None.", "None.")
+
+    monkeypatch.setattr("adu_bench.clip.weights._Memory.described", absent)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text("extends: toy\nbackbone: ViT-B-16-quickgelu:openai\nseeds: [1]\n")
+
+    def write(name):
+        suite, known = load_suite("mine.yaml"), Catalogue().select(["collapse"])
+        rng = np.random.default_rng(0)
+        for run in plan(suite, known, weights=BackboneSpec(name, "w" * 20), limit=1).runs:
+            labels = np.arange(120) % len(suite.classes)
+            domains = [suite.domains[i % len(suite.domains)] for i in range(120)]
+            answers = rng.dirichlet(np.ones(len(suite.classes)), 120)
+            write_run(
+                tmp_path / "runs", run.spec, run.label, make_predictions(answers, labels, domains, run.spec.task.forget)
+            )
+
+    return write
+
+
+def test_results_are_read_without_weights_and_without_a_network(copied, capsys):
+    copied("ViT-B-32:laion2b_s34b_b79k")
+    quick = ["--suite", "mine.yaml", "--methods", "collapse", "--limit", "1"]
+    for command in (["status"], ["score"], ["leaderboard", "--runs", "runs"]):
+        for backbone in ([], ["--backbone", "ViT-B-32:laion2b_s34b_b79k"]):
+            arguments = [*command, *quick, *backbone]
+            if command == ["leaderboard"]:
+                arguments = [argument for argument in arguments if argument not in ("--limit", "1")]
+            assert main(arguments) == 0, capsys.readouterr().err
+            assert "collapse" in capsys.readouterr().out
+    assert main(["status", *quick]) == 0
+    assert "collapse: 1 finished" in capsys.readouterr().out
+    copied("another-model")
+    assert main(["status", *quick]) == 2
+    assert "several backbones: ViT-B-32:laion2b_s34b_b79k, another-model" in capsys.readouterr().err
+    assert main(["status", *quick, "--backbone", "another-model"]) == 0
+    assert "collapse: 1 finished" in capsys.readouterr().out
+    copied("ViT-B-16-quickgelu:openai")
+    assert main(["status", *quick]) == 0
+    assert main(["status", *quick, "--backbone", "RN50:openai"]) == 2
+
+
+def test_planning_does_not_fetch_weights(copied, monkeypatch, capsys):
+    asked = []
+
+    def described(memory, name, parsed, fetch=False):
+        asked.append(fetch)
+        raise UserError("The weights are not on this machine.", "None.", "None.")
+
+    monkeypatch.setattr("adu_bench.clip.weights._Memory.described", described)
+    for command in (["run", "--dry"], ["status"], ["leaderboard", "--methods", "collapse", "--runs", "."]):
+        assert main([*command, "--suite", "mine.yaml"]) == 2
+    assert set(asked) == {False}
+    assert main(["run", "--suite", "mine.yaml", "--methods", "collapse"]) == 2
+    assert main(["tune", "lp-plus-plus", "--suite", "mine.yaml"]) == 2
+    assert asked[-2:] == [True, True]
+    assert "The weights" in capsys.readouterr().err
 
 
 def test_impossible_settings_and_seeds_are_refused(tmp_path):
