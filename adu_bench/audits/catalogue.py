@@ -11,6 +11,7 @@ from typing import Any
 
 from adu_bench.audits.audit import LEVELS, Audit, AuditCard, AuditMetric
 from adu_bench.core.errors import UserError, unknown
+from adu_bench.core.files import SMALL, read_bytes
 from adu_bench.core.hashing import digest
 from adu_bench.core.syntax import canonical_code
 from adu_bench.registry.fingerprint import imports, method_digest
@@ -129,8 +130,8 @@ def _read(path: Path) -> list[AuditEntry]:
     """Return the audits that a file declares; none for a file that is not valid Python, which may be a method's."""
     follower = Follower(path)
     try:
-        tree = ast.parse(path.read_bytes())
-    except (OSError, ValueError, SyntaxError):
+        tree = ast.parse(read_bytes(path, SMALL))
+    except (OSError, ValueError, SyntaxError, RecursionError, MemoryError):
         return []
     cards = list(_cards(tree))
     if not cards:

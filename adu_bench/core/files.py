@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 SMALL = 1_000_000
 """Largest size in bytes of a text that people write."""
@@ -40,13 +41,31 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def open_regular(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to read its bytes, unless it is a pipe or a device, which could give bytes without an end.
+
+    Raises
+    ------
+    OSError
+        If it is missing or not a regular file; ``strerror`` says which.
+    """
+    # Without O_NONBLOCK, opening a pipe waits for a writer.
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0))
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "It is not a regular file", str(path))
+    with os.fdopen(handle, "rb") as file:
+        yield file
+
+
 def read_bytes(path: Path, limit: int) -> bytes:
     """Read a file that a stranger may have written.
 
     Parameters
     ----------
     path
-        A regular file, or a link to one: pipes and devices could give bytes without an end.
+        A regular file, or a link to one.
     limit
         The largest size, in bytes.
 
@@ -55,11 +74,7 @@ def read_bytes(path: Path, limit: int) -> bytes:
     OSError
         If it is missing, not a regular file, or too large; ``strerror`` says which.
     """
-    # Without O_NONBLOCK, opening a pipe waits for a writer.
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
-    with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError(errno.EINVAL, "It is not a regular file", str(path))
+    with open_regular(path) as file:
         content = file.read(limit + 1)
     if len(content) > limit:
         raise OSError(errno.EFBIG, f"It has more than {limit:,} bytes", str(path))

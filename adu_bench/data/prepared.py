@@ -11,11 +11,17 @@ from typing import Any
 import pandas as pd
 
 from adu_bench.core.errors import UserError
+from adu_bench.core.files import read_bytes, read_text
+from adu_bench.core.parquet_files import DAMAGES, read_table
 from adu_bench.core.paths import data_dir
 from adu_bench.data.index import COLUMNS
 
 FORMAT = 2
 """Version of the files; a data set of another version has to be prepared again."""
+
+_MOST_IMAGES = 10_000_000
+_LARGEST = 2_000_000_000
+"""Bound in bytes of a data set's files; with ten million images the index has half of it."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +74,10 @@ class Prepared:
             If it is missing or damaged.
         """
         try:
-            index = pd.read_parquet(self.folder / "index.parquet")
-        except (OSError, ValueError) as error:
+            content = read_bytes(self.folder / "index.parquet", _LARGEST)
+            table = read_table(content, _MOST_IMAGES, _LARGEST, texts=(*COLUMNS, "path"))
+            index = table.to_pandas(ignore_metadata=True).astype(object)
+        except DAMAGES as error:
             raise _damaged(self.name, error) from error
         if list(index.columns) != [*COLUMNS, "path"]:
             raise _damaged(self.name, ValueError(f"columns {', '.join(map(str, index.columns))}"))
@@ -87,7 +95,7 @@ def read(name: str) -> Prepared | None:
     if not name or "/" in name or name.startswith("."):
         return None
     try:
-        values: dict[str, Any] = json.loads((data_dir() / name / "dataset.json").read_text(encoding="utf-8"))
+        values: dict[str, Any] = json.loads(read_text(data_dir() / name / "dataset.json", _LARGEST))
         if (version := values.pop("format")) != FORMAT:
             raise ValueError(f"it has format {version}, and this version of adu-bench reads format {FORMAT}")
         if values["name"] != name:
@@ -96,7 +104,7 @@ def read(name: str) -> Prepared | None:
         return _checked(Prepared(**{**values, **lists, "root": Path(values["root"])}))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise _damaged(name, error) from error
 
 

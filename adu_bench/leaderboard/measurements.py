@@ -6,6 +6,7 @@ forget domain, which are not runs and so have no key.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -17,7 +18,8 @@ import pyarrow.parquet as pq
 from adu_bench.audits.catalogue import AuditEntry
 from adu_bench.audits.results import audit_rows
 from adu_bench.core.errors import UserError
-from adu_bench.core.files import replacing
+from adu_bench.core.files import read_bytes, replacing
+from adu_bench.core.parquet_files import DAMAGES, read_table
 from adu_bench.metrics.frame import Scorable
 
 _TYPES = {
@@ -35,6 +37,11 @@ COLUMNS = tuple(_TYPES)
 """One row per run, audit and metric: values are rounded to nine decimals, ``n`` is the number of images, and ``code``
 the digest of the audit's code, see `adu_bench.audits.catalogue.AuditEntry`."""
 FOLDER, FILE, ORACLE_FILE = "audits", "measurements.parquet", "oracle.csv"
+_TEXTS = tuple(name for name, kind in _TYPES.items() if kind is str)
+_LARGEST = 50_000_000
+"""Bound in bytes of these files."""
+_MOST = 5_000_000
+"""Bound of their rows."""
 ORACLE = "oracle"
 """The method in `ORACLE_FILE` that recoveries are compared with: a model that never saw the task's forget domains."""
 
@@ -112,8 +119,9 @@ def read_measurements(folder: Path, suite: str) -> pd.DataFrame:
     if not path.is_file():
         return pd.DataFrame(columns=list(COLUMNS))
     try:
-        return pq.read_table(path).to_pandas()[list(COLUMNS)].astype(_TYPES)
-    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
+        table = read_table(read_bytes(path, _LARGEST), _MOST, 10 * _LARGEST, texts=_TEXTS)
+        return table.to_pandas()[list(COLUMNS)].astype(_TYPES)
+    except (*DAMAGES, TypeError) as error:
         raise _damaged(path, error) from error
 
 
@@ -130,7 +138,7 @@ def read_oracle(folder: Path, suite: str) -> pd.DataFrame:
     if not path.is_file():
         return pd.DataFrame(columns=list(types))
     try:
-        return pd.read_csv(path, dtype=types, keep_default_na=False)[list(types)]
+        return pd.read_csv(io.BytesIO(read_bytes(path, _LARGEST)), dtype=types, keep_default_na=False)[list(types)]
     except (OSError, KeyError, ValueError) as error:
         raise _damaged(path, error) from error
 

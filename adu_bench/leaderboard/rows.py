@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from adu_bench.core.errors import UserError
 from adu_bench.core.files import read_bytes, read_text, replacing, write_text
 from adu_bench.core.hashing import file_sha256
+from adu_bench.core.parquet_files import DAMAGES, opened, read_table
 from adu_bench.core.specs import RunSpec
 from adu_bench.leaderboard.outside import OUTSIDE
 from adu_bench.metrics.evidence import credit
@@ -28,6 +29,10 @@ from adu_bench.runner.plan import PlannedRun
 FORMAT = 2
 _LARGEST = 200_000_000
 """Bound in bytes of a row's files; on DomainNet's 41 forget sets and three seeds a row has about a tenth."""
+_MOST_IMAGES = 250_000
+"""Bound of the test images of a task; DomainNet has 176,743."""
+_WIDTH = 100
+"""Bound in bytes of one prediction, as declared: eight numbers, and the positions of two names."""
 _STEPS = 65535
 """Probabilities and margins are stored as multiples of 1/65535, entropies as multiples of ln(C)/65535."""
 _COLUMNS = ("run", "image", "domain", "label", "predicted", "tied", "p_label", "p_max", "entropy", "margin")
@@ -43,6 +48,8 @@ class StoredRun:
         As in `adu_bench.store.Run`.
     number
         The position of the run in the row.
+    of
+        The number of runs in the row.
     table, sha256
         The Parquet file with the predictions of all runs of the row, and its hash.
     finished
@@ -53,6 +60,7 @@ class StoredRun:
     label: str
     measured: dict[str, Any]
     number: int
+    of: int
     table: Path
     sha256: str
     finished: str
@@ -73,8 +81,10 @@ class StoredRun:
         try:
             state = self.table.stat()
             changed, size = state.st_mtime_ns, state.st_size
-            whole = _all_predictions(self.table, self.sha256, changed, size, len(self.spec.task.classes))
-        except (OSError, ValueError, pa.ArrowException) as error:
+            whole = _all_predictions(
+                self.table, self.sha256, changed, size, self.of * _MOST_IMAGES, len(self.spec.task.classes)
+            )
+        except DAMAGES as error:
             raise _damaged(self.table, error) from error
         frame = whole[whole["run"].to_numpy() == self.number].drop(columns="run").reset_index(drop=True)
         frame["forget"] = frame["domain"].isin(self.spec.task.forget)
@@ -82,13 +92,13 @@ class StoredRun:
 
 
 @lru_cache(maxsize=2)
-def _all_predictions(table: Path, sha256: str, changed: int, size: int, classes: int) -> pd.DataFrame:
+def _all_predictions(table: Path, sha256: str, changed: int, size: int, most: int, classes: int) -> pd.DataFrame:
     """Return the predictions of all runs of a row, with their number in ``run``.
 
     The runs of a row are read one after another, so the file is decoded once; its time of change and its size tell
     when it has to be read again.
     """
-    frame = pq.read_table(_content(table, sha256)).to_pandas()
+    frame = read_table(_content(table, sha256), most, most * _WIDTH, texts=("image", "domain")).to_pandas()
     for name in ("p_label", "p_max", "margin"):
         frame[name] = (frame[name].astype(np.float64) / _STEPS).astype(np.float32)
     frame["entropy"] = (frame["entropy"].astype(np.float64) / _STEPS * np.log(classes)).astype(np.float32)
@@ -277,20 +287,22 @@ def read_rows(folder: Path, suite: str) -> list[StoredRun]:
     return [run for path in sorted((folder / suite).glob("*.json")) for run in read_row(path)]
 
 
-def _content(table: Path, sha256: str) -> pa.BufferReader:
+def _content(table: Path, sha256: str) -> bytes:
     """Return the bytes of a file of predictions, which must have the hash that the row's JSON file names."""
     content = read_bytes(table, _LARGEST)
     if hashlib.sha256(content).hexdigest() != sha256:
         raise ValueError("the row's JSON file names predictions with another hash")
-    return pa.BufferReader(content)
+    return content
 
 
 def _require_whole(run: StoredRun) -> None:
     """Check the file of predictions of a run's row, without decoding it."""
     try:
-        if pq.read_schema(_content(run.table, run.sha256)).names != list(_COLUMNS):
-            raise ValueError(f"its predictions lack one of the columns {', '.join(_COLUMNS)}")
-    except (OSError, ValueError, pa.ArrowException) as error:
+        most = run.of * _MOST_IMAGES
+        with opened(_content(run.table, run.sha256), most, most * _WIDTH) as file:
+            if file.schema_arrow.names != list(_COLUMNS):
+                raise ValueError(f"its predictions lack one of the columns {', '.join(_COLUMNS)}")
+    except DAMAGES as error:
         raise _damaged(run.table, error) from error
 
 
@@ -311,7 +323,7 @@ def read_row(path: Path) -> list[StoredRun]:
             table = path.with_suffix(".parquet")
             runs.append(
                 StoredRun(
-                    *(spec, record["label"], entry["measured"], number),
+                    *(spec, record["label"], entry["measured"], number, len(record["runs"])),
                     *(table, str(record["predictions"]), str(entry["finished"])),
                 )
             )

@@ -99,7 +99,7 @@ class Catalogue:
     def _add(self, path: Path) -> None:
         try:
             entries = read_methods(path)
-        except (OSError, ValueError, RecursionError) as error:
+        except (OSError, ValueError, RecursionError, MemoryError) as error:
             self.broken.append(Broken(path.stem.replace("_", "-"), path, str(error)))
             return
         for entry in entries:

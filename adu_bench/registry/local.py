@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 
+from adu_bench.core.files import SMALL, read_bytes
+
 PROJECT = "adu_bench"
 SHIPPED = "adu_bench._methods"
 """The package of the shipped methods: the folder ``methods`` of the repository."""
@@ -285,7 +287,7 @@ def _refused(module: Module, node: ast.AST | None, why: str) -> ValueError:
 def _read(path: Path) -> str:
     """Read a file as Python's import does, with its declared encoding, since that text is what runs."""
     try:
-        return importlib.util.decode_source(path.read_bytes())
+        return importlib.util.decode_source(read_bytes(path, SMALL))
     except (UnicodeDecodeError, LookupError, SyntaxError) as error:
         raise ValueError(f"{path.name} is not text in its declared encoding; save it as UTF-8") from error
 

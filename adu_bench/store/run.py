@@ -12,10 +12,16 @@ import numpy as np
 import pandas as pd
 
 from adu_bench.core.errors import UserError
+from adu_bench.core.files import read_bytes, read_text
 from adu_bench.core.hashing import digest, file_sha256
+from adu_bench.core.parquet_files import DAMAGES, read_table
 from adu_bench.core.specs import RunSpec
 
 FORMAT = 2
+LARGEST = 100_000_000
+"""Bound in bytes of a run's predictions and of its JSON files."""
+_MOST_IMAGES = 1_000_000
+"""Bound of a task's test images."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,11 @@ class Run:
         UserError
             If the file is missing or its checksum is wrong.
         """
-        return pd.read_parquet(self.file("predictions.parquet"))
+        path = self.file("predictions.parquet")
+        try:
+            return read_table(read_bytes(path, LARGEST), _MOST_IMAGES, LARGEST).to_pandas()
+        except DAMAGES as error:
+            raise _damaged(self.path, f"Its file {path.name} cannot be read: {str(error)[:200]}") from error
 
     def features(self) -> tuple[np.ndarray, np.ndarray]:
         """Return features of a fixed subsample of the test images, and its positions in the predictions.
@@ -103,11 +113,7 @@ class Run:
         """
         path = self.path / name
         if not path.is_file() or file_sha256(path) != self.info["checksums"].get(name):
-            raise UserError(
-                f"The run '{self.path}' is damaged.",
-                f"Its file {name} is missing or was changed after the run.",
-                f"Delete the folder and run again: rm -r '{self.path}'",
-            )
+            raise _damaged(self.path, f"Its file {name} is missing or was changed after the run")
         return path
 
 
@@ -125,11 +131,11 @@ def read_run(path: Path) -> Run:
 
 def _checked(path: Path) -> tuple[dict[str, Any], RunSpec]:
     try:
-        info = json.loads((path / "run.json").read_text(encoding="utf-8"))
+        info = json.loads(read_text(path / "run.json", LARGEST))
         spec = RunSpec.from_dict(info["spec"])
         matches = info["format"] == FORMAT and info["key"] == path.name == spec.key
         matches = matches and info.pop("digest") == digest(info)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             f"The run '{path}' cannot be read.",
             f"{type(error).__name__}: {error}.",
@@ -142,3 +148,7 @@ def _checked(path: Path) -> tuple[dict[str, Any], RunSpec]:
             f"Delete the folder and run again: rm -r '{path}'",
         )
     return info, spec
+
+
+def _damaged(path: Path, why: str) -> UserError:
+    return UserError(f"The run '{path}' is damaged.", f"{why}.", f"Delete the folder and run again: rm -r '{path}'")

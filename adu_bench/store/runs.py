@@ -23,11 +23,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from adu_bench.core.errors import UserError
-from adu_bench.core.files import write_text
+from adu_bench.core.files import read_text, write_text
 from adu_bench.core.hashing import KEY_LENGTH, digest, file_sha256
 from adu_bench.core.specs import BackboneSpec, RunSpec
 from adu_bench.store.index import Index, Signature
-from adu_bench.store.run import FORMAT, Run, read_run
+from adu_bench.store.run import FORMAT, LARGEST, Run, read_run
 
 _NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP}
 _TEMPORARY, _REPLACED = ".tmp-", ".old-"
@@ -229,8 +229,8 @@ class Store:
     def failure(self, key: str) -> dict[str, Any] | None:
         """Return the record of a run's last failure, or None if there is none."""
         try:
-            return json.loads((self.root / "failures" / key / "error.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            return json.loads(read_text(self.root / "failures" / key / "error.json", LARGEST))
+        except (OSError, ValueError, RecursionError):
             return None
 
     def require_writable(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 import struct
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from adu_bench.core.errors import UserError
-from adu_bench.core.files import replacing
+from adu_bench.core.files import open_regular, replacing
 from adu_bench.submission.refusal import Refused, shown
 
 MANIFEST, METHOD = "submission.json", "method.py"
@@ -90,8 +91,8 @@ def unpack(path: Path, folder: Path) -> dict[str, Path]:
 def _check_directory(path: Path) -> None:
     """Limit the size of the zip's directory before the library reads all of it into memory."""
     try:
-        size = path.stat().st_size
-        with path.open("rb") as handle:
+        with open_regular(path) as handle:
+            size = os.fstat(handle.fileno()).st_size
             handle.seek(max(0, size - 42))
             tail = handle.read()
     except OSError as error:

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from adu_bench.core.files import read_text
 from adu_bench.leaderboard.outside import OUTSIDE
 from adu_bench.leaderboard.rows import FORMAT as ROW_FORMAT
 from adu_bench.rerun.sandbox import FOLDER, NAMESPACES
@@ -162,15 +163,15 @@ def read_json(path: Path, schema: dict[str, Any], name: str) -> dict[str, Any]:
     Refused
         If it is too large or nested too deeply, contains NaN, infinities or duplicate keys, or does not fit the schema.
     """
-    if path.stat().st_size > MOST_BYTES:
-        raise Refused(f"{name} has more than {MOST_BYTES} bytes")
     try:
         value = json.loads(
-            path.read_bytes().decode("utf-8"),
+            read_text(path, MOST_BYTES),
             parse_constant=_no_constant,
             parse_float=_finite,
             object_pairs_hook=_unique,
         )
+    except OSError as error:
+        raise Refused(f"{name} cannot be read: {shown(error.strerror or error)}") from error
     except RecursionError as error:
         raise Refused(f"{name} is nested too deeply") from error
     except ValueError as error:

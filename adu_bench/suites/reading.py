@@ -70,6 +70,10 @@ def load_suite(name: str) -> Suite:
 def _read(file: SuiteFile, name: str) -> Suite:
     """Check each entry in turn; every error names the entry's line."""
     while (base := file.take("extends", str, None)) is not None:
+        # Shipped suites form no circle, which files of others could.
+        if base not in (*shipped_names(), PATTERN):
+            near = unknown("shipped suite", base, shipped_names())
+            raise file.problem("extends", f"'{base}' is not a shipped suite", near.remedy)
         file = SuiteFile.read(FOLDER / f"{base}.yaml", below=file)
     data = outline(file.take("dataset", str))
     domains = _domains(file, data.domains)

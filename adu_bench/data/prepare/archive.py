@@ -13,9 +13,16 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from adu_bench.core.errors import UserError
+from adu_bench.core.files import open_regular
 from adu_bench.core.hashing import file_sha256
 from adu_bench.core.progress import Count
 
+_RATIO = 100
+"""Images hardly shrink in an archive; one that is this many times smaller than its content is made to fill the disk."""
+_SMALL = 100_000_000
+"""Bytes that any archive may hold."""
+_SPARE = 2**30
+"""Bytes that must remain free on the disk."""
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz")
 
 
@@ -40,6 +47,8 @@ def unpack(archive: Path, folder: Path, progress: Count) -> Path:
         If it is damaged, has entries outside its folder, holds links, or does not fit on the disk.
     """
     try:
+        with open_regular(archive):
+            pass
         target = folder / f"{archive.name.partition('.')[0]}-{file_sha256(archive)[:12]}"
         if target.is_dir():
             return target
@@ -79,7 +88,7 @@ def _members(archive: Path) -> Iterator[list[_Member]]:
         with tarfile.open(archive) as opened:
             yield [
                 _Member(info.name, info.size, lambda info=info: opened.extractfile(info))  # type: ignore[misc]
-                for info in opened.getmembers()
+                for info in _bounded(archive, opened)
                 if not info.isdir() and _ordinary(archive, info.name, not info.isfile())
             ]
 
@@ -96,9 +105,26 @@ def _ordinary(archive: Path, name: str, odd: bool) -> bool:
     return "__MACOSX" not in path.parts
 
 
+def _bounded(archive: Path, opened: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """Yield the entries of a tar file, which are found by reading through all of it."""
+    for info in opened:
+        _require_likely(archive, info.offset_data + info.size)
+        yield info
+
+
+def _require_likely(archive: Path, size: int) -> None:
+    if size > max(_SMALL, _RATIO * archive.stat().st_size):
+        raise UserError(
+            f"'{archive}' is not an archive of images.",
+            f"It holds more than {_RATIO} times its own size.",
+            "Get the archive from its owners.",
+        )
+
+
 def _write(archive: Path, members: list[_Member], folder: Path, progress: Count) -> None:
     size, free = sum(member.size for member in members), shutil.disk_usage(folder).free
-    if size > free:
+    _require_likely(archive, size)
+    if size + _SPARE > free:
         raise UserError(
             f"'{archive}' does not fit below '{folder.parent}'.",
             f"It holds {size / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free.",

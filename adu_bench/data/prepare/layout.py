@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from adu_bench.core.errors import UserError
+from adu_bench.core.files import read_text
 from adu_bench.data.names import comparable, look_alike, nfc
 from adu_bench.data.prepare.description import Description, plain
 from adu_bench.data.prepare.table import read_list
@@ -19,6 +20,8 @@ ENDINGS = re.compile(r"\.(jpe?g|jpe|jfif|png|bmp|gif|webp|tiff?|p[pgb]m|avif|hei
 """Suffixes of files that should be images; reading them shows whether they are."""
 DEPTH = 3
 """How far below the given folder the folders of domains are looked for."""
+LARGEST_LIST = 200_000_000
+"""Bound in bytes of a published list of images; DomainNet's longest has 6 MB."""
 COLUMNS = ["path", "domain", "label", "pool"]
 
 
@@ -295,7 +298,7 @@ def _lists(places: Sequence[Path], description: Description) -> dict[tuple[str, 
             continue
         if description.lists_in and inside != plain(description.lists_in):
             continue
-        if key in found and found[key].read_bytes() != path.read_bytes():
+        if key in found and _lines(found[key]) != _lines(path):
             raise UserError(
                 f"There are two different lists '{path.name}'.",
                 f"'{found[key]}' and '{path}' disagree on what is for training.",
@@ -312,6 +315,17 @@ def _lists(places: Sequence[Path], description: Description) -> dict[tuple[str, 
     return found
 
 
+def _lines(path: Path) -> list[str]:
+    try:
+        return read_text(path, LARGEST_LIST).splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"The list '{path}' cannot be read.",
+            f"{getattr(error, 'strerror', None) or 'It is not text in UTF-8'}.",
+            "Get it again from the data set's owners.",
+        ) from error
+
+
 def _listed(
     rows: pd.DataFrame, lists: dict[tuple[str, str], Path], description: Description
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
@@ -322,7 +336,7 @@ def _listed(
     there = dict(zip(zip(rows["domain"], map(_tail, rows["path"]), strict=True), rows.index, strict=True))
     positions, pools, missing = [], [], []
     for (domain, split), path in lists.items():
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in _lines(path):
             name = line.rsplit(maxsplit=1)[0].replace("\\", "/") if line.strip() else ""
             folder = PurePosixPath(name).parent.name
             if not name or description.label(folder) is None or name in description.ignored:

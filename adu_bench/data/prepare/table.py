@@ -6,17 +6,16 @@ import io
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from adu_bench.core.errors import UserError
 from adu_bench.core.files import read_bytes
+from adu_bench.core.parquet_files import DAMAGES, is_text, longest_text, opened
 
 LARGEST = 1_000_000_000
 """Bound of a list's size in bytes; one of ten million images has half of it."""
 MOST_ROWS = 10_000_000
 LONGEST = 4096
-"""Bound of a path or name in characters."""
+"""Bound of a path or name in bytes."""
 _NAMES = {"path": "path", "domain": "domain", "class": "label", "label": "label", "split": "pool", "pool": "pool"}
 """What the columns of a list are called, and what they are called here."""
 
@@ -79,7 +78,7 @@ def _read(path: Path) -> pd.DataFrame:
         if path.suffix.lower() == ".parquet":
             return _parquet(content)
         return pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False, na_filter=False)
-    except (OSError, ValueError, OverflowError, pa.ArrowException) as error:
+    except DAMAGES as error:
         why = getattr(error, "strerror", None) or f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         raise UserError(
             f"'{path}' cannot be read as a table.",
@@ -89,23 +88,17 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def _parquet(content: bytes) -> pd.DataFrame:
-    """Read the known columns of a Parquet file, whose few bytes can stand for many rows of long texts."""
-    file = pq.ParquetFile(pa.BufferReader(content))
-    columns = [name for name in file.schema_arrow.names if name in _NAMES]
-    metadata = file.metadata
-    declared = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
-    if metadata.num_rows > MOST_ROWS or declared > LARGEST:
-        raise ValueError(f"it declares {metadata.num_rows:,} rows and {declared:,} bytes")
-    file = pq.ParquetFile(pa.BufferReader(content), read_dictionary=columns)
-    table = file.read(columns=columns, use_threads=False)
-    for name in columns:
-        for chunk in table[name].chunks:
-            values = chunk.dictionary if isinstance(chunk, pa.DictionaryArray) else chunk
-            if any(len(str(value)) > LONGEST for value in values.to_pylist()):
-                raise ValueError(f"the column {name} has a text of more than {LONGEST:,} characters")
-    frame = table.to_pandas(ignore_metadata=True)
-    # A file without the columns is told which it has instead.
-    return frame if columns else pd.DataFrame(columns=file.schema_arrow.names)
+    """Read the known columns of a Parquet file."""
+    with opened(content, MOST_ROWS, LARGEST, tuple(_NAMES), foreign=True) as file:
+        columns = [name for name in file.schema_arrow.names if name in _NAMES]
+        # A file without the columns is told which it has instead.
+        if not columns:
+            return pd.DataFrame(columns=file.schema_arrow.names)
+        table = file.read(columns=columns, use_threads=False)
+        for name in columns:
+            if is_text(table[name].type) and longest_text(table[name]) > LONGEST:
+                raise ValueError(f"the column {name} has a text of more than {LONGEST:,} bytes")
+        return table.to_pandas(ignore_metadata=True)
 
 
 def _more(count: int) -> str:
