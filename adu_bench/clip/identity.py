@@ -15,7 +15,7 @@ SHIPPED = "emoji-clip"
 SHIPPED_FOLDER = RESOURCES / "emoji_clip"
 CONFIG, WEIGHTS = "config.json", "weights.safetensors"
 SHIPPED_WEIGHTS = SHIPPED_FOLDER / WEIGHTS
-WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
+WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".pth.tar", ".npz")
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,14 @@ def parse_backbone(name: str) -> BackboneName:
             "For example: --backbone ViT-B-16-quickgelu:openai",
         )
     tag, _, file = pretrained.partition("=")
-    if not file and pretrained.endswith(WEIGHT_SUFFIXES):
+    # Tags of open_clip have neither a dot nor a slash, and may be names of files all the same.
+    if not file and ("/" in pretrained or pretrained.endswith(WEIGHT_SUFFIXES) or _is_other_file(pretrained)):
         tag, file = "", pretrained
     return BackboneName(model, tag, Path(file).expanduser() if file else None)
+
+
+def _is_other_file(name: str) -> bool:
+    return "." in name and Path(name).is_file()
 
 
 def folder_config(folder: Path = SHIPPED_FOLDER) -> dict[str, Any]:

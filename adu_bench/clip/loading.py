@@ -14,6 +14,7 @@ from adu_bench.clip import folder_model, pretrained
 from adu_bench.clip.backbone import Backbone
 from adu_bench.clip.identity import BackboneName, folder_config, parse_backbone
 from adu_bench.clip.weights import backbone_spec, preprocessing_from
+from adu_bench.clip.weights_file import loadable, misfit
 from adu_bench.core.errors import UserError, unknown
 from adu_bench.core.specs import BackboneSpec
 from adu_bench.data.preprocessing import Preprocessing
@@ -26,7 +27,7 @@ def load_backbone(name: str, device: torch.device | str = "cpu") -> Backbone:
     ----------
     name
         ``emoji-clip`` (shipped), ``MODEL:TAG`` (open_clip's pretrained weights), ``MODEL:TAG=FILE`` (the same from a
-        local file: .safetensors, or .pt read with ``weights_only=True``), ``MODEL:FILE`` (other weights of the same
+        local file, see `adu_bench.clip.weights_file`), ``MODEL:FILE`` (other weights of the same
         kind), or a folder with a model's configuration and weights.
     device
         Device of the weights.
@@ -95,14 +96,15 @@ def random_backbone(model: str, device: str) -> Backbone:
 def _open_clip_model(parsed: BackboneName) -> tuple[nn.Module, Callable[[list[str]], Tensor]]:
     pretrained.check(parsed)
     path = parsed.local_file or pretrained.locate(parsed, fetch=True)
-    try:
-        model = open_clip.create_model(parsed.model, pretrained=str(path))
-    except Exception as error:
-        raise UserError(
-            f"The weights '{path}' could not be loaded into '{parsed.model}'.",
-            f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}.",
-            "Check that the file belongs to this model and is complete; download it again if in doubt.",
-        ) from error
+    with loadable(path) as file:
+        try:
+            model = open_clip.create_model(parsed.model, pretrained=str(file))
+        except Exception as error:
+            raise UserError(
+                f"The weights '{path}' could not be loaded into '{parsed.model}'.",
+                f"{misfit(error) or type(error).__name__}.",
+                "Check that the file belongs to this model and is complete; download it again if in doubt.",
+            ) from error
     try:
         return model, open_clip.get_tokenizer(parsed.model)
     except Exception as error:

@@ -55,7 +55,7 @@ def backbone_spec(name: str, *, fetch: bool = False) -> BackboneSpec:
         raise UserError(
             f"There is no weights file '{path}'.",
             f"The backbone '{name}' refers to it.",
-            "Give the path of an existing .safetensors or .pt file, or --backbone emoji-clip for the shipped model.",
+            "Give the path of an existing file of weights, or --backbone emoji-clip for the shipped model.",
         )
     if parsed.folder is None:
         path = Path(memory.described(name, parsed, fetch)["path"])

@@ -38,7 +38,7 @@ def opened(
     size
         The largest number of bytes that its columns may declare, before dictionaries are applied.
     texts
-        Columns that are read as dictionaries, where the file has them, so that a text that is repeated takes memory once.
+        Columns that are read as dictionaries, if the file has them: then a repeated text takes memory once.
     foreign
         Whether other programs write such files: then all compressions and encodings are accepted.
 

@@ -45,6 +45,29 @@ def test_a_local_file_is_loaded_and_named_without_its_folder(weights):
     assert backbone.std.flatten().tolist() == pytest.approx(settings["std"])
 
 
+def test_a_checkpoint_of_training_is_the_same_model_and_misfits_are_named(weights, tmp_path):
+    import open_clip
+    import torch
+
+    model = open_clip.create_model("ViT-S-32-alt", pretrained=str(weights))
+
+    class Archive(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.visual, self.transformer = model.visual, model.transformer
+
+    with torch.no_grad():
+        saved = Archive().half().state_dict()
+    path = tmp_path / "checkpoint.pth.tar"
+    torch.save({"model": {**model.state_dict(), **saved}, "epoch": 3}, path)
+    loaded = load_backbone(f"ViT-S-32-alt:{path}").model
+    for name, value in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], value.half().float() if name in saved else value)
+    torch.save({"other": torch.ones(1)}, path)
+    with pytest.raises(UserError, match=r"Missing key.*and \d+ more; Unexpected.*other"):
+        load_backbone(f"ViT-S-32-alt:{path}")
+
+
 def test_every_accepted_pair_of_model_and_weights_uses_the_activation_of_its_training():
     """All pairs that open_clip lists: those that differ are refused, and the name in the remedy is correct."""
     import open_clip
