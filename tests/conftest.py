@@ -6,14 +6,14 @@ import json
 import os
 import shutil
 import signal
-import tempfile
 from pathlib import Path
 
 from adu_bench.core.cores import usable_cores
+from tests.folders import own_folder
 
 # Set before anything else of the project is imported, so that no test reads or fills the user's folders.
-os.environ["ADU_BENCH_CACHE"] = tempfile.mkdtemp(prefix="adu-bench-cache-")
-os.environ["ADU_BENCH_DATA"] = tempfile.mkdtemp(prefix="adu-bench-data-")
+os.environ["ADU_BENCH_CACHE"] = own_folder("cache")
+os.environ["ADU_BENCH_DATA"] = own_folder("data")
 # Test processes share the cores: threads that wait for a busy core slow torch down several times.
 if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
     share = usable_cores() // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])

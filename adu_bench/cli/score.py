@@ -8,6 +8,7 @@ from typing import Any
 
 from adu_bench.cli.common import plan_options, selection_of, study_option
 from adu_bench.core.errors import UserError
+from adu_bench.core.files import replacing
 
 
 def options(parser: Any) -> None:
@@ -39,14 +40,16 @@ def run(options: Any) -> int:
     frame["method"] = frame["key"].map({run.spec.key: run.name for run in plan.runs})
     if not options.out:
         frame.to_csv(sys.stdout, index=False)
-    elif options.out.endswith(".parquet"):
-        frame.to_parquet(options.out, index=False)
-    elif options.out.endswith(".csv"):
-        frame.to_csv(options.out, index=False)
-    else:
+        return 0
+    if not options.out.endswith((".csv", ".parquet")):
         raise UserError(
             f"'{options.out}' has an unknown format.",
             "The ending of the name determines the format.",
             "Use .csv or .parquet.",
         )
+    with replacing(Path(options.out)) as temporary:
+        if options.out.endswith(".csv"):
+            frame.to_csv(temporary, index=False)
+        else:
+            frame.to_parquet(temporary, index=False)
     return 0

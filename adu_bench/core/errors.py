@@ -35,6 +35,25 @@ class Diverged(RunFailed):
     """The training loss or the logits became NaN or infinite."""
 
 
+def no_locks(what: str, error: Exception, option: str) -> UserError:
+    """Build the error for a folder in which a file cannot be locked, as on some network file systems.
+
+    Parameters
+    ----------
+    what
+        What should have been locked, as the subject of a sentence.
+    error
+        What the system said.
+    option
+        The option or variable that names another folder.
+    """
+    return UserError(
+        f"{what} cannot be locked, which keeps two processes from the same work.",
+        f"{getattr(error, 'strerror', None) or error}.",
+        f"Choose a folder on a file system with locks: {option}",
+    )
+
+
 def unknown(kind: str, name: str, known: Iterable[str], remedy: str | None = None) -> UserError:
     """Build the error for a name that does not exist, with the nearest known names.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from adu_bench.core.errors import UserError
+from adu_bench.core.errors import UserError, no_locks
 from adu_bench.core.files import replacing
 from adu_bench.core.paths import cache_dir
 
@@ -49,6 +50,8 @@ def usable() -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno == errno.ENOLCK:
+            raise no_locks(f"The cache folder '{cache_dir()}'", error, "ADU_BENCH_CACHE") from error
         raise UserError(
             f"The cache folder '{cache_dir()}' cannot be used.",
             f"{type(error).__name__}: {error.strerror or error}.",

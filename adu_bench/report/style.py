@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adu_bench.core.files import replacing
 from adu_bench.core.hashing import digest
 
 if TYPE_CHECKING:
@@ -153,7 +154,8 @@ def save(figure: Figure, stem: Path, formats: Sequence[str] = ("pdf", "png")) ->
     written = []
     for kind in formats:
         path = stem.with_name(f"{stem.name}.{kind}")
-        figure.savefig(path, format=kind, dpi=DPI, metadata=nothing[kind])
+        with replacing(path) as temporary:
+            figure.savefig(temporary, format=kind, dpi=DPI, metadata=nothing[kind])
         written.append(path)
     return written
 

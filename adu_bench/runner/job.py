@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
+from adu_bench.core.errors import UserError
 from adu_bench.core.progress import Progress
 from adu_bench.runner.executors.interface import State
 from adu_bench.runner.plan import PlannedRun
@@ -56,5 +58,6 @@ class RunJob:
         return "done", ""
 
     def fail(self, kind: str, reason: str, traceback: str = "") -> None:
-        """Store why the run failed."""
-        self.store.fail(self.planned.spec, self.planned.label, kind, reason, traceback)
+        """Store why the run failed; on a full disk, that it failed is only printed."""
+        with suppress(OSError, UserError):
+            self.store.fail(self.planned.spec, self.planned.label, kind, reason, traceback)

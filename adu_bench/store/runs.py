@@ -11,7 +11,6 @@ there.
 from __future__ import annotations
 
 import datetime
-import errno
 import json
 import os
 import shutil
@@ -22,14 +21,13 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from adu_bench.core.errors import UserError
+from adu_bench.core.errors import UserError, no_locks
 from adu_bench.core.files import read_text, write_text
 from adu_bench.core.hashing import KEY_LENGTH, digest, file_sha256
 from adu_bench.core.specs import BackboneSpec, RunSpec
 from adu_bench.store.index import Index, Signature
 from adu_bench.store.run import FORMAT, LARGEST, Run, read_run
 
-_NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP}
 _TEMPORARY, _REPLACED = ".tmp-", ".old-"
 """Beginnings of the names of a run's folder while it is being written, and while the new one takes its place."""
 
@@ -138,10 +136,8 @@ class Store:
         except Timeout:
             yield False
             return
-        except OSError as error:
-            if error.errno in _NO_LOCKS:
-                raise _unlockable(self.root, error) from error
-            raise
+        except (OSError, NotImplementedError) as error:
+            raise no_locks(f"The runs in '{self.root}'", error, "--out") from error
         try:
             yield True
         finally:
@@ -263,15 +259,6 @@ def _unwritable(root: Path, error: OSError) -> UserError:
         f"The output folder '{root}' cannot be written.",
         f"{error.strerror or error}.",
         "Choose another folder with --out.",
-    )
-
-
-def _unlockable(root: Path, error: OSError) -> UserError:
-    return UserError(
-        f"Runs in '{root}' cannot be locked.",
-        f"Its file system answers {errno.errorcode[error.errno or 0]} ({error.strerror}), as NFS does without its lock "
-        "service, and without locks two processes would make the same run.",
-        "Choose a folder on another file system with --out, or have the file system mounted with locks.",
     )
 
 

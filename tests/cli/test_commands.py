@@ -283,9 +283,10 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen:
     )  # fmt: skip
 
 
-def wait_for_a_run(folder: Path) -> None:
+def wait_for_a_run(folder: Path, process: subprocess.Popen) -> None:
     deadline = time.monotonic() + 120
     while not list((folder / "runs").glob(".tmp-*")):
+        assert process.poll() is None, f"the command ended with {process.returncode}"
         assert time.monotonic() < deadline, "no run began"
         time.sleep(0.2)
 
@@ -296,7 +297,7 @@ def test_kill_minus_nine_loses_the_run_in_flight_only(misbehaving):
     while not list((misbehaving / "runs").glob("*/run.json")):
         assert time.monotonic() < deadline
         time.sleep(0.2)
-    wait_for_a_run(misbehaving)
+    wait_for_a_run(misbehaving, process)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     # The worker notices that its parent is gone and gives the lock back.
@@ -315,7 +316,7 @@ def test_kill_minus_nine_loses_the_run_in_flight_only(misbehaving):
 def ended_by(number, folder):
     """Return the exit status and the errors of a command that gets a signal during a run."""
     process = start(folder, "--methods", "slow[wait=90]")
-    wait_for_a_run(folder)
+    wait_for_a_run(folder, process)
     process.send_signal(number)
     _, errors = process.communicate(timeout=30)
     assert "Traceback" not in errors

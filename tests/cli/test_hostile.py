@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from adu_bench.cli.main import main
 from adu_bench.cli.terminal import printable
+from adu_bench.core.errors import UserError
+from adu_bench.data.cache import cached
+from adu_bench.store import Store
+from tests.conftest import hear_ctrl_c
+from tests.folders import own_folder
 
 SUITE = """title: T
 dataset: toy
@@ -129,6 +136,50 @@ def test_a_missing_package_is_named(command, here):
     else:
         assert done.returncode == 2
         assert "The package 'torch' cannot be imported." in done.stderr
+
+
+LIBRARY = """import os, signal, time
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(5)
+except KeyboardInterrupt:
+    raise ImportError("interrupted within a library")
+"""
+
+
+def test_ctrl_c_during_imports_is_one_sentence(here):
+    (here / "jsonargparse.py").write_text(LIBRARY)
+    run = [sys.executable, "-m", "adu_bench", "list", "metrics"]
+    environment = os.environ | {"PYTHONPATH": str(here)}
+    done = subprocess.run(
+        run, capture_output=True, text=True, env=environment, preexec_fn=hear_ctrl_c, cwd=here, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "Interrupted.\n")
+
+
+def test_a_file_system_without_locks_is_named_and_so_is_the_option(here, monkeypatch):
+    def refused(*arguments):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", refused)
+    with pytest.raises(UserError, match=r"No locks available.*file system with locks: --out"), Store(here).lock("a"):
+        pass
+    monkeypatch.setenv("ADU_BENCH_CACHE", str(here))
+    with pytest.raises(UserError, match="file system with locks: ADU_BENCH_CACHE"):
+        cached("a", lambda: np.zeros(3))
+
+
+def test_folders_of_killed_test_sessions_are_deleted(monkeypatch, here):
+    monkeypatch.setattr("tempfile.tempdir", str(here))
+    dead = subprocess.Popen([sys.executable, "-c", "pass"])
+    dead.wait()
+    for owner in (dead.pid, os.getpid()):
+        (here / f"adu-bench-cache-{owner}-x").mkdir()
+    own_folder("cache")
+    left = [path.name for path in here.iterdir()]
+    assert f"adu-bench-cache-{dead.pid}-x" not in left
+    assert f"adu-bench-cache-{os.getpid()}-x" in left
+    assert len(left) == 2
 
 
 def test_names_cannot_control_the_terminal(here, capsys):
