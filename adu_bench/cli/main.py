@@ -109,7 +109,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _told(error: UserError) -> int:
-    for sentence in (error.what, error.why, error.remedy):
+    for sentence in error.sentences:
         print(printable(sentence), file=sys.stderr)
     return 2
 

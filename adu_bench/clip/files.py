@@ -14,6 +14,7 @@ from adu_bench.clip.backbone import Backbone
 from adu_bench.clip.classifier import Classifier
 from adu_bench.clip.part import Part
 from adu_bench.core.errors import UserError
+from adu_bench.core.files import open_regular
 
 FORMAT = 1
 
@@ -48,7 +49,7 @@ def load_classifier(path: Path, backbone: Backbone) -> Classifier:
         If the file is not a saved classifier, belongs to other weights, or needs an unknown class of parts.
     """
     try:
-        with safe_open(path, framework="pt", device=str(backbone.device)) as file:
+        with open_regular(path), safe_open(path, framework="pt", device=str(backbone.device)) as file:
             header = json.loads(file.metadata()["adu_bench"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         if header["weights_hash"] != backbone.spec.weights_hash:

@@ -108,7 +108,16 @@ def folder_config(folder: Path = SHIPPED_FOLDER) -> dict[str, Any]:
     lacking = {"size", "interpolation", "resize_mode", "mean", "std"} - set(found["preprocess_cfg"])
     if lacking or "context_length" not in found["text_cfg"]:
         raise unusable(folder, f"{CONFIG} lacks '{min(lacking, default='context_length')}'")
+    images = found["preprocess_cfg"]
+    for name, kind, count in (("size", int, 0), ("mean", float, 3), ("std", float, 3)):
+        values = images[name] if count else [images[name]]
+        if not isinstance(values, list) or len(values) != (count or 1) or not all(_is(value, kind) for value in values):
+            raise unusable(folder, f"'{name}' in {CONFIG} is malformed")
     return found
+
+
+def _is(value: Any, kind: type) -> bool:
+    return not isinstance(value, bool) and isinstance(value, int if kind is int else int | float)
 
 
 def unusable(folder: Path, why: str) -> UserError:

@@ -23,8 +23,18 @@ class UserError(AduError):
         super().__init__(what, why, remedy)
         self.what, self.why, self.remedy = what, why, remedy
 
+    @property
+    def sentences(self) -> tuple[str, str, str]:
+        """The three sentences for people: one line each, and not endless where they quote a file."""
+        return _short(self.what), _short(self.why), _short(self.remedy)
+
     def __str__(self) -> str:
         return f"{self.what} {self.why} {self.remedy}"
+
+
+def _short(text: str, most: int = 1200) -> str:
+    text = text.replace("\n", " ")
+    return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 2 :]}"
 
 
 class RunFailed(AduError):

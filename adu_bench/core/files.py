@@ -75,8 +75,10 @@ def read_bytes(path: Path, limit: int) -> bytes:
         If it is missing, not a regular file, or too large; ``strerror`` says which.
     """
     with open_regular(path) as file:
-        content = file.read(limit + 1)
-    if len(content) > limit:
+        # A file can grow while it is read.
+        large = os.fstat(file.fileno()).st_size > limit
+        content = b"" if large else file.read(limit + 1)
+    if large or len(content) > limit:
         raise OSError(errno.EFBIG, f"It has more than {limit:,} bytes", str(path))
     return content
 

@@ -20,6 +20,7 @@ from adu_bench.core.specs import RunSpec
 FORMAT = 2
 LARGEST = 100_000_000
 """Bound in bytes of a run's predictions and of its JSON files."""
+_COLUMNS = {"image", "domain", "forget", "label", "predicted", "tied", "p_label", "p_max", "entropy", "margin"}
 _MOST_IMAGES = 1_000_000
 """Bound of a task's test images."""
 
@@ -79,7 +80,10 @@ class Run:
         """
         path = self.file("predictions.parquet")
         try:
-            return read_table(read_bytes(path, LARGEST), _MOST_IMAGES, LARGEST).to_pandas()
+            frame = read_table(read_bytes(path, LARGEST), _MOST_IMAGES, LARGEST).to_pandas()
+            if lacking := _COLUMNS - set(frame.columns):
+                raise ValueError(f"it lacks the column {min(lacking)}")
+            return frame
         except DAMAGES as error:
             raise _damaged(self.path, f"Its file {path.name} cannot be read: {str(error)[:200]}") from error
 

@@ -169,7 +169,9 @@ def _forget(file: SuiteFile, key: str, given: Any, domains: tuple[str, ...]) -> 
     if isinstance(sizes, list) and all(type(size) is int for size in sizes):
         if (count := forget_sets(domains, sizes)) > MOST:
             raise file.problem(key, f"these are {count:.2g} forget sets", "Choose fewer sizes, or list forget sets.")
-        subsets = [subset for size in sizes for subset in combinations(domains, max(size, 0))]
+        # Sizes out of range are refused below, as sets that are empty or leave nothing to retain.
+        wanted = [min(max(size, 0), len(domains)) for size in sizes]
+        subsets = [subset for size in wanted for subset in combinations(domains, size)]
     elif isinstance(given, list):
         subsets = [tuple(subset) if isinstance(subset, list) else (subset,) for subset in given]
     else:

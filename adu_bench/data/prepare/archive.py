@@ -6,6 +6,7 @@ import shutil
 import stat
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ def unpack(archive: Path, folder: Path, progress: Count) -> Path:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
         temporary.rename(target)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
         raise UserError(
             f"'{archive}' cannot be unpacked.", f"{type(error).__name__}: {error}.", "Download it again."
         ) from error
@@ -85,7 +86,8 @@ def _members(archive: Path) -> Iterator[list[_Member]]:
                 if not info.is_dir() and _ordinary(archive, info.filename, stat.S_ISLNK(info.external_attr >> 16))
             ]
     else:
-        with tarfile.open(archive) as opened:
+        # Left to guess, tarfile tries to decompress for ever what is no archive.
+        with tarfile.open(archive, "r:" if archive.name.lower().endswith(".tar") else "r:gz") as opened:
             yield [
                 _Member(info.name, info.size, lambda info=info: opened.extractfile(info))  # type: ignore[misc]
                 for info in _bounded(archive, opened)
@@ -122,6 +124,8 @@ def _require_likely(archive: Path, size: int) -> None:
 
 
 def _write(archive: Path, members: list[_Member], folder: Path, progress: Count) -> None:
+    if not members:
+        raise UserError(f"'{archive}' holds no files.", "It is empty or cut off.", "Download it again.")
     size, free = sum(member.size for member in members), shutil.disk_usage(folder).free
     _require_likely(archive, size)
     if size + _SPARE > free:

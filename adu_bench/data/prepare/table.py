@@ -77,6 +77,8 @@ def _read(path: Path) -> pd.DataFrame:
         content = read_bytes(path, LARGEST)
         if path.suffix.lower() == ".parquet":
             return _parquet(content)
+        if b"\0" in content[:LONGEST]:
+            raise ValueError("it is not text")
         return pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False, na_filter=False)
     except DAMAGES as error:
         why = getattr(error, "strerror", None) or f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
