@@ -84,7 +84,7 @@ def test_every_form_is_read_whatever_its_ending(form, name, tmp_path):
         (b"\x89HDF\r\n", "an HDF5 file"),
         (b"\x00" * 100, "format is not known"),
         (pickle.dumps({"a": Ran()}, protocol=2), "could run code"),
-        (pickle.dumps([1, 2], protocol=2), "does not hold tensors|could run code"),
+        (pickle.dumps([1, 2], protocol=2), "could not be read"),
     ],
 )
 @pytest.mark.parametrize("name", ["a.pt", "a.safetensors"])
