@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -137,7 +137,7 @@ class Runs:
         """The finished runs in the order of the plan, under the labels that they have there."""
         found = Store(self.folder).runs([run.spec.key for run in self.plan.runs])
         labels = {run.spec.key: run.label for run in self.plan.runs}
-        return [Run(run.path, run.info | {"label": labels[run.key]}) for run in found]
+        return [replace(run, label=labels[run.key]) for run in found]
 
     @cached_property
     def scores(self) -> pd.DataFrame:
