@@ -125,7 +125,7 @@ class Runs:
     @cached_property
     def plan(self) -> Plan:
         """All runs of the selection, finished or not."""
-        return self.selection.plan()
+        return self.selection.plan(Store(self.folder))
 
     @property
     def methods(self) -> list[str]:

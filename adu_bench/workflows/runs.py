@@ -36,6 +36,7 @@ def run(
     out: str | Path = "runs",
     device: str = "auto",
     jobs: int = 1,
+    fuse: int = 1,
     timeout: float | None = None,
     force: bool = False,
     quiet: bool = False,
@@ -64,6 +65,8 @@ def run(
         Folder of the runs.
     device, jobs
         ``auto``, ``cpu`` or ``cuda``, and the number of worker processes.
+    fuse
+        Runs of a method that are trained in one pass of the backbone, at most.
     timeout
         Seconds after which a run is ended and counts as failed; None for no limit.
     force
@@ -81,6 +84,7 @@ def run(
     UserError
         If the choice names something that does not exist, or a class cannot be written to a file.
     """
+    from adu_bench.runner.executors.fused import Fused
     from adu_bench.runner.executors.local import LocalProcesses
 
     folder = Path(out)
@@ -99,10 +103,12 @@ def run(
     )
     with main_hidden():
         require_device(device)
-        store, plan = Store(folder), selection.plan()
+        store, plan = Store(folder), selection.plan(fetch=True)
         todo = plan.runs if force else plan.unfinished(store)
         failed = {}
-        results = execute_runs(todo, store, LocalProcesses(device, jobs, timeout), force=force) if todo else ()
+        # A limit is per run.
+        executor = Fused(LocalProcesses(device, jobs, timeout and timeout * fuse), fuse)
+        results = execute_runs(todo, store, executor, force=force) if todo else ()
         for count, result in enumerate(results, start=1):
             if not quiet:
                 print(f"{count}/{len(todo)} {result.job.title}: {result.text or result.state}, {result.seconds:.1f} s")
