@@ -422,7 +422,7 @@ def test_an_unwritable_output_is_refused(tmp_path):
 def test_damaged_weights_are_refused(tmp_path):
     (tmp_path / "bad.safetensors").write_bytes(b"rubbish")
     done = call("run", *QUICK, "--backbone", "ViT-B-32:bad.safetensors", cwd=tmp_path, status=1)
-    assert "could not be loaded" in done.stderr
+    assert "The weights 'bad.safetensors' could not be read" in done.stderr
 
 
 @pytest.mark.parametrize("kind", ["methods", "suites", "tasks", "backbones", "metrics"])
