@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +13,7 @@ import torch
 
 from adu_bench.clip.backbone import Backbone
 from adu_bench.clip.loading import random_backbone
+from adu_bench.core.paths import cache_in
 from adu_bench.core.progress import Progress, silent
 from adu_bench.runner.task_data import TaskData, load_shared_backbone
 from adu_bench.suites import load_suite
@@ -113,7 +112,7 @@ def run_battery(checks: Sequence[Check], device: str, report: Progress = silent)
     report
         Called before each check.
     """
-    with tempfile.TemporaryDirectory() as folder, _own_cache(Path(folder) / "cache"):
+    with tempfile.TemporaryDirectory() as folder, cache_in(Path(folder) / "cache"):
         setting = Setting(device, Path(folder))
         for number, check in enumerate(checks):
             name = check.__name__.replace("_", " ")
@@ -124,20 +123,6 @@ def run_battery(checks: Sequence[Check], device: str, report: Progress = silent)
                 first = str(error).splitlines()[0] if str(error) else "no message"
                 yield Line(name, FAILED, f"{type(error).__name__}: {first}", "raises no error")
         report("acceptance", len(checks), len(checks))
-
-
-@contextmanager
-def _own_cache(folder: Path) -> Iterator[None]:
-    """Use an empty cache, so that the battery does the same work each time, and leaves nothing behind."""
-    before = os.environ.get("ADU_BENCH_CACHE")
-    os.environ["ADU_BENCH_CACHE"] = str(folder)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["ADU_BENCH_CACHE"]
-        else:
-            os.environ["ADU_BENCH_CACHE"] = before
 
 
 def seconds(work: Callable[[], object], device: str) -> float:

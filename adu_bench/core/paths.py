@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 
@@ -16,6 +18,20 @@ def cache_dir() -> Path:
     """Folder for decoded images and frozen features: ``ADU_BENCH_CACHE``, else the platform's cache folder."""
     chosen = os.environ.get("ADU_BENCH_CACHE")
     return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("adu-bench"))
+
+
+@contextmanager
+def cache_in(folder: Path) -> Iterator[None]:
+    """Use another cache for a while, so that a measurement does the same work each time and leaves nothing behind."""
+    before = os.environ.get("ADU_BENCH_CACHE")
+    os.environ["ADU_BENCH_CACHE"] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["ADU_BENCH_CACHE"]
+        else:
+            os.environ["ADU_BENCH_CACHE"] = before
 
 
 def data_dir() -> Path:

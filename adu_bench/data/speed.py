@@ -6,13 +6,11 @@ that a noisy machine disturbs both alike.
 
 from __future__ import annotations
 
-import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from PIL import Image
 
 from adu_bench.core.cores import usable_cores
 from adu_bench.core.memory import peak_memory_mb
+from adu_bench.core.paths import cache_in
 from adu_bench.core.progress import Count, Progress, silent
 from adu_bench.data.files import inspect_files
 from adu_bench.data.preprocessing import Preprocessing
@@ -50,7 +49,7 @@ def measure_files(count: int, progress: Progress = silent) -> dict[str, float]:
         files) and ``ratio`` (bare Pillow's time over ours, median over turns); ``read_images_per_second`` in random
         order; ``peak_memory_mb`` of this process so far.
     """
-    with tempfile.TemporaryDirectory() as folder, _cache_in(Path(folder) / "cache"):
+    with tempfile.TemporaryDirectory() as folder, cache_in(Path(folder) / "cache"):
         root = Path(folder) / "files"
         paths = _write(root, count, partial(progress, "writing files"))
         megabytes = sum((root / path).stat().st_size for path in paths) / 1e6
@@ -79,19 +78,6 @@ def measure_files(count: int, progress: Progress = silent) -> dict[str, float]:
         inspect_files(root, paths, progress=partial(progress, "index in one go"))  # for the memory that it takes
         found["read_images_per_second"] = count / _reading(source, preprocessing, count)
         return {**found, "peak_memory_mb": peak_memory_mb()}
-
-
-@contextmanager
-def _cache_in(folder: Path) -> Iterator[None]:
-    before = os.environ.get("ADU_BENCH_CACHE")
-    os.environ["ADU_BENCH_CACHE"] = str(folder)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["ADU_BENCH_CACHE"]
-        else:
-            os.environ["ADU_BENCH_CACHE"] = before
 
 
 def _write(root: Path, count: int, report: Count) -> list[str]:

@@ -17,19 +17,8 @@ from adu_bench.data.cache import cached
 from adu_bench.store import Store
 from tests.conftest import hear_ctrl_c
 from tests.folders import own_folder
+from tests.hostile.corpus import SUITE
 
-SUITE = """title: T
-dataset: toy
-template: "a {}."
-classes: all
-forget: {sizes: [1]}
-shots: 4
-seeds: [1]
-backbone: emoji-clip
-training: {batch: 32, precision: fp32}
-methods: [zero-shot]
-budget: {epochs: 4}
-"""
 BOMB = "".join(f"k{i}: &a{i} [{', '.join([f'*a{i - 1}' if i else 'x'] * 9)}]\n" for i in range(12))
 
 
