@@ -64,19 +64,13 @@ class Fused:
 
 def _grouped(jobs: Sequence[Job], size: int) -> Iterator[Job]:
     """Yield jobs of one family in groups, where the first of them comes; jobs without a family stay alone."""
-    families = [job.family if isinstance(job, Fusable) else place for place, job in enumerate(jobs)]
-    for places in group_by(families).values():
-        for start in range(0, len(places), size):
-            part = [jobs[place] for place in places[start : start + size]]
-            yield Group(tuple(part)) if len(part) > 1 else part[0]  # type: ignore[arg-type]
-
-
-def group_by(values: Sequence[Any]) -> dict[Any, list[int]]:
-    """Return the positions of each value, in the order of their first."""
-    found: dict[Any, list[int]] = {}
-    for place, value in enumerate(values):
-        found.setdefault(value, []).append(place)
-    return found
+    families: dict[Any, list[Any]] = {}
+    for place, job in enumerate(jobs):
+        families.setdefault(job.family if isinstance(job, Fusable) else place, []).append(job)
+    for own in families.values():
+        for start in range(0, len(own), size):
+            part = own[start : start + size]
+            yield Group(tuple(part)) if len(part) > 1 else part[0]
 
 
 @dataclass(frozen=True)
@@ -98,7 +92,7 @@ class Group:
 
     def run(self, device: str, progress: Progress) -> Outcome:
         """Do the jobs together; the text is the list of their outcomes and seconds, see `single`."""
-        ended = _together(list(self.jobs), device, progress)
+        ended = _together(self.jobs, device, progress)
         text = json.dumps([[outcome.state, outcome.text, seconds] for outcome, seconds in ended])
         return Outcome("done", text, any(outcome.device_lost for outcome, _ in ended))
 
