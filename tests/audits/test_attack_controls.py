@@ -13,7 +13,7 @@ from adu_bench.audits.subject import Subject
 from adu_bench.registry import Catalogue
 from adu_bench.runner.task_data import load_shared_backbone
 from adu_bench.store import Store
-from tests.cli.test_commands import call
+from tests.command import call
 
 METHOD = Path(__file__).with_name("biased.py")
 TUNED = "prompt-tuning[epochs=1]"

@@ -17,7 +17,8 @@ from adu_bench.core.errors import UserError
 from adu_bench.registry import Catalogue
 from adu_bench.runner.task_data import load_shared_backbone
 from adu_bench.store import Store
-from tests.cli.test_commands import call, without_torch
+from tests.cli.test_commands import without_torch
+from tests.command import call
 from tests.conftest import forge_run
 
 METHOD = Path(__file__).with_name("flattened.py")

@@ -11,7 +11,7 @@ import pytest
 from adu_bench.audits.held_out import measures, suppressed
 from adu_bench.audits.subject import Outputs
 from adu_bench.runner.evaluate import Images
-from tests.cli.test_commands import call
+from tests.command import call
 
 CLASSES = 4
 SELECTION = ["--suite", "{suite}", "--limit", "1", "--study", "open"]

@@ -9,7 +9,8 @@ import pytest
 
 from adu_bench.store import Store
 from adu_bench.store.artefacts import read_artefact
-from tests.cli.test_commands import QUICK, call, finished  # noqa: F401 - a fixture
+from tests.cli.test_commands import QUICK, finished  # noqa: F401 - a fixture
+from tests.command import call
 from tests.conftest import forge_run
 
 ROOT = "runs"

@@ -18,24 +18,17 @@ import pytest
 import yaml
 from PIL import Image
 
+from adu_bench.core.errors import UserError
+from tests.command import COMMAND, call, call_process
 from tests.conftest import hear_ctrl_c
 
-COMMAND = [sys.executable, "-m", "adu_bench"]
 QUICK = ["--suite", "toy", "--limit", "1", "--methods", "zero-shot,collapse,domain-gate,baseline[epochs=1]"]
-
-
-def call(*arguments, cwd: Path, status: int = 0, **environment) -> subprocess.CompletedProcess:
-    done = subprocess.run(
-        [*COMMAND, *arguments], cwd=cwd, capture_output=True, text=True, env=os.environ | environment, timeout=240
-    )
-    assert done.returncode == status, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
-    return done
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
-    done = call("run", *QUICK, cwd=folder)
+    done = call_process("run", *QUICK, cwd=folder)
     return folder, done
 
 
@@ -57,7 +50,7 @@ def test_run_prints_a_board_and_stores_complete_runs(finished):
 def test_a_second_run_does_nothing_and_needs_no_torch(finished, tmp_path):
     folder, _ = finished
     (tmp_path / "torch.py").write_text("raise ImportError('not installed')\n")
-    done = call("run", *QUICK, cwd=folder, PYTHONPATH=str(tmp_path))
+    done = call_process("run", *QUICK, cwd=folder, PYTHONPATH=str(tmp_path))
     assert "4 finished, 0 to do" in done.stdout
     assert "zero-shot" in done.stdout
 
@@ -247,7 +240,7 @@ def misbehaving(tmp_path):
 def test_failures_have_reasons_exit_one_and_never_count(misbehaving):
     methods = "zero-shot,wrong,wrong[way=raise],wrong[way=die]"
     arguments = ["--suite", "toy", "--limit", "1", "--from", "methods", "--methods", methods]
-    done = call("run", *arguments, cwd=misbehaving, status=1)
+    done = call_process("run", *arguments, cwd=misbehaving, status=1)
     assert "The loss term 'loss' became nan in epoch 1." in done.stderr
     assert "RuntimeError: on purpose" in done.stderr
     assert "ended with code 7" in done.stderr
@@ -272,7 +265,7 @@ def test_a_method_that_changes_the_shared_backbone_fails_alone(misbehaving):
 
 def test_a_run_that_takes_too_long_is_ended(misbehaving):
     arguments = ["--suite", "toy", "--limit", "1", "--from", "methods", "--methods", "slow[wait=600]"]
-    done = call("run", *arguments, "--timeout", "2", cwd=misbehaving, status=1)
+    done = call_process("run", *arguments, "--timeout", "2", cwd=misbehaving, status=1)
     assert "longer than 2 s" in done.stderr
 
 
@@ -407,10 +400,8 @@ def test_a_missing_gpu_is_noticed_before_anything_runs(tmp_path):
 
 
 def test_debug_shows_the_traceback(tmp_path):
-    done = subprocess.run(
-        [*COMMAND, "show", "adoo", "--debug"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert "Traceback" in done.stderr
+    with pytest.raises(UserError, match="adoo"):
+        call("show", "adoo", "--debug", cwd=tmp_path)
 
 
 def test_an_unwritable_output_is_refused(tmp_path):

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.cli.test_commands import call
+from tests.command import call
 
 METHOD = '''"""A method."""
 from dataclasses import dataclass
