@@ -15,7 +15,6 @@ import numpy as np
 import torch
 
 from adu_bench.acceptance.lines import Line, Setting, judge, needs_gpu
-from adu_bench.acceptance.made_up import made_up_problem, method
 from adu_bench.clip import classifier as classifiers
 from adu_bench.clip.classifier import Classifier
 from adu_bench.clip.precision import make_deterministic, products
@@ -28,6 +27,7 @@ from adu_bench.registry import Catalogue
 from adu_bench.runner.batches import EVALUATION_BATCH
 from adu_bench.runner.evaluate import Images, predict
 from adu_bench.runner.unlearn import unlearn
+from adu_bench.speed.made_up import made_up_problem, method
 
 COSINE = 0.999
 """Smallest cosine between features and those of open_clip in double precision."""

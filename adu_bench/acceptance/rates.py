@@ -9,8 +9,6 @@ import torch
 from torch.nn import functional as F
 
 from adu_bench.acceptance.lines import Line, Setting, judge, needs_gpu, seconds, speed
-from adu_bench.acceptance.made_up import made_up_images, made_up_problem, method
-from adu_bench.benchmark import encode_with_blocks, interleaved, reference_prompts
 from adu_bench.clip.classifier import TEXT_BYTES, Classifier
 from adu_bench.clip.precision import computing
 from adu_bench.clip.prompts import TextPrompts, VisualPrompts
@@ -19,6 +17,9 @@ from adu_bench.core.specs import PRECISIONS
 from adu_bench.runner.batches import EVALUATION_BATCH
 from adu_bench.runner.cost import hours
 from adu_bench.runner.evaluate import predict
+from adu_bench.speed.made_up import made_up_images, made_up_problem, method
+from adu_bench.speed.reference import encode_with_blocks, reference_prompts
+from adu_bench.speed.timing import interleaved
 from adu_bench.training.problem import Problem
 
 TRAINED = (

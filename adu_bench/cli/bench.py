@@ -1,7 +1,7 @@
-"""Measure the speed of the harness against the bare backbone, or of image files against bare Pillow.
+"""Measure the speed of the harness against the bare backbone and published training, or of files against bare Pillow.
 
-A ratio is the bare time over the harness's time. --acceptance instead checks that a device gives right results in good
-time, each line against a threshold.
+A ratio is the other's time over the harness's time. --acceptance instead checks that a device gives right results in
+good time, each line against a threshold.
 """
 
 from __future__ import annotations
@@ -30,6 +30,13 @@ def options(parser: Any) -> None:
     parser.add_argument(
         "--tower", type=str, default="", metavar="MODEL", help="instead, an open_clip image tower with random weights"
     )
+    parser.add_argument("--backbone", type=str, default="", metavar="NAME", help="a backbone in place of the suite's")
+    parser.add_argument(
+        "--image-size", type=int, default=0, metavar="N", help="side of the images of --tower in pixels"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=0, metavar="N", help="processes that load images for published training"
+    )
     parser.add_argument("--batch", type=int, default=32, metavar="N", help="images per step of --tower")
     parser.add_argument(
         "--json", type=str, nargs="?", const="-", default="", metavar="FILE", help="print JSON, or write it to a file"
@@ -40,6 +47,12 @@ def run(options: Any) -> int:
     """Print the ratios, or the lines of the acceptance battery; 1 if one of them fails."""
     if options.files < 0:
         raise UserError(f"--files {options.files} is below zero.", "It counts files.", "Try --files 10000.")
+    if options.image_size and not options.tower:
+        raise UserError(
+            "--image-size is for --tower.",
+            "Other backbones have the image size of their weights.",
+            "For example: adu-bench bench --tower ViT-B-32 --image-size 64",
+        )
     if options.acceptance:
         return _acceptance(options)
     found = _files(options.files) if options.files else _backbone(options)
@@ -94,15 +107,16 @@ def _backbone(options: Any) -> dict[str, Any]:
     suite = load_suite(options.suite)
     import torch
 
-    from adu_bench.benchmark import measure, measure_tower
     from adu_bench.cli.progress import display
     from adu_bench.clip.device import resolve_device
+    from adu_bench.speed.harness import measure, measure_tower
 
     device = resolve_device(options.device)
-    rounds = max(1, options.rounds)
+    rounds, workers = max(1, options.rounds), max(0, options.workers)
     with display() as shown:
         if options.tower:
-            found = measure_tower(options.tower, max(1, options.batch), device, rounds, shown)
+            size = options.image_size or None
+            found = measure_tower(options.tower, max(1, options.batch), device, rounds, workers, size, shown)
         else:
-            found = measure(suite, device, rounds, shown)
-    return {"device": device, "threads": torch.get_num_threads(), **found}
+            found = measure(suite, device, rounds, workers, options.backbone, shown)
+    return {"device": device, "threads": torch.get_num_threads(), "loading_processes": workers, **found}

@@ -51,8 +51,15 @@ def load_backbone(name: str, device: torch.device | str = "cpu") -> Backbone:
     return Backbone(spec, model, tokenizer, preprocessing_from(settings), mean, std, torch.device(device))
 
 
-def random_model(name: str) -> Any:
+def random_model(name: str, image_size: int | None = None) -> Any:
     """Build an open_clip model with random weights, frozen and in eval mode, to measure speed without a download.
+
+    Parameters
+    ----------
+    name
+        Name of an open_clip model.
+    image_size
+        Side of the images in pixels; None for the model's.
 
     Raises
     ------
@@ -63,12 +70,13 @@ def random_model(name: str) -> Any:
         raise unknown("open_clip model", name, open_clip.list_models())
     logging.disable(logging.WARNING)  # open_clip warns that the weights are random, which is intended here
     try:
-        return open_clip.create_model(name, load_weights=False).eval().requires_grad_(False)
+        made = open_clip.create_model(name, load_weights=False, force_image_size=image_size)
+        return made.eval().requires_grad_(False)
     finally:
         logging.disable(logging.NOTSET)
 
 
-def random_backbone(model: str, device: str) -> Backbone:
+def random_backbone(model: str, device: str, image_size: int | None = None) -> Backbone:
     """Return a backbone of open_clip with random weights.
 
     Parameters
@@ -77,9 +85,11 @@ def random_backbone(model: str, device: str) -> Backbone:
         Name of an open_clip model with square images.
     device
         Device of the weights.
+    image_size
+        As in `random_model`.
     """
     torch.manual_seed(0)
-    made = random_model(model).to(device)
+    made = random_model(model, image_size).to(device)
     size = made.visual.image_size
     half = torch.full((3, 1, 1), 0.5, device=device)
     return Backbone(

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from adu_bench.artefacts.attention import attention_of, fixed_images
-from adu_bench.benchmark import encode_with_blocks
 from adu_bench.clip.classifier import Classifier
 from adu_bench.clip.lora import LowRank
 from adu_bench.clip.prompts import VisualPrompts
@@ -14,6 +13,7 @@ from adu_bench.core.errors import UserError
 from adu_bench.core.specs import Task
 from adu_bench.data.index import task_rows
 from adu_bench.data.sources import open_source
+from adu_bench.speed.reference import encode_with_blocks
 from tests.conftest import make_task
 
 CLASSES = ("one", "two", "three")

@@ -8,13 +8,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from adu_bench.benchmark import encode_with_blocks
 from adu_bench.clip.blocks import lowered
 from adu_bench.clip.classifier import Classifier
 from adu_bench.clip.lora import LowRank
 from adu_bench.clip.part import Part
 from adu_bench.clip.prompts import InstaPG, TextPrompts, VisualPrompts
 from adu_bench.clip.tower import ImageTower, TextTower
+from adu_bench.speed.reference import encode_with_blocks
 
 VISION = {"image_size": 16, "patch_size": 8, "width": 32, "layers": 3, "head_width": 16}
 TEXT = {"context_length": 16, "vocab_size": 50, "width": 32, "heads": 2, "layers": 3}

@@ -18,7 +18,14 @@ from adu_bench.training.problem import Batch, FullImages, Problem
 
 
 def made_up_problem(
-    backbone: Backbone, *, domains: int, classes: int, images: int, batch: int, precision: str = "fp32"
+    backbone: Backbone,
+    *,
+    domains: int,
+    classes: int,
+    images: int,
+    batch: int,
+    precision: str = "fp32",
+    canvas: int | None = None,
 ) -> Problem:
     """Return a problem with random images; the first domain is to be forgotten.
 
@@ -28,6 +35,8 @@ def made_up_problem(
         How many; images go round through classes and domains.
     batch, precision
         As in `TrainingSpec`.
+    canvas
+        Side of the images that crops are cut from; None for the backbone's largest.
     """
     device, side = backbone.device, backbone.preprocessing.size
     rng = np.random.default_rng(0)
@@ -39,7 +48,7 @@ def made_up_problem(
     places = torch.arange(images, device=device)
     labels, codes = places % classes, places // classes % domains
     pixels = torch.from_numpy(rng.integers(0, 256, (images, 3, side, side), np.uint8)).to(device)
-    canvas = backbone.preprocessing.canvas
+    canvas = canvas or backbone.preprocessing.canvas
     canvases = rng.integers(0, 256, (images, canvas, canvas, 3), np.uint8)
     frozen = F.normalize(torch.randn(images, _width(backbone), generator=torch.Generator().manual_seed(0)), dim=-1)
     return Problem(

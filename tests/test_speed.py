@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from adu_bench.benchmark import measure, measure_tower
 from adu_bench.core.errors import UserError
+from adu_bench.speed.harness import measure, measure_tower
 from adu_bench.suites import load_suite
 
 
 def test_a_tower_is_measured_without_weights():
-    found = measure_tower("ViT-S-32-alt", 2, "cpu", 1)
-    assert set(found) == {"train_ratio", "train_ratio.instapg", "eval_ratio"}
+    found = measure_tower("ViT-S-32-alt", 2, "cpu", 1, image_size=64)
+    assert set(found) == {"train_ratio", "train_ratio.instapg", "eval_ratio", "naive_ratio"}
     assert all(value > 0 for value in found.values())
 
 
@@ -22,9 +22,9 @@ def test_other_towers_are_refused(name, reason):
 
 
 def test_a_suite_is_measured_for_both_methods_and_evaluation(monkeypatch):
-    monkeypatch.setattr("adu_bench.benchmark.EPOCHS", 1)
+    monkeypatch.setattr("adu_bench.speed.harness.EPOCHS", 1)
     steps = []
-    found = measure(load_suite("toy"), "cpu", 1, lambda step, done, total, note="": steps.append(step))
+    found = measure(load_suite("toy"), "cpu", 1, report=lambda step, done, total, note="": steps.append(step))
     kinds = {name.partition(".")[0] for name in found}
-    assert kinds == {"train_ratio", "train_images_per_second", "eval_ratio", "eval_images_per_second"}
-    assert set(steps) == {"training, baseline", "training, adu", "evaluation"}
+    assert kinds == {"train_ratio", "train_images_per_second", "eval_ratio", "eval_images_per_second", "naive_ratio"}
+    assert set(steps) == {"training, baseline", "training, adu", "evaluation", "published loop"}
