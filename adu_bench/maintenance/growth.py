@@ -109,8 +109,15 @@ def steps(root: Path, runs: int) -> Mapping[str, list[str]]:
     }
 
 
-def measure(arguments: Sequence[str]) -> tuple[dict[str, float], str]:
+def measure(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> tuple[dict[str, float], str]:
     """Run Python in a process of its own.
+
+    Parameters
+    ----------
+    arguments
+        Of Python.
+    environment
+        Variables that are added to those of this process.
 
     Returns
     -------
@@ -124,7 +131,7 @@ def measure(arguments: Sequence[str]) -> tuple[dict[str, float], str]:
     """
     start = time.perf_counter()
     with tempfile.TemporaryFile("w+") as output:
-        process = subprocess.Popen([sys.executable, *arguments], stdout=output)
+        process = subprocess.Popen([sys.executable, *arguments], stdout=output, env=os.environ | (environment or {}))
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)

@@ -1,0 +1,40 @@
+"""The page on speed is made from what was measured, and says so where nothing was."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from adu_bench.maintenance.performance import PARTS, reads_features
+from adu_bench.maintenance.performance_page import NONE, page
+from adu_bench.registry import Catalogue
+from adu_bench.suites import load_suite
+
+REPORTS = Path(__file__).parents[2] / "reports"
+
+
+@pytest.fixture(scope="module")
+def found():
+    return json.loads((REPORTS / "performance.json").read_text())
+
+
+def test_the_committed_page_follows_from_the_measurements(found):
+    assert set(found) <= set(PARTS)
+    assert page(found) == (REPORTS / "performance.md").read_text()
+
+
+def test_what_is_missing_is_not_measured(found):
+    assert page({}).count(NONE) == 15
+    some = page({"ViT-B-16": {"machine": "a machine", "train_ratio": 1.25, "eval_ratio": 1.0}})
+    assert "| ViT-B-16 | `train_ratio` | 1.25 | 1.2 | reached |" in some
+    assert "| ViT-B-16 | `eval_ratio` | 1.00 | 1.06 | missed |" in some
+    assert "- ViT-B-16: a machine" in some
+
+
+def test_methods_without_epochs_read_frozen_features():
+    suite = load_suite("emoji")
+    chosen = {one.preset.name for one in Catalogue().select(["all"]) if reads_features(one, suite)}
+    assert {"zero-shot", "domain-gate", "lp-plus-plus", "bbf"} <= chosen
+    assert not {"adu", "baseline", "clipfit"} & chosen
