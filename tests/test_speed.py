@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from adu_bench.core.errors import UserError
 from adu_bench.speed.harness import measure, measure_tower
+from adu_bench.speed.profile import GROUPS, REST, shares
 from adu_bench.suites import load_suite
 
 
@@ -28,3 +31,14 @@ def test_a_suite_is_measured_for_both_methods_and_evaluation(monkeypatch):
     kinds = {name.partition(".")[0] for name in found}
     assert kinds == {"train_ratio", "train_images_per_second", "eval_ratio", "eval_images_per_second", "naive_ratio"}
     assert set(steps) == {"training, baseline", "training, adu", "evaluation", "published loop"}
+
+
+def test_operators_are_counted_by_kind():
+    events = [
+        SimpleNamespace(key="aten::addmm", self_cpu_time_total=30),
+        SimpleNamespace(key="aten::mm", self_cpu_time_total=20),
+        SimpleNamespace(key="aten::_scaled_dot_product_flash_attention_for_cpu_backward", self_cpu_time_total=40),
+        SimpleNamespace(key="aten::sort", self_cpu_time_total=10),
+    ]
+    wanted = dict.fromkeys([*GROUPS, REST], 0.0) | {"matrix products": 0.5, "attention": 0.4, REST: 0.1}
+    assert shares(events) == wanted

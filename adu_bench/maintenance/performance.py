@@ -57,6 +57,13 @@ def bench(*arguments: str) -> Found:
     return json.loads(growth.measure(["-m", "adu_bench", "bench", *arguments, "--json", "-"])[1])
 
 
+def operators() -> Found:
+    """Return where the time of a training on ``emoji`` goes, by method."""
+    from adu_bench.speed.profile import time_by_operator
+
+    return {name: time_by_operator(load_suite("emoji"), name) for name in ("baseline", "adu")}
+
+
 def features_only() -> Found:
     """Time all tasks and seeds of ``emoji`` for the methods that read frozen features, with an empty cache.
 
@@ -190,7 +197,8 @@ def machine() -> str:
 PARTS: Mapping[str, Callable[[], Found]] = {
     "emoji-clip": partial(bench, "--suite", "emoji", "--rounds", "3"),
     "ViT-B-32": partial(bench, "--tower", "ViT-B-32", "--batch", "8", "--rounds", "3"),
-    "ViT-B-16": partial(bench, "--tower", "ViT-B-16", "--batch", "4", "--rounds", "3"),
+    "ViT-B-16": partial(bench, "--tower", "ViT-B-16", "--batch", "2", "--rounds", "3"),
+    "operators": operators,
     "features": features_only,
     "fused": fused,
     "growth": partial(many_runs, 1000, 10_000, 100_000),

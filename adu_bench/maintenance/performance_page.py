@@ -42,7 +42,15 @@ def _bound(found: Mapping[str, Mapping[str, Any]]) -> str:
                 rows.append([backbone, f"`{name}`", NONE, f"{least:g}", ""])
                 continue
             rows.append([backbone, f"`{name}`", f"{own[name]:.2f}", f"{least:g}", _word(own[name] >= least)])
-    return _BOUND + table(["backbone", "ratio", "measured", "wanted", ""], rows)
+    return _BOUND + table(["backbone", "ratio", "measured", "wanted", ""], rows) + _operators(found.get("operators"))
+
+
+def _operators(own: Mapping[str, Any] | None) -> str:
+    if own is None:
+        return f"{_OPERATORS}\n{NONE}\n"
+    methods = [name for name in own if name != "machine"]
+    rows = [[kind, *(f"{100 * own[name][kind]:.0f} %" for name in methods)] for kind in own[methods[0]]]
+    return _OPERATORS + table(["operators", *(f"`{name}`" for name in methods)], rows)
 
 
 def _features(own: Mapping[str, Any] | None) -> str:
@@ -127,6 +135,11 @@ _BOUND = """## How close to the backbone
 else, over that of the harness, which also crops, computes losses and steps (`adu-bench bench`; ViTs have random
 weights: `--tower`). Above 1 the harness is faster than the bare model. `naive_ratio`: the time of training that
 decodes and transforms each image in each epoch, over that of the harness. Medians of interleaved rounds.
+
+"""
+_OPERATORS = """
+Where the time of training on `emoji` goes, by the profiler of torch. Matrix products, attention, activations and
+LayerNorm are the backbone itself, forward and backward.
 
 """
 _FEATURES = """

@@ -79,7 +79,7 @@ def measure(
     compare = partial(interleaved, rounds=rounds, device=device)
     found: dict[str, float] = {}
     for name in METHODS:
-        training = _training(name, suite, data)
+        training = short_training(name, suite, data)
         ratio, seconds = compare(
             training.harness, training.bare, report=partial(report, f"training, {name}"), clock=clock_for(device)
         )
@@ -88,7 +88,7 @@ def measure(
     harness, bare, images = _evaluation(data)
     ratio, seconds = compare(harness, bare, report=partial(report, "evaluation"), clock=clock_for(device))
     found |= {"eval_ratio": ratio, "eval_images_per_second": images / seconds}
-    training = _training("baseline", suite, data)
+    training = short_training("baseline", suite, data)
     with tempfile.TemporaryDirectory() as folder:
         files = write_shots(training.problem, Path(folder))
         published = published_loop(training.problem, files, EPOCHS, workers, training.length, training.depth)
@@ -98,7 +98,7 @@ def measure(
 
 
 @dataclass(frozen=True)
-class _Training:
+class Training:
     """A short training by a method, the reference for it, the images in each, and the prompts of the method."""
 
     harness: Callable[[], object]
@@ -109,7 +109,8 @@ class _Training:
     depth: int
 
 
-def _training(name: str, suite: Suite, data: TaskData) -> _Training:
+def short_training(name: str, suite: Suite, data: TaskData) -> Training:
+    """Return a training of `EPOCHS` epochs by a shipped method with visual prompts, and the reference for it."""
     choice = Catalogue().select([name])[0]
     resolved = choice.resolve({**suite.budget, "epochs": EPOCHS}, {})
     spec = RunSpec(data.task, data.backbone.spec, resolved, suite.training, 1)
@@ -123,7 +124,7 @@ def _training(name: str, suite: Suite, data: TaskData) -> _Training:
     fields = dict(resolved.fields)
     length, depth = int(fields["prompt_length"]), int(fields["prompt_depth"])  # type: ignore[arg-type]
     bare = partial(_train_bare, problem, steps, length, depth)
-    return _Training(harness, bare, steps * size, problem, length, depth)
+    return Training(harness, bare, steps * size, problem, length, depth)
 
 
 def _train_bare(problem: Problem, steps: int, length: int, depth: int) -> None:
