@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 from adu_bench.maintenance.performance import PARTS, reads_features
 from adu_bench.maintenance.performance_page import NONE, page
 from adu_bench.registry import Catalogue
@@ -15,17 +13,13 @@ from adu_bench.suites import load_suite
 REPORTS = Path(__file__).parents[2] / "reports"
 
 
-@pytest.fixture(scope="module")
-def found():
-    return json.loads((REPORTS / "performance.json").read_text())
-
-
-def test_the_committed_page_follows_from_the_measurements(found):
+def test_the_committed_page_follows_from_the_measurements():
+    found = json.loads((REPORTS / "performance.json").read_text())
     assert set(found) <= set(PARTS)
     assert page(found) == (REPORTS / "performance.md").read_text()
 
 
-def test_what_is_missing_is_not_measured(found):
+def test_what_is_missing_is_not_measured():
     assert page({}).count(NONE) == 17
     some = page({"ViT-B-16": {"machine": "a machine", "train_ratio": 1.25, "eval_ratio": 1.0}})
     assert "| ViT-B-16 | `train_ratio` | 1.25 | 1.2 | reached |" in some
