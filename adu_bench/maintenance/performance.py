@@ -40,9 +40,9 @@ Found = dict[str, Any]
 SHORT = """extends: toy
 title: A short search
 budget: {epochs: 2, crop: 0.5}
-studies: {gamma-lambda: [{methods: [adu], gamma: [0.1, 1.0, 10.0]}, {methods: [adu], lam: [0.1, 1.0, 10.0]}]}
+studies: {gamma-lambda: [{methods: [adu], gamma: [0.1, 10.0]}, {methods: [adu], lam: [0.1, 10.0]}]}
 """
-FUSED = 6
+FUSED = 4
 """Runs in a group."""
 SMALL = {"classes": 345, "domains": 6, "files": 12, "side": 32}
 """A data set with the classes and domains of DomainNet, and the number of files of each pair and their side."""
@@ -72,7 +72,8 @@ def features_only() -> Found:
     -------
     dict
         By method the runs, and the processor's seconds of all of them; the first run also draws and encodes the images.
-        Searches without gradients are timed for one run, and multiplied.
+        Methods with ``iterations`` are timed for one run, and multiplied.  ``searches`` names those that draw a
+        population of candidates.
     """
     suite = load_suite("emoji")
     choices = [one for one in Catalogue().select(["paper,reference,ablation"]) if reads_features(one, suite)]
@@ -80,18 +81,17 @@ def features_only() -> Found:
     with tempfile.TemporaryDirectory() as folder, cache_in(Path(folder) / "cache"):
         runs, store = plan(suite, choices).runs, Store(Path(folder) / "runs")
         counts = Counter(run.label for run in runs)
-        searches = sorted({run.label for run in runs if "iterations" in dict(run.spec.method.fields)})
-        for run in sorted(runs, key=lambda run: run.label in searches):
-            if run.label in searches and run.label in seconds:
+        fields = {run.label: dict(run.spec.method.fields) for run in runs}
+        for run in sorted(runs, key=lambda run: "iterations" in fields[run.label]):
+            once = "iterations" in fields[run.label]
+            if once and run.label in seconds:
                 continue
             start = time.process_time()
             RunJob(run, store).run("cpu", lambda *told: None)
             spent = time.process_time() - start
-            seconds[run.label] = seconds.get(run.label, 0.0) + spent * (
-                counts[run.label] if run.label in searches else 1
-            )
+            seconds[run.label] = seconds.get(run.label, 0.0) + spent * (counts[run.label] if once else 1)
     cpu = {label: round(own, 2) for label, own in seconds.items()}
-    return {"runs": counts, "cpu": cpu, "searches": searches}
+    return {"runs": counts, "cpu": cpu, "searches": [label for label in counts if "population" in fields[label]]}
 
 
 def reads_features(choice: Choice, suite: Suite) -> bool:
@@ -103,7 +103,7 @@ def fused() -> Found:
     """Compare a search and a study of ``adu`` with and without fused runs, in processes of their own."""
     found: Found = {"together": FUSED}
     commands = {
-        "tune adu": ["tune", "adu", "--suite", "short.yaml", "--trials", "3", "--out"],
+        "tune adu": ["tune", "adu", "--suite", "short.yaml", "--trials", "2", "--out"],
         "--study gamma-lambda": ["run", "--suite", "short.yaml", "--study", "gamma-lambda", "--limit", "1", "--out"],
     }
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
@@ -206,7 +206,7 @@ def machine() -> str:
 PARTS: Mapping[str, Callable[[], Found]] = {
     "emoji-clip": partial(bench, "--suite", "emoji", "--rounds", "3"),
     "ViT-B-32": partial(bench, "--tower", "ViT-B-32", "--batch", "8", "--rounds", "3"),
-    "ViT-B-16": partial(bench, "--tower", "ViT-B-16", "--batch", "2", "--rounds", "3"),
+    "ViT-B-16": partial(bench, "--tower", "ViT-B-16", "--batch", "1", "--rounds", "3"),
     "operators": operators,
     "features": features_only,
     "fused": fused,

@@ -58,12 +58,14 @@ def _features(own: Mapping[str, Any] | None) -> str:
     if own is None:
         return f"{_FEATURES}\n{NONE}\n"
     half = {label: seconds / 2 for label, seconds in own["cpu"].items()}
-    usual = [label for label in sorted(half, key=lambda label: -half[label]) if label not in own["searches"]]
-    rows = [[f"`{label}`", str(own["runs"][label]), _share(half[label], FEATURES_LIMIT)] for label in usual]
-    runs, total = sum(own["runs"][label] for label in usual), sum(half[label] for label in usual)
-    rows.append(["all of these", str(runs), _share(total, FEATURES_LIMIT)])
-    for label in own["searches"]:
-        rows.append([f"`{label}`, a search", str(own["runs"][label]), _share(half[label], FEATURES_LIMIT)])
+    rows = [
+        [f"`{label}`", str(own["runs"][label]), _share(half[label], FEATURES_LIMIT)]
+        for label in sorted(half, key=lambda label: half[label])
+    ]
+    usual = [label for label in half if label not in own["searches"]]
+    for name, labels in (("all but searches", usual), ("all", list(half))):
+        runs, total = sum(own["runs"][label] for label in labels), sum(half[label] for label in labels)
+        rows.append([name, str(runs), _share(total, FEATURES_LIMIT)])
     return _FEATURES + table(["method", "runs", "share of the minute"], rows)
 
 
@@ -147,9 +149,9 @@ _FEATURES = """
 ## Methods that read frozen features
 
 All tasks and seeds of `emoji` (ablations: its tasks with one forget domain), from an empty cache to stored runs, on
-two cores. The first run includes drawing and encoding the images of the data set, once for all methods. A search
-encodes the class texts anew for each candidate, so its time is that of the text tower; one run of it is timed, and
-multiplied.
+two cores. The first run includes drawing and encoding the images of the data set, once for all methods. Methods with
+`iterations` are timed for one run, and multiplied. A search (`bbf`) encodes the class texts anew for each of its
+candidates, so its time is that of the text tower.
 
 """
 _FUSED = """
