@@ -1,8 +1,11 @@
-"""Show a method's card and fields, or a suite's tasks and settings."""
+"""Show a method's card and fields, a suite's tasks and settings, or a finished run and the curves of its training."""
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adu_bench.cli.common import from_option
@@ -10,24 +13,31 @@ from adu_bench.core.errors import unknown
 
 if TYPE_CHECKING:
     from adu_bench.registry import Catalogue, Choice
+    from adu_bench.store import Run
     from adu_bench.suites import Suite
     from adu_bench.suites.suite import Sweep
 
 WHO = {"budget": "the suite's budget", "tuned": "the suite's settings", "preset": "the preset"}
 """How `show` calls the origin of a value."""
+_KEY = re.compile("[0-9a-f]{6,20}")
+"""The key of a run, or its beginning."""
 
 
 def options(parser: Any) -> None:
     """Add the command's options."""
-    parser.add_argument("name", type=str, metavar="NAME", help="a method or a suite")
+    parser.add_argument("name", type=str, metavar="NAME", help="a method, a suite, or the key of a run")
     parser.add_argument("--suite", type=str, default="", metavar="NAME", help="show a method's fields as in this suite")
-    parser.add_argument("--figure", type=str, default="", metavar="FILE", help="write a figure of the suite's data")
+    parser.add_argument("--runs", type=str, default="runs", metavar="DIR", help="folder of the runs")
+    parser.add_argument(
+        "--figure", type=str, default="", metavar="FILE", help="write a figure: the suite's data, or the run's curves"
+    )
     from_option(parser)
 
 
 def run(options: Any) -> int:
     """Print what is known about the name."""
     from adu_bench.registry import Choice
+    from adu_bench.store import Store
     from adu_bench.suites import suite_names
     from adu_bench.suites.reading import PATTERN
     from adu_bench.workflows.selection import open_catalogue
@@ -38,6 +48,8 @@ def run(options: Any) -> int:
         _method(Choice(*catalogue.presets[name]), _loaded(options.suite, options) if options.suite else None)
     elif name in (*suite_names(), PATTERN) or name.endswith((".yaml", ".yml")):
         _suite(_loaded(name, options), catalogue, options.figure)
+    elif _KEY.fullmatch(name):
+        _run(Store(Path(options.runs)).find(name), options.figure)
     else:
         raise unknown("method or suite", name, [*catalogue.presets, *suite_names()])
     return 0
@@ -126,6 +138,34 @@ def _swept(suite: Suite, sweep: Sweep) -> str:
     if sweep.forget is not None:
         text += f"; {len(sweep.tasks(suite.forget))} of {len(suite.forget)} tasks"
     return text + (f"; {sweep.splits} splits into seen and held-out classes" if sweep.splits else "")
+
+
+def _run(run: Run, figure: str) -> None:
+    from adu_bench.metrics.measures import METRICS, measure
+    from adu_bench.registry import format_value
+    from adu_bench.report.terminal.training import curve_lines
+
+    if figure:
+        from adu_bench.report.figures.training import training_figure
+        from adu_bench.report.style import style
+
+        with style():
+            training_figure(run).savefig(figure, dpi=150)
+        print(f"wrote {figure}")
+        return
+    spec = run.spec
+    found = measure(run.predictions(), len(spec.task.classes))
+    print(f"{run.label}, forget {spec.task.name}, seed {spec.seed}")
+    print(f"  key: {run.key}, protocol {spec.protocol}")
+    print("  scores: " + ", ".join(f"{METRICS[name].title} {100 * found[name][0]:.1f}" for name in ("h", "mem", "for")))
+    print(f"  data: {spec.task.dataset}, {len(spec.task.classes)} classes; keep {', '.join(spec.task.retain)}")
+    print(f"  backbone: {spec.backbone.name}; batch {spec.training.batch}, {spec.training.precision}")
+    if spec.method.fields:
+        print("  fields: " + ", ".join(f"{name} = {format_value(value)}" for name, value in spec.method.fields))
+    device = run.environment.get("device", "")
+    print(f"  finished: {run.finished}" + (f" on {device}" if device else "") + f", {run.measured['seconds']:.1f} s")
+    for line in curve_lines(run, sys.stdout.encoding):
+        print(line)
 
 
 def _counts(suite: Suite) -> Iterator[str]:

@@ -87,6 +87,27 @@ class Run:
         except DAMAGES as error:
             raise _damaged(self.path, f"Its file {path.name} cannot be read: {str(error)[:200]}") from error
 
+    def training(self) -> pd.DataFrame:
+        """Return what the method logged while it trained, in order; one row per entry, mostly one per epoch.
+
+        Returns
+        -------
+        DataFrame
+            Numbers; the columns are those of the entries, such as epoch, lr and the terms of the loss, and an entry
+            without a value has NaN there.  Empty for methods that do not train.
+
+        Raises
+        ------
+        UserError
+            If the file is missing, its checksum is wrong, or a line is not an entry.
+        """
+        path = self.file("train.jsonl")
+        try:
+            entries = [json.loads(line) for line in read_text(path, LARGEST).splitlines()]
+            return pd.DataFrame([dict(entry) for entry in entries]).astype(float)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise _damaged(self.path, f"Its file {path.name} cannot be read: {str(error)[:200]}") from error
+
     def features(self) -> tuple[np.ndarray, np.ndarray]:
         """Return features of a fixed subsample of the test images, and its positions in the predictions.
 

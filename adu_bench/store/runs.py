@@ -52,6 +52,24 @@ class Store:
         """
         return read_run(self.root / key)
 
+    def find(self, start: str) -> Run:
+        """Return the finished run whose key begins with some characters.
+
+        Raises
+        ------
+        UserError
+            If there is none or more than one, or as in `load`.
+        """
+        found = [key for key in self.keys() if start and key.startswith(start)]
+        if len(found) != 1:
+            there = f"{len(found)} keys begin like this: {', '.join(found[:3])}" if found else "No key begins like this"
+            raise UserError(
+                f"'{start}' does not name a finished run in '{self.root}'.",
+                f"{there}.",
+                "The keys are the names of the folders there, and adu-bench run --dry prints those of a plan.",
+            )
+        return self.load(found[0])
+
     def damage(self, key: str) -> str:
         """Return what is wrong with the files of a finished run, in a sentence or two; empty if nothing is."""
         try:

@@ -69,6 +69,25 @@ class FinishedRun:
         """One row per test image; see `Runs.predictions`."""
         return self.run.predictions()
 
+    @property
+    def training(self) -> pd.DataFrame:
+        """What the method logged while it trained, one row per epoch; see `adu_bench.store.Run.training`."""
+        return self.run.training()
+
+    def figure(self) -> Figure:
+        """Draw the curves of the training.
+
+        Raises
+        ------
+        UserError
+            If the method logged nothing.
+        """
+        from adu_bench.report.figures.training import training_figure
+        from adu_bench.report.style import style
+
+        with style():
+            return training_figure(self.run)
+
     def classifier(self, device: str = "auto") -> Applied:
         """Rebuild the unlearned classifier, which answers for your own images.
 
