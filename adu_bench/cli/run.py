@@ -28,6 +28,13 @@ def options(parser: Any) -> None:
     parser.add_argument(
         "--audits", type=str, default="", metavar="core|full|NAMES", help="audit the finished runs afterwards"
     )
+    parser.add_argument(
+        "--log",
+        type=str,
+        default="",
+        metavar="tensorboard|wandb|trackio",
+        help="send the curves of runs there while they train",
+    )
     flag(parser, "dry", "only print what would be run")
     flag(parser, "yes", "start expensive runs without asking")
     flag(parser, "force", "run again what is finished")
@@ -63,7 +70,7 @@ def run(options: Any) -> int:
         print("Nothing was started.")
         return 0
     try:
-        failed, elsewhere = _execute(todo, store, executor, options.force) if todo else ([], 0)
+        failed, elsewhere = _execute(todo, store, executor, options) if todo else ([], 0)
     except KeyboardInterrupt:
         print("Interrupted; finished runs are kept. The same command continues.", file=sys.stderr)
         return 130
@@ -117,9 +124,11 @@ def _executor(options: Any) -> Any:
     """Return the executor, with the options checked before anything is read."""
     from adu_bench.runner.executors.fused import Fused
     from adu_bench.runner.executors.local import LocalProcesses
+    from adu_bench.runner.tracking import require_tracker
     from adu_bench.workflows.run import require_device
 
     require_device(options.device)
+    require_tracker(options.log)
     if not 0 <= options.timeout < float("inf"):
         raise UserError(
             f"--timeout {options.timeout} is not a time.", "It counts seconds, from 0.", "Leave it out for no limit."
@@ -129,7 +138,7 @@ def _executor(options: Any) -> Any:
     return Fused(LocalProcesses(options.device, options.jobs, timeout), options.fuse)
 
 
-def _execute(todo: Any, store: Any, executor: Any, force: bool) -> tuple[list[Any], int]:
+def _execute(todo: Any, store: Any, executor: Any, options: Any) -> tuple[list[Any], int]:
     """Execute runs, print a line per run, and return the failed results and the number of runs elsewhere."""
     from adu_bench.cli.progress import display, result_line
     from adu_bench.workflows.run import execute_runs
@@ -138,7 +147,8 @@ def _execute(todo: Any, store: Any, executor: Any, force: bool) -> tuple[list[An
     with display() as shown:
         if len(todo) > 1:
             shown("runs", 0, len(todo))
-        for count, result in enumerate(execute_runs(todo, store, executor, shown, force=force), start=1):
+        results = execute_runs(todo, store, executor, shown, force=options.force, log=options.log)
+        for count, result in enumerate(results, start=1):
             shown.line(result_line(result, count, len(todo)))
             shown("runs", count, len(todo))
             failed += [result] if result.state == "failed" else []

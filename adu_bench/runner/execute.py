@@ -24,6 +24,7 @@ from adu_bench.runner.evaluate import predict
 from adu_bench.runner.guard import unchanged
 from adu_bench.runner.plan import PlannedRun
 from adu_bench.runner.task_data import TaskData, load_shared_backbone
+from adu_bench.runner.tracking import tracked
 from adu_bench.runner.unlearn import unlearn
 from adu_bench.store import Store
 
@@ -31,7 +32,7 @@ KEPT_FEATURES = 640
 """Test images whose features are kept for probes and t-SNE."""
 
 
-def execute(planned: PlannedRun, store: Store, device: str, report: Progress = silent) -> None:
+def execute(planned: PlannedRun, store: Store, device: str, report: Progress = silent, log: str = "") -> None:
     """Execute one run and commit it to the store; the caller holds the store's lock for its key.
 
     Parameters
@@ -44,6 +45,8 @@ def execute(planned: PlannedRun, store: Store, device: str, report: Progress = s
         ``cpu`` or ``cuda``.
     report
         Called with the steps of the run.
+    log
+        The tracker that what the method logs is sent to as well; see `adu_bench.runner.tracking`.
 
     Raises
     ------
@@ -56,7 +59,16 @@ def execute(planned: PlannedRun, store: Store, device: str, report: Progress = s
     report("loading", 0, 1)
     data = TaskData(spec.task, load_shared_backbone(planned.backbone, device), spec.training.evaluation, report)
     data.prepare(spec.seed)
-    with store.begin(spec.key) as folder, (folder / "train.jsonl").open("w", encoding="utf-8") as log:
+    with (
+        store.begin(spec.key) as folder,
+        (folder / "train.jsonl").open("w", encoding="utf-8") as entries,
+        tracked(log, planned, store.root) as send,
+    ):
+
+        def record(values: dict[str, float]) -> None:
+            print(json.dumps(values), file=entries, flush=True)
+            send(values)
+
         if device == "cuda":
             torch.cuda.reset_peak_memory_stats()
         with unchanged(data.backbone):
@@ -65,7 +77,7 @@ def execute(planned: PlannedRun, store: Store, device: str, report: Progress = s
                 planned.class_name,
                 spec,
                 data,
-                record=lambda values: print(json.dumps(values), file=log, flush=True),
+                record=record,
                 report=report,
             )
             start = time.perf_counter()
@@ -76,7 +88,7 @@ def execute(planned: PlannedRun, store: Store, device: str, report: Progress = s
         predictions.to_parquet(folder / "predictions.parquet", index=False)
         _save_features(folder / "features.safetensors", features, spec.task)
         save_classifier(made.classifier, folder / "method.safetensors")
-        log.close()
+        entries.close()
         store.finish(
             folder,
             spec,

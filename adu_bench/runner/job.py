@@ -24,11 +24,14 @@ class RunJob:
         Where the result or the failure goes.
     force
         Execute it although it is finished.
+    log
+        The tracker that follows the training; see `adu_bench.runner.tracking`.
     """
 
     planned: PlannedRun
     store: Store
     force: bool = False
+    log: str = ""
 
     @property
     def title(self) -> str:
@@ -54,7 +57,7 @@ class RunJob:
         with self.store.lock(key) as ours:
             if not ours or self.finished:
                 return "elsewhere", "another process has it"
-            execute(self.planned, self.store, device, progress)
+            execute(self.planned, self.store, device, progress, self.log)
         return "done", ""
 
     def fail(self, kind: str, reason: str, traceback: str = "") -> None:

@@ -13,6 +13,7 @@ from adu_bench.runner.executors.interface import Executor, Result
 from adu_bench.runner.executors.local import LocalProcesses
 from adu_bench.runner.job import RunJob
 from adu_bench.runner.plan import PlannedRun
+from adu_bench.runner.tracking import require_tracker
 from adu_bench.store import Store
 
 
@@ -23,6 +24,7 @@ def execute_runs(
     progress: Progress = silent,
     *,
     force: bool = False,
+    log: str = "",
 ) -> Iterator[Result]:
     """Decode what runs need, execute them, and yield one result per run as it ends.
 
@@ -38,16 +40,19 @@ def execute_runs(
         Called with the decoding, and with each run in flight.
     force
         Execute runs although they are finished.
+    log
+        The tracker that follows the training of each run, see `adu_bench.runner.tracking`; empty for none.
 
     Raises
     ------
     UserError
-        If images cannot be used, or results cannot be written.
+        If images cannot be used, results cannot be written, or the tracker is not installed.
     """
+    require_tracker(log)
     store.require_writable()
     store.sweep()
     decode_needed(runs, progress)
-    jobs = [RunJob(run, store, force) for run in runs]
+    jobs = [RunJob(run, store, force, log) for run in runs]
     with closing((executor or LocalProcesses()).run(jobs, progress)) as results:  # type: ignore[type-var]
         yield from results
 

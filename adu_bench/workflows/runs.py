@@ -39,6 +39,7 @@ def run(
     fuse: int = 1,
     timeout: float | None = None,
     force: bool = False,
+    log: str = "",
     quiet: bool = False,
 ) -> Runs:
     """Run methods on a suite, as ``adu-bench run`` does; finished runs are skipped.
@@ -71,6 +72,8 @@ def run(
         Seconds after which a run is ended and counts as failed; None for no limit.
     force
         Run again what is finished.
+    log
+        ``tensorboard``, ``wandb`` or ``trackio``, to which the curves of runs are sent while they train.
     quiet
         Do not print a line per run.
 
@@ -108,7 +111,7 @@ def run(
         failed = {}
         # A limit is per run.
         executor = Fused(LocalProcesses(device, jobs, timeout and timeout * fuse), fuse)
-        results = execute_runs(todo, store, executor, force=force) if todo else ()
+        results = execute_runs(todo, store, executor, force=force, log=log) if todo else ()
         for count, result in enumerate(results, start=1):
             if not quiet:
                 print(f"{count}/{len(todo)} {result.job.title}: {result.text or result.state}, {result.seconds:.1f} s")

@@ -31,13 +31,29 @@ class Mine(Method):
     def unlearn(self, problem: Problem) -> Classifier:
         if self.fails:
             raise ValueError("as asked")
+        problem.log(epoch=1, kept=0.5)
         return Classifier(problem.backbone, problem.task.classes, problem.task.template)
 
 # No guard: worker processes must not run this script.
-found = ab.run("toy", ["collapse", "zero-shot", Mine, Mine(fails=True)], limit=1, out="runs", device="cpu")
+methods = ["collapse", "zero-shot", Mine, Mine(fails=True)]
+found = ab.run("toy", methods, limit=1, out="runs", device="cpu", log="trackio")
 assert len(found) == 3, found
 assert list(found.failed) == ["mine[fails=yes], forget filled, seed 1"], found.failed
 assert "as asked" in list(found.failed.values())[0]
+"""
+
+TRACKIO = """
+def init(project, name, config, embed):
+    return Run(name)
+
+class Run:
+    def __init__(self, name):
+        self.name = name
+    def log(self, values, step):
+        with open("followed.txt", "a") as file:
+            print(self.name, values, step, file=file)
+    def finish(self):
+        pass
 """
 
 
@@ -45,10 +61,13 @@ assert "as asked" in list(found.failed.values())[0]
 def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("python")
     (place / "script.py").write_text(SCRIPT)
+    (place / "trackio.py").write_text(TRACKIO)
     done = subprocess.run([sys.executable, "script.py"], cwd=place, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 of 4 runs failed" in done.stderr
     assert done.stdout.count("forget filled, seed 1: done") == 3
+    followed = (place / "followed.txt").read_text()
+    assert followed == "mine, forget filled, seed 1 {'epoch': 1.0, 'kept': 0.5} 1\n"
     return place / "runs"
 
 
@@ -62,6 +81,12 @@ def test_runs_of_a_script_are_found_again_with_the_class_that_it_defined(runs):
         (method, "filled", 1) for method in ("collapse", "zero-shot", "mine")
     }
     assert "3 of 3 runs of toy" in repr(runs)
+
+
+def test_a_run_has_its_training_as_a_frame_and_a_figure(runs):
+    mine = next(run for run in runs if run.method == "mine")
+    assert mine.training.to_dict("records") == [{"epoch": 1.0, "kept": 0.5}]
+    assert isinstance(mine.figure(), Figure)
 
 
 def test_scores_and_predictions_are_tidy(runs):
