@@ -35,12 +35,10 @@ def options(parser: Any) -> None:
 def run(options: Any) -> int:
     """Audit finished runs; 0 if all results are there, 1 if an audit failed, 130 after Ctrl-C."""
     from adu_bench.audits.catalogue import choose_audits, find_audits
-    from adu_bench.runner.executors.local import LocalProcesses
     from adu_bench.store import Store
-    from adu_bench.workflows.run import require_device
+    from adu_bench.workflows.run import local_executor
 
-    require_device(options.device)
-    executor = LocalProcesses(options.device, options.jobs)
+    executor = local_executor(options.device, options.jobs)
     entries = choose_audits(options.audits, find_audits(options["from"]))
     store = Store(Path(options.runs))
     return audit_and_print(selection_of(options).plan(store), store, entries, executor, options, quiet=options.json)

@@ -42,12 +42,16 @@ def options(parser: Any) -> None:
 
 def run(options: Any) -> int:
     """Execute the plan; 0 if everything is finished, 1 if a run failed, 130 after Ctrl-C."""
-    executor = _executor(options)
     from adu_bench.audits.catalogue import choose_audits, find_audits
     from adu_bench.runner.cost import cost
+    from adu_bench.runner.tracking import require_tracker
     from adu_bench.store import Store
     from adu_bench.workflows.listing import budget_lines
+    from adu_bench.workflows.run import local_executor
 
+    # Options are checked before anything is read.
+    executor = local_executor(options.device, options.jobs, options.fuse, options.timeout)
+    require_tracker(options.log)
     entries = choose_audits(options.audits, find_audits(options["from"])) if options.audits else []
     store = Store(Path(options.out))
     plan = selection_of(options).plan(fetch=not options.dry)
@@ -118,24 +122,6 @@ def _agreed(suite: str) -> bool:
             "Add --yes, or do less with --limit, --seeds or --methods.",
         )
     return input("Start? [y/N] ").strip().lower() in ("y", "yes")
-
-
-def _executor(options: Any) -> Any:
-    """Return the executor, with the options checked before anything is read."""
-    from adu_bench.runner.executors.fused import Fused
-    from adu_bench.runner.executors.local import LocalProcesses
-    from adu_bench.runner.tracking import require_tracker
-    from adu_bench.workflows.run import require_device
-
-    require_device(options.device)
-    require_tracker(options.log)
-    if not 0 <= options.timeout < float("inf"):
-        raise UserError(
-            f"--timeout {options.timeout} is not a time.", "It counts seconds, from 0.", "Leave it out for no limit."
-        )
-    # A limit is per run.
-    timeout = options.timeout * options.fuse or None
-    return Fused(LocalProcesses(options.device, options.jobs, timeout), options.fuse)
 
 
 def _execute(todo: Any, store: Any, executor: Any, options: Any) -> tuple[list[Any], int]:

@@ -29,13 +29,11 @@ def options(parser: Any) -> None:
 def run(options: Any) -> int:
     """Search, and write the chosen fields where ``run --settings`` finds them."""
     from adu_bench.cli.progress import display, result_line
-    from adu_bench.runner.executors.fused import Fused
-    from adu_bench.runner.executors.local import LocalProcesses
     from adu_bench.suites import load_suite
-    from adu_bench.workflows.run import require_device
+    from adu_bench.workflows.run import local_executor
     from adu_bench.workflows.tune import tune_methods, write_tuning_page
 
-    require_device(options.device)
+    executor = local_executor(options.device, options.jobs, options.fuse)
     suite, catalogue = load_suite(options.suite), selection_of(options).catalogue
     choices = catalogue.select([options.methods])
     with display() as shown:
@@ -44,7 +42,7 @@ def run(options: Any) -> int:
             choices,
             options.trials,
             Path(options.out),
-            Fused(LocalProcesses(options.device, options.jobs), options.fuse),
+            executor,
             progress=shown,
             on_result=lambda *result: shown.line(result_line(*result)),
             on_chosen=lambda label, chosen: shown.line(outcome(label, chosen)),

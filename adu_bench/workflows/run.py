@@ -7,8 +7,10 @@ from contextlib import closing
 
 from adu_bench.core.child import in_child
 from adu_bench.core.devices import parse_device
+from adu_bench.core.errors import UserError
 from adu_bench.core.progress import Progress, silent
 from adu_bench.runner.decoding import decode_needed
+from adu_bench.runner.executors.fused import Fused
 from adu_bench.runner.executors.interface import Executor, Result
 from adu_bench.runner.executors.local import LocalProcesses
 from adu_bench.runner.job import RunJob
@@ -55,6 +57,34 @@ def execute_runs(
     jobs = [RunJob(run, store, force, log) for run in runs]
     with closing((executor or LocalProcesses()).run(jobs, progress)) as results:  # type: ignore[type-var]
         yield from results
+
+
+def local_executor(device: str = "auto", jobs: int = 1, fuse: int = 1, timeout: float | None = None) -> Executor:
+    """Return worker processes of this machine as an executor, with its settings checked.
+
+    Parameters
+    ----------
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+    jobs
+        Worker processes.
+    fuse
+        Runs of a method that are trained in one pass of the backbone, at most.
+    timeout
+        Seconds after which a run is ended and counts as failed; 0 or None for no limit.
+
+    Raises
+    ------
+    UserError
+        If there is no such device, or a number is out of range.
+    """
+    require_device(device)
+    if not 0 <= (timeout or 0) < float("inf"):
+        raise UserError(
+            f"--timeout {timeout} is not a time.", "It counts seconds, from 0.", "Leave it out for no limit."
+        )
+    # The limit is per run, and a group of runs is one job.
+    return Fused(LocalProcesses(device, jobs, timeout * fuse if timeout else None), fuse)
 
 
 def require_device(device: str) -> None:

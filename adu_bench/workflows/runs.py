@@ -16,7 +16,7 @@ from adu_bench.store import Store
 from adu_bench.training.method import Method
 from adu_bench.workflows.board import Results, suites_with_results
 from adu_bench.workflows.finished import Runs
-from adu_bench.workflows.run import execute_runs, require_device
+from adu_bench.workflows.run import execute_runs, local_executor
 from adu_bench.workflows.selection import DEFAULT_SUITE, Selection
 
 METHODS = "methods"
@@ -87,9 +87,6 @@ def run(
     UserError
         If the choice names something that does not exist, or a class cannot be written to a file.
     """
-    from adu_bench.runner.executors.fused import Fused
-    from adu_bench.runner.executors.local import LocalProcesses
-
     folder = Path(out)
     names, files = _named(methods, folder)
     if isinstance(seeds, int):
@@ -105,12 +102,10 @@ def run(
         extra=tuple(dict.fromkeys([*files, *_places(extra)])),
     )
     with main_hidden():
-        require_device(device)
+        executor = local_executor(device, jobs, fuse, timeout)
         store, plan = Store(folder), selection.plan(fetch=True)
         todo = plan.runs if force else plan.unfinished(store)
         failed = {}
-        # A limit is per run.
-        executor = Fused(LocalProcesses(device, jobs, timeout and timeout * fuse), fuse)
         results = execute_runs(todo, store, executor, force=force, log=log) if todo else ()
         for count, result in enumerate(results, start=1):
             if not quiet:

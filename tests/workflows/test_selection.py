@@ -13,7 +13,7 @@ from adu_bench.runner.plan import plan
 from adu_bench.store import Store
 from adu_bench.suites import load_suite
 from adu_bench.workflows.listing import budget_lines
-from adu_bench.workflows.run import execute_runs, require_device
+from adu_bench.workflows.run import execute_runs, local_executor, require_device
 from adu_bench.workflows.selection import Selection
 from tests.conftest import make_predictions, write_run
 
@@ -179,3 +179,12 @@ def test_runs_go_to_the_given_executor(tmp_path):
 def test_an_unknown_device_is_refused():
     with pytest.raises(UserError, match="no device 'tpu'"):
         require_device("tpu")
+
+
+def test_a_limit_is_per_run_of_a_group_and_must_be_a_time():
+    executor = local_executor("cpu", jobs=2, fuse=3, timeout=10)
+    assert (executor.size, executor.inner.workers, executor.inner.timeout) == (3, 2, 30)
+    assert local_executor("cpu", timeout=0).inner.timeout is None
+    for timeout in (-1, float("nan"), float("inf")):
+        with pytest.raises(UserError, match="is not a time"):
+            local_executor("cpu", timeout=timeout)
