@@ -23,10 +23,11 @@ from adu_bench.clip.identity import (
 )
 from adu_bench.core.child import in_child
 from adu_bench.core.errors import UserError
-from adu_bench.core.files import read_text, write_text
+from adu_bench.core.files import SMALL, read_bytes, write_text
 from adu_bench.core.hashing import digest, file_sha256
 from adu_bench.core.paths import cache_dir
 from adu_bench.core.specs import BackboneSpec
+from adu_bench.data.cache import tell_made_again
 from adu_bench.data.preprocessing import Preprocessing
 
 
@@ -89,15 +90,16 @@ def preprocessing_from(settings: Mapping[str, Any]) -> Preprocessing:
 
 
 class _Memory:
-    """Stored facts about weights files and open_clip's models; without the file they are computed again."""
+    """Stored facts about weights files and open_clip's models; without the file they are computed again.
+
+    The file holds a digest of its content, since another hash of the weights would name other runs.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            value = json.loads(read_text(path))
-        except (OSError, ValueError):
-            value = {}
-        self.value: dict[str, dict[str, Any]] = value if isinstance(value, dict) else {}
+        self.value: dict[str, dict[str, Any]] = {}
+        with suppress(OSError):
+            self.value = _intact(path)
 
     def described(self, name: str, parsed: BackboneName, fetch: bool = False) -> dict[str, Any]:
         """Return what `adu_bench.clip.pretrained.describe` says of a name of an open_clip model."""
@@ -127,7 +129,18 @@ class _Memory:
     def _put(self, table: str, name: str, value: Any) -> None:
         self.value.setdefault(table, {})[name] = value
         with suppress(OSError):  # with a read-only cache folder the file is hashed again next time
-            write_text(self.path, json.dumps(self.value, indent=1))
+            write_text(self.path, json.dumps({"digest": digest(self.value), **self.value}, indent=1))
+
+
+def _intact(path: Path) -> dict[str, dict[str, Any]]:
+    """Return what a file of facts holds; nothing where it is damaged."""
+    content = read_bytes(path, SMALL)
+    with suppress(ValueError, AttributeError, RecursionError):
+        value = json.loads(content)
+        if value.pop("digest", "") == digest(value):
+            return value
+    tell_made_again(f"'{path}'")
+    return {}
 
 
 def _open_clip_version() -> str:

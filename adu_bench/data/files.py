@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import stat
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -112,7 +113,7 @@ def inspect_files(
             for (path, stamp), result in zip(todo, looked_at, strict=True):
                 found[path] = result
                 if stamp is not None:
-                    log.write(json.dumps([path, stamp, result]).encode() + b"\n")
+                    log.write(_line(path, stamp, result))
                 progress(len(found), len(paths))
     rows = [(path, *found[path]) for path in paths]
     types = {"path": object, "sha256": object, "problem": object, "turned": bool}
@@ -146,20 +147,23 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     return status.st_size, status.st_mtime_ns
 
 
+def _line(path: str, stamp: tuple[int, int], result: Inspected) -> bytes:
+    """Return a line of the journal: the CRC-32 of its rest, eight digits, and what was found in a file."""
+    content = json.dumps([path, stamp, result]).encode()
+    return b"%08x %b\n" % (zlib.crc32(content), content)
+
+
 def _journalled(log: io.BufferedRandom, wanted: set[str]) -> dict[str, tuple[tuple[int, int], Inspected]]:
     """Read a journal, and cut it off where it is damaged, as a kill may leave its last line."""
     log.seek(0)
     known, end = {}, 0
     for line in log:
-        try:
-            path, (size, time), result = json.loads(line)
-            inspected = Inspected(*result)
-        except (ValueError, TypeError):
-            break
-        if not line.endswith(b"\n"):
+        total, _, content = line.removesuffix(b"\n").partition(b" ")
+        if not line.endswith(b"\n") or total != b"%08x" % zlib.crc32(content):
             break
         end += len(line)
+        path, (size, time), result = json.loads(content)
         if path in wanted:
-            known[path] = ((size, time), inspected)
+            known[path] = ((size, time), Inspected(*result))
     log.truncate(end)
     return known

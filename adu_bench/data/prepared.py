@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
-import os
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from adu_bench.core.errors import UserError
-from adu_bench.core.files import read_bytes, read_text
+from adu_bench.core.files import read_bytes, read_text, replacing, write_text
+from adu_bench.core.hashing import digest
 from adu_bench.core.parquet_files import DAMAGES, read_table
 from adu_bench.core.paths import data_dir
 from adu_bench.data.index import COLUMNS
 
-FORMAT = 2
+FORMAT = 3
 """Version of the files; a data set of another version has to be prepared again."""
 
 _MOST_IMAGES = 10_000_000
@@ -46,6 +48,8 @@ class Prepared:
         Training images that were left out because the same image is held out for validation or test.
     notes
         What users should know, such as counts that differ from the published ones.
+    index_sha256
+        SHA-256 of the index's file; `write` sets it.
     """
 
     name: str
@@ -59,11 +63,17 @@ class Prepared:
     skipped: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    index_sha256: str = ""
 
     @property
     def folder(self) -> Path:
         """Folder of the data set's own files."""
         return data_dir() / self.name
+
+    @property
+    def index_file(self) -> Path:
+        """The index, named by its content, so that a new one does not touch that of before."""
+        return self.folder / f"index-{self.index_sha256[:16]}.parquet"
 
     def read_index(self) -> pd.DataFrame:
         """Return the index: image, domain, label, pool, sha256, and path relative to the root.
@@ -74,7 +84,9 @@ class Prepared:
             If it is missing or damaged.
         """
         try:
-            content = read_bytes(self.folder / "index.parquet", _LARGEST)
+            content = read_bytes(self.index_file, _LARGEST)
+            if hashlib.sha256(content).hexdigest() != self.index_sha256:
+                raise ValueError(f"{self.index_file.name} is not the file that was written")
             table = read_table(content, _MOST_IMAGES, _LARGEST, texts=(*COLUMNS, "path"))
             index = table.to_pandas(ignore_metadata=True).astype(object)
         except DAMAGES as error:
@@ -98,6 +110,8 @@ def read(name: str) -> Prepared | None:
         values: dict[str, Any] = json.loads(read_text(data_dir() / name / "dataset.json", _LARGEST))
         if (version := values.pop("format")) != FORMAT:
             raise ValueError(f"it has format {version}, and this version of adu-bench reads format {FORMAT}")
+        if values.pop("digest") != digest(values):
+            raise ValueError("dataset.json is not as it was written")
         if values["name"] != name:
             raise ValueError(f"it is the record of '{values['name']}'")
         lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
@@ -147,21 +161,23 @@ def prepared_names() -> tuple[str, ...]:
     return tuple(sorted(path.parent.name for path in data_dir().glob("*/dataset.json")))
 
 
-def write(prepared: Prepared, index: pd.DataFrame) -> None:
-    """Write a prepared data set in place of an earlier one; a reader never sees a mixture of both."""
-    folder = prepared.folder
-    folder.mkdir(parents=True, exist_ok=True)
+def write(prepared: Prepared, index: pd.DataFrame) -> Prepared:
+    """Write a prepared data set in place of an earlier one, and return it with the hash of its index.
+
+    A reader never sees a mixture of both, and a killed process leaves one of them whole.
+    """
+    buffer = io.BytesIO()
+    index.to_parquet(buffer, index=False)
+    prepared = replace(prepared, index_sha256=hashlib.sha256(buffer.getvalue()).hexdigest())
     values = {"format": FORMAT, **asdict(prepared), "root": str(prepared.root)}
-    table, text = (folder / f".{name}.{os.getpid()}.tmp" for name in ("index", "dataset"))
-    try:
-        index.to_parquet(table, index=False)
-        text.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        (folder / "dataset.json").unlink(missing_ok=True)
-        table.replace(folder / "index.parquet")
-        text.replace(folder / "dataset.json")
-    finally:
-        table.unlink(missing_ok=True)
-        text.unlink(missing_ok=True)
+    values["digest"] = digest({name: value for name, value in values.items() if name != "format"})
+    with replacing(prepared.index_file) as temporary:
+        temporary.write_bytes(buffer.getvalue())
+    write_text(prepared.folder / "dataset.json", json.dumps(values, indent=1, ensure_ascii=False) + "\n")
+    for path in (*prepared.folder.glob("index*.parquet"), *prepared.folder.glob(".*.tmp")):
+        if path != prepared.index_file:
+            path.unlink(missing_ok=True)
+    return prepared
 
 
 def _damaged(name: str, error: Exception) -> UserError:

@@ -14,14 +14,14 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from adu_bench.core.errors import UserError
+from adu_bench.core.files import replacing
 from adu_bench.core.paths import cache_dir
 from adu_bench.core.progress import Count, uncounted
-from adu_bench.data.cache import usable
+from adu_bench.core.words import counted
+from adu_bench.data.cache import SUM, tell_made_again, usable
 
 KEY = np.dtype("S32")
 """A SHA-256, as bytes."""
-SUM = np.dtype("<u4")
-"""A CRC-32."""
 SPARE = 2**30
 """Bytes that must remain free on the disk."""
 
@@ -40,7 +40,8 @@ class RowCache:
     The file ``rows`` holds the records, ``sums`` the CRC-32 of each, and ``keys`` the digest of what each was made
     from.  A record counts once its key is written, which happens after the record is on the disk: a killed process
     loses only the block that it was making.  Records that count never change, so that readers need no lock; writers
-    take turns.  A process checks a record before it first uses it.
+    take turns.  A process checks a record before it first uses it; the key of a damaged one is erased, and its row
+    computed again.
 
     Parameters
     ----------
@@ -71,7 +72,7 @@ class RowCache:
     def ensure(
         self, keys: np.ndarray, make: Callable[[np.ndarray], Iterable[Block]], report: Count = uncounted
     ) -> None:
-        """Compute the rows of those keys that are not stored, and check the rows of the others.
+        """Compute the rows of those keys that are not stored, or whose bytes are not the ones that were computed.
 
         Parameters
         ----------
@@ -86,11 +87,9 @@ class RowCache:
         Raises
         ------
         UserError
-            If the cache folder cannot be written, the disk is too small, or a row was changed.
+            If the cache folder cannot be written, the disk is too small, or rows are damaged as soon as written.
         """
-        missing = self._missing(keys)
-        if not len(missing):
-            self._check(keys)
+        if not len(self._missing(keys)) and not len(self._damaged(keys)):
             return
         with usable():
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -98,6 +97,7 @@ class RowCache:
         try:
             with usable():
                 self._read()
+                self._erase(self._damaged(keys))
             missing = self._missing(keys)
             self._require_space(len(missing))
             done, total = len(keys) - len(missing), len(keys)
@@ -110,22 +110,34 @@ class RowCache:
                 self._read()
         finally:
             lock.release()
-        self._check(keys)
+        wrong = self._damaged(keys)
+        if len(wrong):
+            raise UserError(
+                f"{len(wrong):,} of the rows in '{self.folder}' are damaged.",
+                "They were just computed, and other bytes are read than were written: the disk may be failing.",
+                "Set ADU_BENCH_CACHE to a folder on another disk.",
+            )
 
-    def _check(self, keys: np.ndarray) -> None:
-        """Compare the rows of keys with their checksums, once in this process."""
+    def _damaged(self, keys: np.ndarray) -> np.ndarray:
+        """Return the places of keys whose rows differ from their checksums; each is compared once in this process."""
         places = np.unique(self.places(keys))
         places = places[places >= 0]
         places = places[~self._checked[places]]
         sums = np.fromfile(self.folder / "sums", SUM) if len(places) else np.empty(0, SUM)
-        wrong = [place for place in places if zlib.crc32(self.rows[place].tobytes()) != sums[place]]
-        if wrong:
-            raise UserError(
-                f"{len(wrong):,} of the rows in '{self.folder}' are damaged.",
-                "Their bytes are not the ones that were computed.",
-                f"Delete the folder; its rows are computed again: rm -r '{self.folder}'",
-            )
-        self._checked[places] = True
+        right = np.array([zlib.crc32(self.rows[place].tobytes()) == sums[place] for place in places], bool)
+        self._checked[places[right]] = True
+        return places[~right]
+
+    def _erase(self, places: np.ndarray) -> None:
+        """Erase the keys of damaged rows, so that they are missing."""
+        if not len(places):
+            return
+        tell_made_again(f"{counted(len(places), 'row')} in '{self.folder}'")
+        keys = np.fromfile(self.folder / "keys", KEY)
+        keys[places] = b""
+        with replacing(self.folder / "keys") as temporary:
+            keys.tofile(temporary)
+        self._read()
 
     def _missing(self, keys: np.ndarray) -> np.ndarray:
         """Return positions of keys that are not stored, each key once."""

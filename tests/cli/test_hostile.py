@@ -14,6 +14,9 @@ from adu_bench.cli.main import main
 from adu_bench.cli.terminal import printable
 from adu_bench.core.errors import UserError
 from adu_bench.data.cache import cached
+from adu_bench.data.files import inspect_files
+from adu_bench.data.prepare.build import prepare
+from adu_bench.data.rows import RowCache, keys_of
 from adu_bench.store import Store
 from tests.conftest import hear_ctrl_c
 from tests.folders import own_folder
@@ -154,8 +157,17 @@ def test_a_file_system_without_locks_is_named_and_so_is_the_option(here, monkeyp
     with pytest.raises(UserError, match=r"No locks available.*file system with locks: --out"), Store(here).lock("a"):
         pass
     monkeypatch.setenv("ADU_BENCH_CACHE", str(here))
-    with pytest.raises(UserError, match="file system with locks: ADU_BENCH_CACHE"):
-        cached("a", lambda: np.zeros(3))
+    monkeypatch.setenv("ADU_BENCH_DATA", str(here))
+    rows = RowCache("rows", (3,), np.float32, {})
+    for use in (
+        lambda: cached("a", lambda: np.zeros(3)),
+        lambda: inspect_files(here, ["a"]),
+        lambda: rows.ensure(keys_of(["ab" * 32]), lambda which: []),
+    ):
+        with pytest.raises(UserError, match="file system with locks: ADU_BENCH_CACHE"):
+            use()
+    with pytest.raises(UserError, match="file system with locks: ADU_BENCH_DATA"):
+        prepare("mine", here)
 
 
 def test_folders_of_killed_test_sessions_are_deleted(monkeypatch, here):

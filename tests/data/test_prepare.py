@@ -467,7 +467,7 @@ def test_an_interrupted_preparation_leaves_what_was_there(tree, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             prepare("mine", tree)
     assert prepared.require("mine") == before
-    assert {path.name for path in before.folder.iterdir()} == {"index.parquet", "dataset.json"}
+    assert {path.name for path in before.folder.iterdir()} == {before.index_file.name, "dataset.json"}
     assert prepare("mine", tree).data_hash != before.data_hash
 
 
@@ -490,9 +490,9 @@ def test_a_damaged_record_is_named(tree):
 def test_a_data_set_prepared_before_the_pools_were_renamed_is_refused(tree):
     made = prepare("mine", own(tree))
     record = made.folder / "dataset.json"
-    record.write_text(record.read_text().replace('"format": 2', '"format": 1'))
+    record.write_text(record.read_text().replace('"format": 3', '"format": 1'))
     with pytest.raises(
-        UserError, match=r"format 1, and this version .* format 2.*Prepare it again: adu-bench data prepare"
+        UserError, match=r"format 1, and this version .* format 3.*Prepare it again: adu-bench data prepare"
     ):
         prepared.read("mine")
 

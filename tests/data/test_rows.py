@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import multiprocessing
 import os
 import signal
@@ -115,14 +116,26 @@ def test_rows_that_were_cut_off_are_made_again(tmp_path):
     assert ask(range(5)) == [2, 3, 4]
 
 
-def test_a_row_that_changed_on_the_disk_is_noticed_by_the_next_process(tmp_path):
+def test_a_row_that_changed_on_the_disk_is_computed_again(tmp_path, capsys):
     ask(range(5))
     path = tmp_path / "numbers" / "rows"
     content = bytearray(path.read_bytes())
     content[2 * 24 + 3] ^= 0x80  # the sign of a number in the third row
     path.write_bytes(content)
     assert ask([0, 1, 3, 4, 5]) == [5]
-    with pytest.raises(UserError, match=r"1 of the rows in '.*numbers' are damaged"):
+    assert capsys.readouterr().err == ""
+    assert ask(range(5)) == [2]
+    said = capsys.readouterr().err
+    assert said.startswith("1 row in '")
+    assert said.endswith("it is made again.\n")
+    assert ask(range(6)) == []
+    assert capsys.readouterr().err == ""
+
+
+def test_a_disk_that_damages_what_is_written_is_named(monkeypatch):
+    numbers = itertools.count()
+    monkeypatch.setattr(module.zlib, "crc32", lambda content: next(numbers))
+    with pytest.raises(UserError, match=r"5 of the rows in '.*numbers' are damaged.*on another disk"):
         ask(range(5))
 
 

@@ -6,10 +6,12 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 from adu_bench.core.errors import UserError
+from adu_bench.core.hashing import file_sha256
 from adu_bench.core.progress import uncounted
 from adu_bench.data import prepared
 from adu_bench.data.prepare.archive import unpack
@@ -66,7 +68,9 @@ def _record(path: Path) -> object:
 def _index(path: Path) -> object:
     os.environ["ADU_BENCH_DATA"] = str(_there(path))
     made = prepared.Prepared("mine", "t", "", ("a",), ("b",), path.parent, "d", "folders")
-    _put(path, made.folder / "index.parquet")
+    if path.is_file() and path.stat().st_size < 2**30:
+        made = replace(made, index_sha256=file_sha256(path))
+    _put(path, made.index_file)
     return made.read_index()
 
 

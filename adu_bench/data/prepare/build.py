@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import re
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock
 
-from adu_bench.core.errors import UserError
+from adu_bench.core.errors import UserError, no_locks
 from adu_bench.core.hashing import file_sha256
 from adu_bench.core.paths import data_dir
 from adu_bench.core.progress import Progress, silent
@@ -119,8 +120,7 @@ def prepare(
             dropped=tuple(dropped),
             notes=tuple(notes),
         )
-        prepared.write(made, index)
-    return made
+        return prepared.write(made, index)
 
 
 def verify(name: str, progress: Progress = silent) -> Changes:
@@ -163,6 +163,8 @@ def _writable(name: str) -> Iterator[None]:
         with FileLock(data_dir() / f".{name}.lock"):
             yield
     except OSError as error:
+        if error.errno == errno.ENOLCK:
+            raise no_locks(f"The data folder '{data_dir()}'", error, "ADU_BENCH_DATA") from error
         raise UserError(
             f"The data set '{name}' cannot be prepared.",
             f"{type(error).__name__}: {error.strerror or error}{f' ({error.filename})' if error.filename else ''}.",
