@@ -25,6 +25,7 @@ def run(options: Any) -> int:
     from adu_bench.submission.submission import from_runs, write_bundle
     from adu_bench.submission.verify import check
     from adu_bench.suites import load_suite
+    from adu_bench.workflows.selection import find_weights
 
     choices = selection_of(options).catalogue.select([options.method])
     if len(choices) != 1:
@@ -35,7 +36,10 @@ def run(options: Any) -> int:
     path = Path(options.out or f"{choices[0].preset.name}-{suite.name}.zip")
     if path.suffix != ".zip":
         raise UserError(f"'{path}' is not a zip file.", "A bundle's name ends in .zip.", "Change --out.")
-    submission = from_runs(suite, choices[0], Store(Path(options.runs)), options.runs)
+    store = Store(Path(options.runs))
+    # The runs say which weights they used; whoever verifies the bundle compares them with the suite's.
+    weights = find_weights(suite.backbone, suite, store, fetch=False)
+    submission = from_runs(suite, choices[0], store, options.runs, weights)
     check(submission)
     write_bundle(submission, path)
     claimed = submission.claimed

@@ -11,6 +11,7 @@ from typing import Any
 from adu_bench import __version__
 from adu_bench.core.errors import UserError
 from adu_bench.core.hashing import canonical_json, file_sha256
+from adu_bench.core.specs import BackboneSpec
 from adu_bench.leaderboard.board import Board, make_board
 from adu_bench.leaderboard.outside import OutsideEntry
 from adu_bench.metrics.frame import with_probe
@@ -79,7 +80,9 @@ class Submission:
         return {str(key): {name: float(row[name]) for name in PER_RUN} for key, row in wide.iterrows()}
 
 
-def from_runs(suite: Suite, choice: Choice, store: Store, folder: str) -> Submission:
+def from_runs(
+    suite: Suite, choice: Choice, store: Store, folder: str, weights: BackboneSpec | None = None
+) -> Submission:
     """Make a submission of a method's finished runs that claims their scores.
 
     Parameters
@@ -90,13 +93,15 @@ def from_runs(suite: Suite, choice: Choice, store: Store, folder: str) -> Submis
         The finished runs.
     folder
         The store's folder as the user gave it, for messages.
+    weights
+        As in `adu_bench.runner.plan.plan`.
 
     Raises
     ------
     UserError
         If runs are missing.
     """
-    planned = plan(suite, [choice])
+    planned = plan(suite, [choice], weights=weights)
     unfinished = planned.unfinished(store)
     if unfinished:
         raise UserError(

@@ -72,6 +72,16 @@ def test_submit_says_what_it_claims_and_verify_agrees(mine, capsys):
     assert "--rerun N" in out
 
 
+def test_a_bundle_is_made_without_the_backbones_weights(mine, monkeypatch):
+    def missing(*arguments, **options):
+        raise UserError("The weights are not on this machine.", "None.", "None.")
+
+    monkeypatch.setattr("adu_bench.runner.plan.backbone_spec", missing)
+    monkeypatch.setattr("adu_bench.workflows.selection.backbone_spec", missing)
+    assert main(["submit", "blur", "--suite", "toy", "--from", "mine", "--out", "new.zip"]) == 0
+    assert (mine / "new.zip").read_bytes() == (mine / "b.zip").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
