@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import stat
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 SMALL = 1_000_000
 """Largest size in bytes of a text that people write."""
+ABANDONED = 3600
+"""Age in seconds of a temporary file that nobody writes any more: its process may run on another machine."""
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path``; what is written there takes the place of ``path`` at the end.
 
-    Whoever reads ``path`` meanwhile, or after a kill or an error, finds the file of before.  Missing folders are made.
+    Whoever reads ``path`` meanwhile, or after a kill or an error, finds the file of before.  Missing folders are made,
+    and temporary files that killed processes left more than an hour ago are deleted.
 
     Parameters
     ----------
@@ -32,6 +37,10 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > ABANDONED:
+                left.unlink()
     try:
         yield temporary
         with temporary.open("rb") as handle:
