@@ -32,23 +32,23 @@ def run(options: Any) -> int:
 
     store = Store(Path(options.out))
     plan, failed = selection_of(options).plan(store), store.failed()
+    damaged = _damaged(plan, store, options.mend) if options.check or options.mend else {}
     todo = {run.spec.key for run in plan.unfinished(store)}
     states: dict[str, Counter[str]] = {}
     failures = []
     for planned in plan.runs:
         key = planned.spec.key
         failure = store.failure(key) if key in todo and key in failed else None
-        state = "failed" if failure else "to do" if key in todo else "finished"
+        state = "failed" if failure else "to do" if key in todo else "damaged" if key in damaged else "finished"
         states.setdefault(planned.name, Counter())[state] += 1
         if failure:
             failures.append((planned.title, failure["reason"]))
-    damaged = _damaged(plan, store, options.mend) if options.check or options.mend else []
     audited = counts(plan.runs, store, list(find_audits(options["from"]).values()))
     if options.json:
         found: list[dict[str, Any]]
         found = [{"name": name, "state": dict(own), "audits": audited[name]} for name, own in states.items()]
         if options.check or options.mend:
-            found.append({"damaged": [{"run": title, "reason": reason} for title, reason in damaged]})
+            found.append({"damaged": [{"run": title, "reason": reason} for title, reason in damaged.values()]})
         print(json.dumps(found, indent=1))
         return int(bool(damaged) and not options.mend)
     for name, own in states.items():
@@ -57,20 +57,20 @@ def run(options: Any) -> int:
         print(f"{name}: {line}" + (f"; audited: {done}" if done else ""))
     for title, reason in failures:
         print(f"Failed: {title}: {reason}")
-    for title, reason in damaged:
+    for title, reason in damaged.values():
         print(f"{'Deleted' if options.mend else 'Damaged'}: {title}: {reason}")
     if damaged and not options.mend:
         print("Delete them with --mend, and run again.")
     return int(bool(damaged) and not options.mend)
 
 
-def _damaged(plan: Plan, store: Store, mend: bool) -> list[tuple[str, str]]:
-    """Return title and damage of the damaged runs of a plan, and delete these where asked."""
-    found = []
+def _damaged(plan: Plan, store: Store, mend: bool) -> dict[str, tuple[str, str]]:
+    """Return title and damage of the damaged runs of a plan by key, and delete these where asked."""
+    found = {}
     for planned in plan.runs:
         key = planned.spec.key
         if store.has(key) and (reason := store.damage(key)):
-            found.append((planned.title, reason))
+            found[key] = planned.title, reason
             if mend:
                 store.remove(key)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -154,8 +155,11 @@ def save(figure: Figure, stem: Path, formats: Sequence[str] = ("pdf", "png")) ->
     written = []
     for kind in formats:
         path = stem.with_name(f"{stem.name}.{kind}")
+        # In memory, as matplotlib hides the reason where a file cannot be written.
+        drawn = io.BytesIO()
+        figure.savefig(drawn, format=kind, dpi=DPI, metadata=nothing[kind])
         with replacing(path) as temporary:
-            figure.savefig(temporary, format=kind, dpi=DPI, metadata=nothing[kind])
+            temporary.write_bytes(drawn.getvalue())
         written.append(path)
     return written
 

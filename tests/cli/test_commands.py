@@ -137,6 +137,7 @@ def test_damaged_runs_are_named_deleted_on_demand_and_made_again(finished, tmp_p
     path.unlink()
     found = call("status", *QUICK, "--check", cwd=tmp_path, status=1).stdout
     assert "Its file method.safetensors is missing or was changed" in found
+    assert ": 1 damaged" in found
     assert "Deleted: " in call("status", *QUICK, "--mend", cwd=tmp_path).stdout
     assert not path.parent.exists()
     assert "1 to do" in call("run", *QUICK, "--dry", cwd=tmp_path).stdout
