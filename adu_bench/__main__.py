@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from types import FrameType
@@ -9,6 +10,8 @@ from types import FrameType
 
 def main() -> int:
     """Import the program and run it."""
+    # That of a notebook, whose packages may be missing here; figures are only written to files.
+    os.environ.pop("MPLBACKEND", None)
     heard = []
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -276,13 +276,14 @@ def test_unknown_choices_are_refused(root):
         make_report(replace(material(root), methods=("nobody",)))
 
 
-def test_the_command_needs_no_torch(root, tmp_path):
+def test_the_command_needs_no_torch_and_no_backend_of_a_notebook(root, tmp_path):
     """A package called torch that fails on import stands in for its absence."""
+    environment = os.environ | {"PYTHONPATH": str(tmp_path), "MPLBACKEND": "module://not_installed.backend_inline"}
     for name in ("torch", "open_clip"):
         (tmp_path / f"{name}.py").write_text("raise ImportError('not installed')\n")
     done = subprocess.run(
         [sys.executable, "-m", "adu_bench", "report", "--suite", "toy", "--runs", str(root), "--out", "out"],
-        cwd=tmp_path, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(tmp_path)}, timeout=240,
+        cwd=tmp_path, capture_output=True, text=True, env=environment, timeout=240,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     names = {path.name for path in (tmp_path / "out").iterdir()}
