@@ -1,5 +1,6 @@
 """How the documentation is built: ``sphinx-build -W docs build/docs``."""
 
+import re
 from importlib import metadata
 
 project = "adu-bench"
@@ -23,3 +24,13 @@ html_theme = "furo"
 html_title = f"adu-bench {release}"
 html_copy_source = False
 html_show_sourcelink = False
+
+
+def as_files(app, name, source):
+    """Link Markdown files outside this folder as files, since they are not pages of the site."""
+    source[0] = re.sub(r"\]\((\.\./[^)#]+\.md)\)", r"](<path:\1>)", source[0])
+
+
+def setup(app):
+    """Register the hook of Sphinx."""
+    app.connect("source-read", as_files)

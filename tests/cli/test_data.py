@@ -1,4 +1,4 @@
-"""The data command, and README's way from nothing to the paper's table, on miniature trees."""
+"""The data command, and the documented way from nothing to the paper's table, on miniature trees."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from adu_bench.data import prepared
 from adu_bench.data.prepare import description
 from tests.data.trees import grow, packed, write_lists
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(autouse=True)
@@ -172,7 +172,7 @@ SOME = {
 
 @pytest.fixture
 def miniature(here, monkeypatch):
-    """Descriptions that want a few classes only, and miniature trees of them where README's commands look."""
+    """Descriptions that want a few classes only, and miniature trees of them where the page's commands look."""
     folder = here / "descriptions"
     folder.mkdir()
     for path in description.FOLDER.iterdir():
@@ -233,7 +233,7 @@ def _serve(root: Path, path: Path, address: str) -> None:
 
 
 def _commands(name: str) -> list[list[str]]:
-    block = re.search(rf"<!-- {name} -->\n```bash\n(.*?)```", README, re.DOTALL)
+    block = re.search(rf"<!-- {name} -->\n```bash\n(.*?)```", PAGE, re.DOTALL)
     assert block is not None
     return [shlex.split(line, comments=True)[1:] for line in block[1].splitlines()]
 
@@ -242,7 +242,7 @@ QUICK = ["--backbone", "emoji-clip", "--seeds", "1", "--limit", "1", "--methods"
 
 
 @pytest.mark.timeout(900)
-def test_readmes_way_to_the_papers_table(miniature, capsys, here):
+def test_the_way_to_the_papers_table(miniature, capsys, here):
     boards = 0
     for name in ("paper", "table", "own"):
         for command in _commands(name):

@@ -1,4 +1,4 @@
-"""Every number of READING.md and of README on boards and audits follows from committed files, or has a source."""
+"""Every number of READING.md and of README on audits follows from committed files, or has a source."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.leaderboard.claims import FORGOT, QUOTED, READING, README, ROOT, Claim, Results, committed_results
+from tests.leaderboard.claims import BOARD, FORGOT, QUOTED, READING, README, ROOT, Claim, Results, committed_results
 
 WORDS = (
     "two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|twenty|half|"
@@ -21,25 +21,29 @@ def plain(text: str) -> str:
     return " ".join(re.sub(r"\]\([^)]*\)", "]", text).split())
 
 
+def page(path: str) -> str:
+    return plain((ROOT / path).read_text(encoding="utf-8"))
+
+
 def reading() -> str:
-    return plain((ROOT / "leaderboards" / "emoji" / "READING.md").read_text(encoding="utf-8"))
-
-
-def section(title: str) -> str:
-    """Return a section of README."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    return plain(text.split(f"\n## {title}\n")[1].partition("\n## ")[0])
+    return page("leaderboards/emoji/READING.md")
 
 
 def readme() -> str:
-    return section("How to read the board")
+    return page("README.md")
 
 
 def forgot() -> str:
-    return section("Did it forget?")
+    """Return the section of README on audits."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return plain(text.split("\n## Did it forget?\n")[1].partition("\n## ")[0])
 
 
-PAGES = [(reading, READING), (readme, README), (forgot, FORGOT)]
+def board() -> str:
+    return page("docs/reading.md")
+
+
+PAGES = [(reading, READING), (forgot, FORGOT), (readme, README), (board, BOARD)]
 
 
 def unsupported(text: str, fragments: list[str]) -> list[str]:
@@ -67,14 +71,14 @@ def test_every_claim_stands_in_its_page_with_the_numbers_of_the_committed_rows(p
     assert not absent, "the page does not contain:\n" + "\n".join(absent)
 
 
-@pytest.mark.parametrize(("page", "claims"), PAGES)
+@pytest.mark.parametrize(("page", "claims"), PAGES[:2])
 def test_every_number_is_part_of_a_claim_or_has_a_source(page, claims, found):
     fragments = [claim.filled(found) for claim in claims] + [quoted.text for quoted in QUOTED]
     assert unsupported(page(), fragments) == []
 
 
 def test_every_quotation_is_used():
-    assert [quoted.text for quoted in QUOTED if quoted.text not in reading() + readme()] == []
+    assert [quoted.text for quoted in QUOTED if quoted.text not in reading()] == []
 
 
 def test_a_number_without_a_claim_is_found():
