@@ -5,6 +5,7 @@ Each check is a plain function that raises `CheckFailed` with a remedy; pytest a
 
 from __future__ import annotations
 
+import ast
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -31,6 +32,9 @@ from adu_bench.training.problem import Problem
 
 BACKBONE = "emoji-clip"
 CLASSES, SHOTS = 3, 2
+ALLOWED = ("adu_bench", "adu_bench.api", "adu_bench._methods")
+"""What a method's file may import of the package."""
+RETURNED = "End unlearn with a return of the classifier, for example: return fit(problem, model, loss, ...)"
 QUICK: Budget = {"epochs": 1, "iterations": 2}
 """Fields that are set for speed where a method has them."""
 
@@ -79,12 +83,24 @@ class Subject:
         return made.problem, made.classifier
 
 
+def uses_its_problem_alone(subject: Subject) -> None:
+    """The method's file imports nothing of adu_bench but the API and other methods, so it reads no data itself."""
+    path = subject.choice.entry.path
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+        names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        for name in names:
+            _require(
+                name.partition(".")[0] != "adu_bench" or name in ALLOWED or name.startswith(f"{ALLOWED[-1]}."),
+                f"line {getattr(node, 'lineno', 0)} imports {name}",
+                "A method imports adu_bench.api alone and takes images, classes and domains from its problem.",
+            )
+
+
 def returns_finite_logits(subject: Subject) -> None:
     """The classifier gives finite logits for every image and class."""
     problem, classifier = subject.result
-    _require(
-        isinstance(classifier, Classifier), f"unlearn returned a {type(classifier).__name__}", "Return a Classifier."
-    )
+    _require(isinstance(classifier, Classifier), f"unlearn returned a {type(classifier).__name__}", RETURNED)
     logits = answers(problem, classifier)
     shape = (len(problem.train), len(problem.classes))
     _require(
@@ -181,6 +197,7 @@ def parts_come_off(subject: Subject) -> None:
 
 
 CHECKS: tuple[Callable[[Subject], None], ...] = (
+    uses_its_problem_alone,
     returns_finite_logits,
     leaves_the_backbone_alone,
     repeats_with_the_same_seed,
@@ -196,7 +213,25 @@ CHECKS: tuple[Callable[[Subject], None], ...] = (
 
 def run_checks(choice: Choice, device: str = "cpu") -> Iterator[tuple[str, str]]:
     """Run all checks on a method; see `adu_bench.core.checks.run_all`."""
-    return run_all(CHECKS, Subject(choice, device))
+    return run_all(CHECKS, Subject(choice, device), choice.entry.path, explained)
+
+
+def explained(error: BaseException) -> str:
+    """Return the remedy for a frequent mistake in a method; empty for other errors."""
+    if isinstance(error, SystemExit):
+        return "A method must not end the process: return a Classifier, or raise RunFailed with the reason."
+    if isinstance(error, ModuleNotFoundError):
+        return f"If it is a file beside the method's file, import it with a dot: from .{error.name} import ..."
+    if not isinstance(error, AttributeError):
+        return ""
+    text = str(error)
+    if text.endswith("has no attribute 'eval'"):
+        return f"What unlearn returned is not a Classifier. {RETURNED}"
+    if text.endswith("has no attribute 'attach'"):
+        return "A part is a subclass of adu_bench.api.Part, not of torch.nn.Module."
+    if text.startswith("'Problem' object"):
+        return "A problem has classes, domains and few-shot images, but neither validation nor test images."
+    return ""
 
 
 @torch.inference_mode()

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
+import sys
 
-from adu_bench.conformance import CHECKS, Subject, run_checks
+import pytest
+import torch
+
+from adu_bench.conformance import CHECKS, Subject, explained, run_checks, uses_its_problem_alone
+from adu_bench.core.checks import CheckFailed
 from adu_bench.core.seeds import derive
 from adu_bench.registry import Catalogue
+from adu_bench.training.problem import Problem
 
 NAMES = sorted(Catalogue().presets)
 
@@ -85,3 +90,27 @@ def test_a_method_may_refuse_to_work_without_forget_images(tmp_path):
     (tmp_path / "bad.py").write_text(text)
     results = dict(run_checks(Catalogue([tmp_path]).select(["bad-refusing"])[0]))
     assert set(results.values()) == {""}
+
+
+def test_frequent_mistakes_have_their_remedy():
+    def reason(mistake):
+        try:
+            mistake()
+        except (AttributeError, ImportError, SystemExit) as error:
+            return explained(error)
+        raise AssertionError("nothing was raised")
+
+    assert "return fit(" in reason(lambda: None.eval())
+    assert "adu_bench.api.Part" in reason(lambda: torch.nn.Linear(1, 1).attach(None))
+    assert "from .helper_of_mine import" in reason(lambda: __import__("helper_of_mine"))
+    assert "raise RunFailed" in reason(lambda: sys.exit(3))
+    assert "neither validation nor test images" in reason(lambda: object.__new__(Problem).test)
+    assert explained(KeyError("x")) == ""
+
+
+def test_reading_data_by_oneself_is_named(tmp_path):
+    text = BAD.format(body="pass", part="from adu_bench.suites import load_suite", number="reading")
+    (tmp_path / "bad.py").write_text(text)
+    (choice,) = Catalogue([tmp_path]).select(["bad-reading"])
+    with pytest.raises(CheckFailed, match=r"Line 6 imports adu_bench\.suites\. A method imports adu_bench.api alone"):
+        uses_its_problem_alone(Subject(choice, "cpu"))

@@ -53,6 +53,9 @@ def run(options: Any) -> int:
             "Other backbones have the image size of their weights.",
             "For example: adu-bench bench --tower ViT-B-32 --image-size 64",
         )
+    for name in ("rounds", "batch"):
+        if (given := getattr(options, name)) < 1:
+            raise UserError(f"--{name} {given} is below one.", "It is a count.", f"Try: adu-bench bench --{name} 1")
     if options.acceptance:
         return _acceptance(options)
     found = _files(options.files) if options.files else _backbone(options)
@@ -112,11 +115,11 @@ def _backbone(options: Any) -> dict[str, Any]:
     from adu_bench.speed.harness import measure, measure_tower
 
     device = resolve_device(options.device)
-    rounds, workers = max(1, options.rounds), max(0, options.workers)
+    rounds, workers = options.rounds, max(0, options.workers)
     with display() as shown:
         if options.tower:
             size = options.image_size or None
-            found = measure_tower(options.tower, max(1, options.batch), device, rounds, workers, size, shown)
+            found = measure_tower(options.tower, options.batch, device, rounds, workers, size, shown)
         else:
             found = measure(suite, device, rounds, workers, options.backbone, shown)
     return {"device": device, "threads": torch.get_num_threads(), "loading_processes": workers, **found}

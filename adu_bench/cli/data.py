@@ -62,7 +62,7 @@ def _where(options: Any) -> int:
 
 def _prepare(options: Any) -> int:
     from adu_bench.cli.progress import display
-    from adu_bench.workflows.data import before_preparing, prepare_data, summary
+    from adu_bench.workflows.data import before_preparing, prepare_data, run_hint, summary
 
     name, place = options.name, options["from"]
     notice = before_preparing(name, place, options.download)
@@ -77,8 +77,7 @@ def _prepare(options: Any) -> int:
             skip_bad=options.skip_bad,
             partial=options.partial,
         )
-    print("\n".join(summary(made)))
-    print(f"Run it: adu-bench run --suite {name}")
+    print("\n".join([*summary(made), *run_hint(name)]))
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -62,21 +63,31 @@ COMMANDS = {
 }
 
 
+REQUIRED = "the following arguments are required: "
+
+
 class Parser(ArgumentParser):
     """A parser that raises the program's own errors."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:  # type: ignore[override]
         """Raise a `UserError` instead of printing the usage and exiting."""
-        first = " ".join(str(message).split())
-        raise UserError(
-            first.rstrip(".") + ".", "The command line was not understood.", f"Try: {self.prog} --help"
-        ) from ex
+        program = self.prog.replace(" [options]", "")
+        first = " ".join(str(message).split()).rstrip(".")
+        if first.startswith(REQUIRED):
+            # As in "list.kind": the command's name and the argument's.
+            names = [name.strip().rpartition(".") for name in first.removeprefix(REQUIRED).split(",")]
+            program = " ".join(filter(None, [program, *{command: None for command, *_ in names}]))
+            first = f"{program} needs {' and '.join(argument.upper() for *_, argument in names)}"
+        raise UserError(f"{first}.", "The command line was not understood.", f"Try: {program} --help") from ex
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its status: 0 done, 1 a run failed, 2 wrong input, 128 + n ended by signal n."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
+    logging.getLogger("adu_bench").setLevel(logging.DEBUG if debug else logging.WARNING)
+    if debug:
+        logging.basicConfig()
     try:
         with unwound(), guarded_output():
             return _run([argument for argument in arguments if argument != "--debug"])
@@ -153,6 +164,9 @@ def _parser() -> Parser:
     for name, module in COMMANDS.items():
         summary = (module.__doc__ or "").strip().splitlines()[0]
         sub = Parser(description=module.__doc__, allow_abbrev=False)
+        sub.add_argument(
+            "--config", action="config", metavar="FILE", help="YAML file of options; --print_config shows one"
+        )
         module.options(sub)
         commands.add_subcommand(name, sub, help=summary)
     return parser

@@ -81,6 +81,7 @@ def run(options: Any) -> int:
     _print_board(plan, store)
     for result in failed:
         print(f"Failed: {result.job.title}: {result.text}", file=sys.stderr)
+        print(f"  Traceback: {store.failure_file(result.job.planned.spec.key)}", file=sys.stderr)
     if elsewhere:
         print(f"Another process executes {counted(elsewhere, 'run')}; run the command again for the board.")
     audited = _audit(plan, store, entries, executor, options) if entries else 0

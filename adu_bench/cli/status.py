@@ -42,7 +42,7 @@ def run(options: Any) -> int:
         state = "failed" if failure else "to do" if key in todo else "damaged" if key in damaged else "finished"
         states.setdefault(planned.name, Counter())[state] += 1
         if failure:
-            failures.append((planned.title, failure["reason"]))
+            failures.append((planned.title, failure["reason"], store.failure_file(key)))
     audited = counts(plan.runs, store, list(find_audits(options["from"]).values()))
     if options.json:
         found: list[dict[str, Any]]
@@ -55,8 +55,9 @@ def run(options: Any) -> int:
         line = ", ".join(f"{number} {state}" for state, number in own.items())
         done = ", ".join(f"{number} {audit}" for audit, number in audited[name].items())
         print(f"{name}: {line}" + (f"; audited: {done}" if done else ""))
-    for title, reason in failures:
+    for title, reason, file in failures:
         print(f"Failed: {title}: {reason}")
+        print(f"  Traceback: {file}")
     for title, reason in damaged.values():
         print(f"{'Deleted' if options.mend else 'Damaged'}: {title}: {reason}")
     if damaged and not options.mend:

@@ -30,6 +30,25 @@ def _h_of_means(means: Mapping[str, Any]) -> float | None:
     return harmonic(means["mem"], means["for"]) if {"mem", "for"} <= set(means) else None
 
 
+_ERRORS = 2
+"""Zero-shot accuracy within this many standard errors of chance counts as near chance."""
+
+
+def _forgot(run: Evidence) -> Value | None:
+    """Return `evidence.normalised_forgetting`; None where zero-shot CLIP is near chance on a forget domain.
+
+    There is nothing to forget there, and the share would be noise divided by noise.
+    """
+    if run.before is None:
+        return None
+    chance = 1 / run.classes
+    for domain in run.of_domains(gone=True):
+        accuracy, count = run.before.by_domain[domain]
+        if accuracy - chance <= _ERRORS * (chance * (1 - chance) / count) ** 0.5:
+            return None
+    return evidence.normalised_forgetting(run)
+
+
 METRICS: dict[str, Metric] = {
     metric.key: metric
     for metric in (
@@ -57,8 +76,8 @@ METRICS: dict[str, Metric] = {
         Metric(
             "normalised_forgetting", "forgot",
             "share of zero-shot accuracy above chance that is gone on forget domains",
-            evidence.normalised_forgetting, low=-np.inf, high=np.inf, family="forgetting", column=ALWAYS, priority=2,
-            empty="no zero-shot run to compare with",
+            _forgot, low=-np.inf, high=np.inf, family="forgetting", column=ALWAYS, priority=2,
+            empty="no zero-shot run to compare with, or zero-shot CLIP is near chance on a forget domain",
         ),
         Metric(
             "worst_retain", "worst retain", "accuracy on the worst retain domain",

@@ -240,10 +240,14 @@ class Store:
         except OSError:
             return set()
 
+    def failure_file(self, key: str) -> Path:
+        """Return the JSON file with the reason and the traceback of a run's last failure."""
+        return self.root / "failures" / key / "error.json"
+
     def failure(self, key: str) -> dict[str, Any] | None:
         """Return the record of a run's last failure, or None if there is none."""
         try:
-            return json.loads(read_text(self.root / "failures" / key / "error.json", LARGEST))
+            return json.loads(read_text(self.failure_file(key), LARGEST))
         except (OSError, ValueError, RecursionError):
             return None
 

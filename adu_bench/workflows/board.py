@@ -86,7 +86,7 @@ def _require_whole_rows(selection: Selection) -> None:
         raise UserError(
             f"{' and '.join(given)} cannot be applied to the committed rows of '{selection.suite}'.",
             "A row is a method's whole block of the suite.",
-            f"Leave it out, or use runs: adu-bench leaderboard --suite {selection.suite} --runs runs {given[0]} ...",
+            f"Leave {'it' if len(given) == 1 else 'them'} out, or add the folder of your runs: --runs runs",
         )
 
 

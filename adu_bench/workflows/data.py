@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
+
+from adu_bench.clip.identity import SHIPPED
 from adu_bench.core.errors import UserError, unknown
 from adu_bench.core.paths import data_dir
 from adu_bench.core.progress import Progress, silent
@@ -13,7 +18,10 @@ from adu_bench.data.prepare.build import Changes, prepare, verify
 from adu_bench.data.prepare.description import describe, described
 from adu_bench.data.prepared import Prepared
 from adu_bench.data.sources import drawn_names, open_source
-from adu_bench.suites.reading import PATTERN, shipped_names
+from adu_bench.suites.reading import PATTERN, load_suite, shipped_names
+
+FITS = 30
+"""Classes up to which a table of all is shown."""
 
 
 def list_data() -> list[dict[str, str]]:
@@ -72,6 +80,12 @@ def before_preparing(name: str, place: str, download: bool) -> str:
         )
     if download and not known:
         raise unknown("public data set", name, described())
+    if place and download:
+        raise UserError(
+            "--from and --download were both given.",
+            "Images are either downloaded or already here.",
+            f"adu-bench data prepare {name} --download, or adu-bench data prepare {name} --from {shlex.quote(place)}",
+        )
     if not place and not download:
         raise UserError(
             f"It is not known where the images of '{name}' are.",
@@ -112,7 +126,38 @@ def summary(made: Prepared) -> list[str]:
             f"  {domain}: " + ", ".join(f"{counts.loc[domain, pool]:,} {pool}" for pool in POOLS)
             for domain in made.domains
         ),
+        *_table(index, made.domains),
         *(f"  {note}" for note in made.notes),
+    ]
+
+
+def _table(index: pd.DataFrame, domains: Sequence[str]) -> list[str]:
+    """Return the images by class and domain as lines; of more classes than fit, those that a domain lacks."""
+    counts = (
+        index.groupby(["label", "domain"]).size().unstack(fill_value=0).reindex(columns=list(domains), fill_value=0)
+    )
+    shown = counts if len(counts) <= FITS else counts[(counts == 0).any(axis=1)][:FITS]
+    if shown.empty:
+        return []
+    width = max(map(len, ["class", *shown.index]))
+    rows = ([str(label), *(f"{n:,}" if n else "-" for n in row)] for label, row in shown.T.items())
+    lines = [["class", *domains], *rows]
+    return [
+        f"  {label:<{width}}"
+        + "".join(f"  {cell:>{max(6, len(name))}}" for cell, name in zip(cells, domains, strict=True))
+        for label, *cells in lines
+    ]
+
+
+def run_hint(name: str) -> list[str]:
+    """Say how to run the suite of a prepared data set, and which weights it takes from where."""
+    backbone = load_suite(name).backbone
+    hint = [f"Run it: adu-bench run --suite {name}"]
+    if backbone == SHIPPED:
+        return hint
+    return [
+        f"It uses {backbone}, which open_clip downloads at the first run; --backbone emoji-clip needs no network.",
+        *hint,
     ]
 
 

@@ -57,6 +57,23 @@ def test_from_a_folder_to_a_listed_suite(capsys, here):
     assert str(here / "photos") in call(capsys, "data", "where", "my-photos")[1]
 
 
+def test_gaps_and_ignored_files_are_shown(capsys, here):
+    grow(here / "photos", ("day/cat", "day/dog", "night/cat", "dusk/cat", "dusk/dog"), 10)
+    (here / "photos/night/dog/more").mkdir(parents=True)
+    (here / "photos/night/dog/more/000.png").write_bytes(b"")
+    (here / "photos/notes.txt").touch()
+    status, out, _ = call(capsys, "data", "prepare", "my-photos", "--from", str(here / "photos"))
+    assert status == 0
+    lines = [line.split() for line in out.splitlines()]
+    for row in ("class day dusk night", "cat 10 10 10", "dog 10 10 -"):
+        assert row.split() in lines, out
+    assert "1 class without images in a domain: night/dog." in out
+    assert "1 class folder without an image: night/dog." in out
+    assert "2 files ignored, since not an image in FOLDER/<domain>/<class>/: night/dog/more/000.png, notes.txt." in out
+    assert "There are more domains (day, dusk, night) than classes (cat, dog)." in out
+    assert "which open_clip downloads at the first run; --backbone emoji-clip needs no network." in out
+
+
 def test_a_damaged_data_set_is_listed_with_its_reason_and_hides_no_other(capsys, here):
     for name in ("my-photos", "others"):
         call(capsys, "data", "prepare", name, "--from", str(photos(here / "photos")))

@@ -92,6 +92,21 @@ def test_nothing_to_forget_leaves_the_measure_out():
     assert "normalised_forgetting" not in measure(random_predictions(1, 30), 3, Evidence(uniform, 3))
 
 
+@pytest.mark.parametrize(("right", "there"), [(12, False), (20, True)])
+def test_zero_shot_near_chance_leaves_no_share_to_forget(right, there):
+    """Of 30 images and 3 classes, chance is 10 and two standard errors are 5.2."""
+    labels, domains = np.zeros(90, int), ["a"] * 30 + ["b"] * 30 + ["c"] * 30
+    probabilities = np.tile([0.2, 0.5, 0.3], (90, 1))
+    probabilities[30 : 30 + right] = [0.8, 0.1, 0.1]
+    before = make_predictions(probabilities, labels, domains, ("b",))
+    found = measure(
+        random_predictions(1, 90).assign(domain=domains, forget=[name == "b" for name in domains]),
+        3,
+        Evidence(before, 3),
+    )
+    assert ("normalised_forgetting" in found) is there
+
+
 def test_a_probe_finds_domains_that_are_there_and_none_that_are_not():
     rng = np.random.default_rng(0)
     domains = np.array(["a", "b", "c"] * 60)

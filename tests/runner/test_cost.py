@@ -62,6 +62,15 @@ def test_finished_runs_like_those_to_come_give_the_time(tmp_path):
     assert other.measured == 0, "another number of epochs takes another time"
 
 
+def test_many_runs_of_the_shipped_model_ask_first():
+    short, long = (
+        Cost(1, **COUNTS | {"passes": 10}, measured=0, measured_hours=0.0, hours=None, cpu_hours=h) for h in (0.5, 2)
+    )
+    assert (short.much, long.much) == (False, True)
+    assert "they need roughly 2.0 h on two CPU cores (an estimate" in str(long)
+    assert cost(planned("baseline[epochs=2]")).cpu_hours > cost(planned("baseline[epochs=1]")).cpu_hours > 0
+
+
 @pytest.mark.parametrize(("passes", "hours", "much"), [(10, None, False), (10, 30.0, True), (6_000_000, None, True)])
 def test_the_user_is_asked_before_many_passes_or_hours(passes, hours, much):
     counts = COUNTS | {"passes": passes}

@@ -99,7 +99,7 @@ def prepare(
         rows = rows[~bad].drop_duplicates(["image", "pool", "sha256"])
         notes += [*_two_labels(rows), *_turned(rows)]
         rows, dropped = assign(rows, found.domains, description.split_state)
-        notes += _gaps(rows, found.domains)
+        notes += [*_gaps(rows, found.domains), *_unused(found), *_swapped(rows, found)]
         if dropped:
             notes.append(
                 f"{_counted(dropped, 'training image')} left out, since the same image is held out: {_some(dropped)}."
@@ -303,6 +303,28 @@ def _gaps(rows: pd.DataFrame, domains: tuple[str, ...]) -> list[str]:
     kinds = {"images": lacking, "test images": untested}
     named = {what: [f"{domain}/{label}" for domain, label in sorted(pairs)] for what, pairs in kinds.items() if pairs}
     return [f"{_counted(pairs, 'class')} without {what} in a domain: {_some(pairs)}." for what, pairs in named.items()]
+
+
+def _unused(found: Found) -> list[str]:
+    """Report the user's class folders without images, and files that were not read."""
+    notes = []
+    if found.empty:
+        notes.append(f"{_counted(found.empty, 'class folder')} without an image: {_some(found.empty)}.")
+    if found.ignored:
+        why = "not an image in FOLDER/<domain>/<class>/"
+        notes.append(f"{_counted(found.ignored, 'file')} ignored, since {why}: {_some(found.ignored)}.")
+    return notes
+
+
+def _swapped(rows: pd.DataFrame, found: Found) -> list[str]:
+    """Say how domains and classes were read where there are more domains than classes, which is unusual."""
+    classes = sorted(rows["label"].unique())
+    if found.layout not in ("folders", "split folders") or len(found.domains) <= len(classes):
+        return []
+    return [
+        f"There are more domains ({_some(found.domains)}) than classes ({_some(classes)}). If they are swapped, arrange"
+        " the images as FOLDER/<domain>/<class>/*."
+    ]
 
 
 def _layout(found: Found, description: Description) -> str:

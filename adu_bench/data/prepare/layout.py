@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -41,6 +41,10 @@ class Found:
         ``folders``, ``split folders``, ``lists`` or ``index``.
     missing
         Paths in a list or index that do not exist.
+    ignored
+        Files below the root that are not images of a class folder, for the user's own folders.
+    empty
+        Class folders without an image, for the user's own folders.
     """
 
     root: Path
@@ -48,6 +52,8 @@ class Found:
     domains: tuple[str, ...]
     layout: str
     missing: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    empty: tuple[str, ...] = ()
 
 
 def find_known(places: Sequence[Path], description: Description) -> Found:
@@ -175,7 +181,33 @@ def _own_folders(place: Path, description: Description) -> Found:
     parts = [_frame(folder, place, nfc(folder.name), description) for folder in domains]
     rows = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
     layout = "split folders" if (rows["pool"] != "").any() else "folders"
-    return Found(place, rows, tuple(nfc(folder.name) for folder in domains), layout)
+    names = tuple(nfc(folder.name) for folder in domains)
+    return Found(place, rows, names, layout, ignored=_ignored(place, set(rows["path"])), empty=_empty(place, rows))
+
+
+def _ignored(place: Path, used: Container[str]) -> tuple[str, ...]:
+    """Return the files below a folder that are not used, without hidden ones."""
+    found = []
+    for folder, inner, names in os.walk(place):
+        inner[:] = [name for name in inner if not name.startswith((".", "__MACOSX"))]
+        paths = [(Path(folder) / name).relative_to(place).as_posix() for name in names if not name.startswith(".")]
+        found += [path for path in paths if path not in used]
+    return tuple(sorted(found))
+
+
+def _empty(place: Path, rows: pd.DataFrame) -> tuple[str, ...]:
+    """Return the folders at the depth of class folders, or above it, that hold no image."""
+    full = {parent.as_posix() for path in set(rows["path"]) for parent in PurePosixPath(path).parents}
+    depth = max((path.count("/") for path in full), default=1)
+    found = []
+    for folder, inner, _ in os.walk(place):
+        inner[:] = [name for name in inner if not name.startswith((".", "__MACOSX"))]
+        path = Path(folder).relative_to(place).as_posix()
+        if path.count("/") >= depth:
+            inner.clear()
+        if path.count("/") == depth and path not in full:
+            found.append(path)
+    return tuple(sorted(found))
 
 
 def _index(path: Path, description: Description) -> Found:
