@@ -1,4 +1,4 @@
-"""The style of all figures and pages: a fixed colour and marker for each method, fonts, widths, and saving."""
+"""The style of all figures and pages: a fixed colour and marker for each method, fonts, and saving."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from adu_bench.core.files import replacing
 from adu_bench.core.hashing import digest
+from adu_bench.report.printing import current, points
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-ONE_COLUMN, TWO_COLUMNS = 3.4, 6.9
-"""Print widths in inches: one column, and the text of a page with two columns."""
 DPI = 300
 """Resolution of raster images; lines are stored as vectors."""
 INK, QUIET, FAINT = "#1a1a1a", "#6b6b6b", "#d9d9d9"
@@ -120,13 +119,20 @@ def _owner(name: str, group: str) -> str:
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Make matplotlib draw in the shared style inside a ``with`` block; the user's settings have no effect there."""
+    """Make matplotlib draw in the shared style inside a ``with`` block; the user's settings have no effect there.
+
+    A style sheet of `adu_bench.report.printing.Printing` comes on top of it.
+    """
     import matplotlib
+    import matplotlib.style
 
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         for name, value in _settings().items():
             matplotlib.rcParams[name] = value  # type: ignore[literal-required, index]
+        if current().sheet:
+            matplotlib.style.use(current().sheet)
+            matplotlib.rcParams.update(_FIXED)  # type: ignore[arg-type]
         yield
 
 
@@ -164,20 +170,23 @@ def save(figure: Figure, stem: Path, formats: Sequence[str] = ("pdf", "png")) ->
     return written
 
 
+# Editable text in PDF, as publishers ask for; fixed identifiers in SVG; dollar signs in names are not formulas.
+_FIXED: dict[str, Any] = {"pdf.fonttype": 42, "svg.hashsalt": "adu-bench", "text.parse_math": False}
+
+
 def _settings() -> dict[str, Any]:
     return {
+        **_FIXED,
         # This font comes with matplotlib, so it is the same on every machine.
         "font.family": "DejaVu Sans",
-        "font.size": 7.5,
-        # Dollar signs in names are shown, not taken for formulas.
-        "text.parse_math": False,
-        "axes.titlesize": 8,
+        "font.size": points(7.5),
+        "axes.titlesize": points(8),
         "axes.titleweight": "bold",
         "axes.titlelocation": "left",
-        "axes.labelsize": 7.5,
-        "xtick.labelsize": 7,
-        "ytick.labelsize": 7,
-        "legend.fontsize": 7,
+        "axes.labelsize": points(7.5),
+        "xtick.labelsize": points(7),
+        "ytick.labelsize": points(7),
+        "legend.fontsize": points(7),
         "legend.frameon": False,
         "legend.handlelength": 1.2,
         "text.color": INK,
@@ -203,7 +212,4 @@ def _settings() -> dict[str, Any]:
         "image.cmap": SEQUENTIAL,
         "figure.dpi": 100,
         "savefig.facecolor": "white",
-        # Editable text in PDF, as publishers ask for; fixed identifiers in SVG.
-        "pdf.fonttype": 42,
-        "svg.hashsalt": "adu-bench",
     }

@@ -1,4 +1,4 @@
-"""Write a report: figures as PDF and PNG, tables also as LaTeX and CSV, and one page that shows everything."""
+"""Write a report: figures as PDF and PNG, tables also as LaTeX and CSV, captions, and one page that shows everything."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from adu_bench.core.errors import UserError
 from adu_bench.core.files import write_text
 from adu_bench.core.progress import Progress, silent
+from adu_bench.report.escape import tex_text
 from adu_bench.report.figures.common import block
 from adu_bench.report.sections import Report, Section, unranked
 from adu_bench.report.style import save, style
@@ -15,6 +16,7 @@ from adu_bench.report.tables.table import comma_separated, latex
 from adu_bench.report.templates import environment
 
 PAGE = "report.html"
+CAPTIONS = "captions.tex"
 SHOWN_DPI = 100
 """Pixels per inch at which the page shows a figure, unless the page is too narrow."""
 
@@ -50,13 +52,19 @@ def write_report(report: Report, folder: Path, progress: Progress = silent) -> l
             written += files
             shown.append(_described(section, files, size))
         progress("report", len(report.sections), len(report.sections))
-        path = folder / PAGE
-        write_text(path, _page(report, shown))
+        captions, page = folder / CAPTIONS, folder / PAGE
+        write_text(captions, _captions(report))
+        write_text(page, _page(report, shown))
     except OSError as error:
         raise UserError(
             f"The report cannot be written to '{folder}'.", f"{error.strerror or error}.", "Name a folder with --out."
         ) from error
-    return [*written, path]
+    return [*written, captions, page]
+
+
+def _captions(report: Report) -> str:
+    """Return the captions as text for LaTeX, each below the name of its files."""
+    return "\n".join(f"% {section.name}: {section.title}\n{tex_text(section.caption)}\n" for section in report.sections)
 
 
 def _write(section: Section, folder: Path) -> tuple[list[Path], tuple[float, float]]:

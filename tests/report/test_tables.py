@@ -4,7 +4,8 @@ import io
 
 from rich.console import Console
 
-from adu_bench.report.style import TWO_COLUMNS, style
+from adu_bench.report.printing import TWO_COLUMNS
+from adu_bench.report.style import style
 from adu_bench.report.tables.drawing import draw
 from adu_bench.report.tables.table import Cell, Table, comma_separated, latex, markdown
 from adu_bench.report.terminal.boards import print_table

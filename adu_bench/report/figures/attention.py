@@ -9,7 +9,8 @@ import numpy as np
 
 from adu_bench.core.words import counted
 from adu_bench.report.figures.common import listed, percent
-from adu_bench.report.style import INK, QUIET, SEQUENTIAL, TWO_COLUMNS
+from adu_bench.report.printing import name_of, page_width, points, scale
+from adu_bench.report.style import INK, QUIET, SEQUENTIAL
 from adu_bench.store.artefacts import Artefact
 
 if TYPE_CHECKING:
@@ -39,18 +40,19 @@ def attention(maps: Mapping[str, Artefact], forget: tuple[str, ...]) -> Figure:
     info, count = first.info, len(first.info["images"])
     rows = [("image", None, info["labels"]), ("zero-shot", first.tensors["before"], info["answers_before"])]
     rows += [(method, own.tensors["after"], own.info["answers_after"]) for method, own in maps.items()]
-    label, bar, head, foot, line, gap = 0.85, 0.45, 0.42, 0.2, 0.13, 0.05
-    side = (TWO_COLUMNS - label - bar) / count
+    label, bar, head, foot, line, gap = (scale() * inches for inches in (0.85, 0.45, 0.42, 0.2, 0.13, 0.05))
+    whole = page_width()
+    side = (whole - label - bar) / count
     height = head + len(rows) * (side + line) + foot
-    figure = Figure(figsize=(TWO_COLUMNS, height))
+    figure = Figure(figsize=(whole, height))
 
     def place(row: int, column: int) -> Axes:
         top = height - head - row * (side + line)
         return figure.add_axes(
             (
-                (label + column * side) / TWO_COLUMNS,
+                (label + column * side) / whole,
                 (top - side) / height,
-                (side - gap) / TWO_COLUMNS,
+                (side - gap) / whole,
                 (side - gap) / height,
             )
         )
@@ -67,23 +69,23 @@ def attention(maps: Mapping[str, Artefact], forget: tuple[str, ...]) -> Figure:
             forgotten = info["domains"][column] in forget
             _bare(axes, INK if forgotten else QUIET, 1.6 if forgotten else 0.4)
             text = _answer(answers[column], info["labels"][column], values is not None)
-            axes.set_xlabel(text, fontsize=5, labelpad=1.5, color=INK)
+            axes.set_xlabel(text, fontsize=points(5), labelpad=1.5, color=INK)
             if column == 0:
-                axes.set_ylabel(name, rotation=0, ha="right", va="center", labelpad=5)
+                axes.set_ylabel(name_of(name), rotation=0, ha="right", va="center", labelpad=5)
     for column, domain in enumerate(info["domains"]):
         if column == 0 or info["domains"][column - 1] != domain:
             wide = info["domains"].count(domain)
             x = label + (column + wide / 2) * side - gap / 2
             note = f"{domain}\n(forgotten)" if domain in forget else domain
-            figure.text(x / TWO_COLUMNS, 1 - 0.06 / height, note, ha="center", va="top", fontweight="bold")
-    scale = figure.add_axes(
-        (1 - (bar - 0.12) / TWO_COLUMNS, (foot + line) / height, 0.08 / TWO_COLUMNS, (side + line) / height)
-    )
+            figure.text(x / whole, 1 - 0.06 / height, note, ha="center", va="top", fontweight="bold")
+    scale = figure.add_axes((1 - (bar - 0.12) / whole, (foot + line) / height, 0.08 / whole, (side + line) / height))
     figure.colorbar(ScalarMappable(shades, SEQUENTIAL), cax=scale, extend="max")
-    scale.set_title("share", fontsize=6, loc="center", fontweight="normal")
-    scale.tick_params(labelsize=6)
+    scale.set_title("share", fontsize=points(6), loc="center", fontweight="normal")
+    scale.tick_params(labelsize=points(6))
     if info["attribution"]:
-        figure.text(0.5, 0.04 / height, f"Images: {info['attribution']}", ha="center", va="bottom", fontsize=5.5)
+        figure.text(
+            0.5, 0.04 / height, f"Images: {info['attribution']}", ha="center", va="bottom", fontsize=points(5.5)
+        )
     return figure
 
 
@@ -91,7 +93,7 @@ def caption(maps: Mapping[str, Artefact], forget: tuple[str, ...], seed: int) ->
     """Return the caption."""
     first = next(iter(maps.values()))
     shares = {"zero-shot": first.tensors["before"], **{name: own.tensors["after"] for name, own in maps.items()}}
-    kept = [f"{name} {percent(float(values.sum(axis=(1, 2)).mean()))}" for name, values in shares.items()]
+    kept = [f"{name_of(name)} {percent(float(values.sum(axis=(1, 2)).mean()))}" for name, values in shares.items()]
     return (
         f"Attention of the class token to the patches in the last block, averaged over heads, for "
         f"{counted(len(first.info['images']), 'test image')} drawn by a fixed seed, before and after forgetting "

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from adu_bench.core.words import counted
 from adu_bench.leaderboard.board import Board, Row
+from adu_bench.report.printing import TWO_COLUMNS, current, in_order, name_of, page_width, scale
 from adu_bench.report.style import look
 from adu_bench.report.tables.table import MINUS
 from adu_bench.stats.scores import Scores, scores
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
 
@@ -72,18 +74,100 @@ def handles(rows: Iterable[Row]) -> list[Line2D]:
     """Return legend entries for methods."""
     from matplotlib.lines import Line2D
 
-    return [Line2D([], [], linestyle="none", label=row.method, **look(row.method, row.group).points()) for row in rows]
+    return [
+        Line2D([], [], linestyle="none", label=name_of(row.method), **look(row.method, row.group).points())
+        for row in in_order(list(rows))
+    ]
 
 
 def legend_panel(axes: Axes, rows: Sequence[Row]) -> None:
-    """Turn axes into a legend: ranked methods by rank, and references below."""
+    """Turn axes into a legend: ranked methods by rank, and references below them, or beside them in one column."""
     axes.set_axis_off()
     own, references = ([row for row in rows if row.reference is kind] for kind in (False, True))
     if own:
-        title = "ranked, best H first"
+        title = "ranked" if current().labels else "ranked, best H first"
         axes.add_artist(axes.legend(handles=handles(own), title=title, loc="upper left", **_FLUSH))
     if references:
-        axes.add_artist(axes.legend(handles=handles(references), title="references", loc="lower left", **_FLUSH))
+        corner: dict[str, Any] = {"loc": "upper right" if narrow() else "lower left"}
+        axes.add_artist(axes.legend(handles=handles(references), title="references", **_FLUSH, **corner))
 
 
 _FLUSH: dict[str, Any] = {"borderaxespad": 0, "alignment": "left"}
+
+
+def narrow() -> bool:
+    """Return whether a legend has no room beside its figure: in one column of a page, or with large text."""
+    return page_width() < _ROOMY * scale()
+
+
+_ROOMY = 4.8
+"""Inches that a figure with a legend beside it needs."""
+
+
+def legend_height(rows: Sequence[Row]) -> float:
+    """Return the height in inches of a legend below its figure."""
+    lines = max(sum(row.reference is kind for row in rows) for kind in (False, True))
+    return 0.155 * scale() * (lines + 1.4)
+
+
+def square_with_legend(rows: Sequence[Row], head: float = 0.2) -> tuple[Figure, Axes]:
+    """Return a figure with square axes and a legend beside or below them.
+
+    Positions are fixed: automatic layouts cut off labels around axes with a fixed aspect ratio.
+
+    Parameters
+    ----------
+    rows
+        The methods of the legend.
+    head
+        Inches above the axes, for text of the usual size.
+    """
+    from matplotlib.figure import Figure
+
+    left, foot, top = 0.5 * scale(), 0.4 * scale(), head * scale()
+    if narrow():
+        legend = legend_height(rows)
+        side = min(page_width() - left - 0.1, 3.2 * scale())
+        width = left + side + 0.1
+        height = top + side + foot + 0.1 + legend
+        figure = Figure(figsize=(width, height))
+        panel = figure.add_axes((0.05 / width, 0.02 / height, 1 - 0.1 / width, legend / height))
+        bottom = height - top - side
+    else:
+        width, side, bottom = 0.7 * page_width(), 2.75 * page_width() / TWO_COLUMNS, foot
+        height = side + foot + top
+        figure = Figure(figsize=(width, height))
+        start = left + side + 0.2
+        panel = figure.add_axes((start / width, bottom / height, (width - start - 0.08) / width, side / height))
+    axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
+    legend_panel(panel, rows)
+    return figure, axes
+
+
+def axes_with_legend(
+    rows: Sequence[Row], width: float, height: float, panels: int = 1, share: float = 1 / 3
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure with panels side by side and a legend beside them; in one column all stand below each other.
+
+    Parameters
+    ----------
+    rows
+        The methods of the legend.
+    width, height
+        Of the figure in inches, for text of the usual size and a page of two columns.
+    panels
+        Their number.
+    share
+        Width of the legend, as a multiple of a panel's.
+    """
+    from matplotlib.figure import Figure
+
+    if narrow():
+        below = legend_height(rows)
+        figure = Figure(figsize=(page_width(), panels * height + below), layout="constrained")
+        *axes, panel = figure.subplots(panels + 1, 1, height_ratios=(*[height] * panels, below))
+    else:
+        figure = Figure(figsize=(width * page_width() / TWO_COLUMNS, height), layout="constrained")
+        *axes, panel = figure.subplots(1, panels + 1, width_ratios=(*[1] * panels, share))
+    legend_panel(panel, rows)
+    return figure, axes

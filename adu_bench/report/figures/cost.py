@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from adu_bench.leaderboard.board import Board, Row
-from adu_bench.report.figures.common import block, complete, legend_panel
-from adu_bench.report.style import FAINT, TWO_COLUMNS, look
+from adu_bench.report.figures.common import axes_with_legend, block, complete, narrow
+from adu_bench.report.printing import TWO_COLUMNS, points
+from adu_bench.report.style import FAINT, look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,17 +21,16 @@ TITLES = {"seconds": "training time, s", "trainable_parameters": "trained parame
 
 def cost(board: Board) -> Figure:
     """Draw two panels with logarithmic costs; methods without cost are in a band on the left."""
-    from matplotlib.figure import Figure
-
     rows = complete(board)
-    figure = Figure(figsize=(TWO_COLUMNS, 3.1), layout="constrained")
-    left, right, beside = figure.subplots(1, 3, width_ratios=(3, 3, 1.5))
+    figure, (left, right) = axes_with_legend(rows, TWO_COLUMNS, 3.1 if not narrow() else 2.2, panels=2, share=0.5)
     right.sharey(left)
-    right.tick_params(labelleft=False)
+    if narrow():
+        right.set_ylabel("mean of H, %")
+    else:
+        right.tick_params(labelleft=False)
     for axes, field in ((left, "seconds"), (right, "trainable_parameters")):
         _panel(axes, rows, field)
     left.set_ylabel("mean of H, %")
-    legend_panel(beside, rows)
     return figure
 
 
@@ -52,7 +52,9 @@ def _panel(axes: Axes, rows: Sequence[Row], field: str) -> None:
     axes.grid(axis="y", color=FAINT)
     if none < low:
         axes.axvspan(none / 2, low, facecolor="none", edgecolor=FAINT, hatch="////", linewidth=0)
-        axes.text(none, 1.01, "none", transform=axes.get_xaxis_transform(), ha="center", va="bottom", fontsize=6)
+        axes.text(
+            none, 1.01, "none", transform=axes.get_xaxis_transform(), ha="center", va="bottom", fontsize=points(6)
+        )
     for row, value in zip(rows, costs, strict=True):
-        place = value if value > LEAST[field] else none
-        axes.plot(place, 100 * (row["h_mean"] or 0), zorder=3, **look(row.method, row.group).points())
+        spot = value if value > LEAST[field] else none
+        axes.plot(spot, 100 * (row["h_mean"] or 0), zorder=3, **look(row.method, row.group).points())

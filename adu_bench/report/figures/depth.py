@@ -9,9 +9,10 @@ import numpy as np
 from adu_bench.core.words import counted
 from adu_bench.leaderboard.aspects import Standing
 from adu_bench.leaderboard.board import Board, Row
-from adu_bench.report.figures.common import block, complete, legend_panel, listed
+from adu_bench.report.figures.common import block, complete, listed, square_with_legend
 from adu_bench.report.figures.tradeoff import pareto
-from adu_bench.report.style import FAINT, INK, QUIET, TWO_COLUMNS, look
+from adu_bench.report.printing import name_of, points
+from adu_bench.report.style import FAINT, INK, QUIET, look
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,25 +20,20 @@ if TYPE_CHECKING:
 
 def depth(board: Board) -> Figure:
     """Draw the mean of H over depth, both in per cent, for methods of which both are known."""
-    from matplotlib.figure import Figure
-
     rows = shown(board)
-    width, height, side = 0.7 * TWO_COLUMNS, 3.25, 2.75
-    figure = Figure(figsize=(width, height))
-    axes = figure.add_axes((0.5 / width, 0.4 / height, side / width, side / height))
-    beside = figure.add_axes((3.45 / width, 0.4 / height, 1.3 / width, side / height))
+    figure, axes = square_with_legend(rows, head=0.1)
     axes.set(xlabel="depth: not brought back by any attack, %", ylabel="mean of H, %", ylim=(0, 100))
-    points = {row.method: _point(board, row) for row in rows}
-    drawn_from = [end for row in rows for end in (_ends(board, row) or points[row.method][:1])]
+    places = {row.method: _point(board, row) for row in rows}
+    drawn_from = [end for row in rows for end in (_ends(board, row) or places[row.method][:1])]
     axes.set_xlim(100 * min(0.0, *drawn_from) - 4, 100 * max(1.0, *drawn_from) + 4)
     axes.axvline(0, color=FAINT, linewidth=0.7, zorder=0)
     axes.axvline(100, color=FAINT, linewidth=0.7, zorder=0)
-    front = pareto([points[row.method] for row in rows if not row.reference])
+    front = pareto([places[row.method] for row in rows if not row.reference])
     if len(front) > 1:
         across, up = (100 * np.array(values) for values in zip(*front, strict=True))
         axes.step(across, up, where="pre", color=INK, linewidth=0.8, linestyle=(0, (4, 2)), zorder=2)
     for row in reversed(rows):
-        x, high = points[row.method]
+        x, high = places[row.method]
         ends = _ends(board, row)
         drawn = look(row.method, row.group)
         if ends is not None:
@@ -45,18 +41,17 @@ def depth(board: Board) -> Figure:
         axes.plot(100 * x, 100 * high, zorder=3, clip_on=False, **drawn.points())
         if _standing(board, row).beyond:
             place = (100 * x, 100 * high)
-            axes.annotate("+", place, xytext=(4, 3), textcoords="offset points", fontsize=7, color=QUIET)
-    legend_panel(beside, rows)
+            axes.annotate("+", place, xytext=(4, 3), textcoords="offset points", fontsize=points(7), color=QUIET)
     return figure
 
 
 def caption(board: Board) -> str:
     """Return the caption."""
     rows = shown(board)
-    points = {row.method: _point(board, row) for row in rows}
-    ranked = [row.method for row in rows if not row.reference]
-    best = pareto([points[name] for name in ranked])
-    front = [name for name in ranked if points[name] in best]
+    places = {name_of(row.method): _point(board, row) for row in rows}
+    ranked = [name_of(row.method) for row in rows if not row.reference]
+    best = pareto([places[name] for name in ranked])
+    front = [name for name in ranked if places[name] in best]
     text = (
         "Depth is 1 minus the recovery of the strongest attack of the core audits: 0 where everything comes back, 100 "
         "where no attack is better than chance. The upper right corner is ideal. "
@@ -68,10 +63,10 @@ def caption(board: Board) -> str:
     text += "Hollow grey: references, never ranked; gates in front of an untouched CLIP are among them. "
     if any(_ends(board, row) is not None for row in rows):
         text += "Lines: 95 % intervals of depth over seeds (Student's t). "
-    beyond = [row.method for row in rows if _standing(board, row).beyond]
+    beyond = [name_of(row.method) for row in rows if _standing(board, row).beyond]
     if beyond:
         text += f"+: beyond never having known, which counts as 100 ({', '.join(beyond)}). "
-    without = [row.method for row in complete(board) if row not in rows]
+    without = [name_of(row.method) for row in complete(board) if row not in rows]
     if without:
         text += f"Without a depth, since not audited on all tasks: {listed(without)}. "
     counts = sorted({len(_standing(board, row).seeds) for row in rows})

@@ -11,14 +11,15 @@ import pandas as pd
 from adu_bench.core.specs import forget_name
 from adu_bench.leaderboard.board import Board
 from adu_bench.report.figures.common import block, ranked
-from adu_bench.report.style import INK, SEQUENTIAL, TWO_COLUMNS
+from adu_bench.report.printing import across, in_order, name_of, page_width, points, scale
+from adu_bench.report.style import INK, SEQUENTIAL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ACROSS = 3
-"""Panels per row."""
+PANEL = 2.3
+"""Least width of a panel in inches."""
 BEFORE = "before"
 
 
@@ -44,12 +45,12 @@ def before_and_after(board: Board, domains: Sequence[str], limit: int = 6) -> Fi
     from matplotlib.figure import Figure
 
     before, after = accuracies(board, "accuracy_before"), accuracies(board)
-    methods = [row.method for row in ranked(board)][:limit]
-    across = min(ACROSS, len(methods))
-    down = -(-len(methods) // across)
-    height = 0.62 + 0.17 * (len(board.tasks) + 1)
-    figure = Figure(figsize=(TWO_COLUMNS, down * height), layout="constrained")
-    grid = figure.subplots(down, across, squeeze=False, sharey=True).ravel()
+    methods = [row.method for row in in_order(ranked(board))][:limit]
+    columns = min(across(PANEL), len(methods))
+    down = -(-len(methods) // columns)
+    height = scale() * (0.62 + 0.17 * (len(board.tasks) + 1))
+    figure = Figure(figsize=(page_width(), down * height), layout="constrained")
+    grid = figure.subplots(down, columns, squeeze=False, sharey=True).ravel()
     for axes, method in zip(grid, methods, strict=False):
         # Zero-shot answers do not depend on what is to be forgotten.
         first = before.loc[method].mean()[list(domains)].to_numpy()
@@ -90,17 +91,17 @@ def _panel(axes: Axes, title: str, values: np.ndarray, forget: Sequence[Sequence
             if not np.isnan(value):
                 red, green, blue, _ = colormaps[SEQUENTIAL](value / 100)
                 ink = INK if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"
-                axes.text(column, place, f"{value:.0f}", ha="center", va="center", fontsize=6.5, color=ink)
+                axes.text(column, place, f"{value:.0f}", ha="center", va="center", fontsize=points(6.5), color=ink)
     for place, gone in zip(rows[1:], forget, strict=True):
         for column, domain in enumerate(domains):
             if domain in gone:
                 axes.add_patch(
                     Rectangle((column - 0.45, place - 0.42), 0.9, 0.84, fill=False, edgecolor=INK, linewidth=0.9)
                 )
-    axes.set_title(title)
+    axes.set_title(name_of(title))
     axes.set_xticks(range(len(domains)), domains)
     axes.set_yticks(rows, [BEFORE, *(forget_name(gone, " + ") for gone in forget)])
     axes.set(xlim=(-0.5, len(domains) - 0.5), ylim=(rows[-1] + 0.5, -0.5))
-    axes.tick_params(length=0, labelsize=6.5)
+    axes.tick_params(length=0, labelsize=points(6.5))
     for side in axes.spines.values():
         side.set_visible(False)

@@ -11,7 +11,8 @@ import numpy as np
 from adu_bench.core.words import counted
 from adu_bench.metrics.probe import domain_probe_accuracy
 from adu_bench.report.figures.common import listed, percent
-from adu_bench.report.style import DOMAIN_LOOKS, QUIET, TWO_COLUMNS, Look
+from adu_bench.report.printing import across, name_of, page_width, scale
+from adu_bench.report.style import DOMAIN_LOOKS, QUIET, Look
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 NEIGHBOURS = 10
 """Number of nearest neighbours for the purity."""
 PERPLEXITY = 30
+PANEL = 2.25
+"""Least width of a panel in inches."""
+_ENTRY = 1.2
+"""Inches of a legend's entry."""
 
 
 @dataclass(frozen=True)
@@ -93,11 +98,22 @@ def embedding(features: Features) -> Figure:
     low, high = everything.min(axis=0), everything.max(axis=0)
     margin = 0.04 * (high - low)
     # Positions are fixed: automatic layouts cut off labels around axes with a fixed aspect ratio.
-    side, gap, head, foot = TWO_COLUMNS / 3 - 0.1, 0.1, 0.22, 0.3
-    width, height = len(places) * (side + gap), head + side + foot
+    columns = min(across(PANEL), 3)
+    down = -(-len(places) // columns)
+    lines = -(-len(features.domains) // across(_ENTRY))
+    gap, head, foot = 0.1, 0.22 * scale(), (0.14 + 0.16 * lines) * scale()
+    side = page_width() / columns - gap
+    width, height = min(columns, len(places)) * (side + gap), down * (head + side) + foot
     figure = Figure(figsize=(width, height))
     panels = [
-        figure.add_axes(((gap / 2 + number * (side + gap)) / width, foot / height, side / width, side / height))
+        figure.add_axes(
+            (
+                (gap / 2 + number % columns * (side + gap)) / width,
+                (foot + (down - 1 - number // columns) * (head + side)) / height,
+                side / width,
+                side / height,
+            )
+        )
         for number in range(len(places))
     ]
     looks = dict(zip(features.domains, DOMAIN_LOOKS, strict=False))
@@ -106,7 +122,7 @@ def embedding(features: Features) -> Figure:
             here = features.of == domain
             axes.scatter(*own[here].T, **_points(looks[domain], domain in features.forget))
         axes.set(xlim=(low[0] - margin[0], high[0] + margin[0]), ylim=(low[1] - margin[1], high[1] + margin[1]))
-        axes.set(xticks=[], yticks=[], title=title)
+        axes.set(xticks=[], yticks=[], title=name_of(title))
         for edge in axes.spines.values():
             edge.set(visible=True, color=QUIET, linewidth=0.5)
     entries = [
@@ -121,7 +137,7 @@ def embedding(features: Features) -> Figure:
         )
         for domain in features.domains
     ]
-    figure.legend(handles=entries, loc="lower center", ncols=len(entries))
+    figure.legend(handles=entries, loc="lower center", ncols=-(-len(entries) // lines))
     return figure
 
 
@@ -129,7 +145,8 @@ def caption(features: Features, neighbours: int = NEIGHBOURS) -> str:
     """Return the caption, with what a probe and nearest neighbours find in the features."""
     chance = max(float((features.of == domain).mean()) for domain in features.domains)
     found = [
-        f"{name} {percent(domain_probe_accuracy(own, features.of))} and {percent(purity(own, features.of, neighbours))}"
+        f"{name_of(name)} {percent(domain_probe_accuracy(own, features.of))} and "
+        f"{percent(purity(own, features.of, neighbours))}"
         for name, own in features.sets.items()
     ]
     return (

@@ -6,18 +6,21 @@ from typing import TYPE_CHECKING
 
 from adu_bench.leaderboard.board import Board
 from adu_bench.report.figures.common import block, complete, intervals_sentence
-from adu_bench.report.style import FAINT, QUIET, TWO_COLUMNS, look
+from adu_bench.report.printing import ONE_COLUMN, in_order, name_of, page_width, scale
+from adu_bench.report.style import FAINT, QUIET, look
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 def intervals(board: Board) -> Figure:
-    """Draw one line per method, best first: a tick per task, the mean and its 95 % interval, in per cent."""
+    """Draw one line per method, by default best first: a tick per task, the mean and its 95 % interval, in per cent."""
     from matplotlib.figure import Figure
 
-    rows = complete(board)
-    figure = Figure(figsize=(0.75 * TWO_COLUMNS, 0.6 + 0.2 * len(rows)), layout="constrained")
+    rows = sorted(in_order(complete(board)), key=lambda row: row.reference)
+    # A column of a page is used whole.
+    width = max(0.75 * page_width(), min(page_width(), ONE_COLUMN))
+    figure = Figure(figsize=(width, scale() * (0.6 + 0.2 * len(rows))), layout="constrained")
     axes = figure.subplots()
     by_task = board.frame[board.frame["metric"] == "h"].groupby(["method", "task"])["value"].mean()
     for place, row in enumerate(rows):
@@ -31,7 +34,7 @@ def intervals(board: Board) -> Figure:
     references = sum(not row.reference for row in rows)
     if 0 < references < len(rows):
         axes.axhline(references - 0.5, color=QUIET, linewidth=0.5)
-    axes.set_yticks(range(len(rows)), [row.method for row in rows])
+    axes.set_yticks(range(len(rows)), [name_of(row.method) for row in rows])
     axes.tick_params(axis="y", length=0)
     axes.set(ylim=(len(rows) - 0.4, -0.6), xlabel="mean of H, %")
     axes.grid(axis="x", color=FAINT)

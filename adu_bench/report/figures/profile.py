@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from adu_bench.leaderboard.board import Board
-from adu_bench.report.figures.common import block, legend_panel, ranked, scores_of
-from adu_bench.report.style import FAINT, TWO_COLUMNS, look
+from adu_bench.report.figures.common import axes_with_legend, block, ranked, scores_of
+from adu_bench.report.printing import TWO_COLUMNS
+from adu_bench.report.style import FAINT, look
 from adu_bench.stats.descriptive import profile as shares_of
 
 if TYPE_CHECKING:
@@ -17,13 +18,10 @@ if TYPE_CHECKING:
 
 def profile(board: Board) -> Figure:
     """Draw the share of runs over H, both in per cent, one line per ranked method."""
-    from matplotlib.figure import Figure
-
     rows = ranked(board)
     found = scores_of(board, rows)
     shares = shares_of(found, np.unique(found.values))
-    figure = Figure(figsize=(0.75 * TWO_COLUMNS, 2.6), layout="constrained")
-    axes, beside = figure.subplots(1, 2, width_ratios=(3, 1))
+    figure, (axes,) = axes_with_legend(rows, 0.75 * TWO_COLUMNS, 2.6)
     for place, row in enumerate(rows):
         own, line = look(row.method, row.group), shares[row.method]
         # A line starts at the worst run, and falls to zero at the best run.
@@ -37,7 +35,6 @@ def profile(board: Board) -> Figure:
     edge = 0.04 * (high - low)
     axes.set(xlim=(low - edge, high + edge), ylim=(-2, 102), xlabel="H, %", ylabel="runs that reach it, %")
     axes.grid(axis="y", color=FAINT)
-    legend_panel(beside, rows)
     return figure
 
 

@@ -12,13 +12,16 @@ import pandas as pd
 from adu_bench.core.words import counted
 from adu_bench.leaderboard.board import Board
 from adu_bench.report.figures.common import listed
-from adu_bench.report.style import FAINT, QUIET, TWO_COLUMNS, look
+from adu_bench.report.printing import across, name_of, page_width, points, scale
+from adu_bench.report.style import FAINT, QUIET, look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 PANELS = {"h_mean": "mean of H", "mem": "Mem", "for": "For"}
+PANEL = 2.2
+"""Least width of a panel in inches."""
 NAMES = {
     "shots": "training images per class and domain",
     "gamma": "gamma, weight of the domain classifier",
@@ -35,6 +38,8 @@ NAMES = {
 PUBLISHED, BOARD = "published value", "value on the board"
 LINES: Mapping[str, Any] = {PUBLISHED: (0, (4, 2)), BOARD: "solid"}
 """The lines that mark the two values of a field."""
+_ENTRY = 0.85
+"""Inches of a legend's entry."""
 _LOGARITHMIC = 20.0
 """Values whose largest is at least this many times the smallest positive one have a logarithmic axis."""
 
@@ -86,9 +91,15 @@ def sweep(points: pd.DataFrame, variables: Sequence[str], marks: Marks) -> Figur
         else [(variable, "h_mean", "") for variable in variables]
     )
     methods = list(dict.fromkeys(method for variable in variables for method in usable(points, variable)["method"]))
-    figure = Figure(figsize=(TWO_COLUMNS, 2.1 + 0.17 * (len(methods) > 1 or len(variables) > 1)), layout="constrained")
-    grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    for axes, (variable, column, title) in zip(grid, panels, strict=True):
+    columns = min(across(PANEL), len(panels))
+    down = -(-len(panels) // columns)
+    labelled = len(methods) > 1 or len(variables) > 1
+    height = down * 2.1 * scale() ** 0.5 + 0.17 * scale() * labelled
+    figure = Figure(figsize=(page_width(), height), layout="constrained")
+    grid = figure.subplots(down, columns, sharey=True, squeeze=False).ravel()
+    for axes in grid[len(panels) :]:
+        axes.set_visible(False)
+    for axes, (variable, column, title) in zip(grid, panels, strict=False):
         _panel(axes, usable(points, variable), column)
         axes.set_title(title)
         if len(variables) > 1:
@@ -97,10 +108,12 @@ def sweep(points: pd.DataFrame, variables: Sequence[str], marks: Marks) -> Figur
                 _mark(axes, sorted(set(usable(points, variable)["value"])), marks[variable])
     grid[0].set_ylabel("%" if len(variables) == 1 else "mean of H, %")
     if len(variables) == 1:
-        grid[len(panels) // 2].set_xlabel(NAMES.get(variables[0], variables[0]))
+        grid[len(panels) // 2 if down == 1 else len(panels) - 1].set_xlabel(NAMES.get(variables[0], variables[0]))
     entries = {label: line for axes in grid for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     if len(entries) > 1:
-        figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=len(entries))
+        figure.legend(
+            entries.values(), entries.keys(), loc="outside lower center", ncols=min(len(entries), across(_ENTRY))
+        )
     return figure
 
 
@@ -124,7 +137,7 @@ def caption(points: pd.DataFrame, variables: Sequence[str], board: Board, marks:
     spread = " or ".join(str(count) for count in counts)
     own = points[points["variable"].isin(variables)]
     missing = [
-        f"{row['method']} at {_text(row['value'])} ({row['runs']} of {row['planned']} runs)"
+        f"{name_of(row['method'])} at {_text(row['value'])} ({row['runs']} of {row['planned']} runs)"
         for row in own[own["runs"] < own["planned"]].to_dict("records")
     ]
     seeds = counted(len(board.seeds), "seed")
@@ -151,7 +164,7 @@ def _panel(axes: Axes, own: pd.DataFrame, column: str) -> None:
     for method in dict.fromkeys(own["method"]):
         line = own[own["method"] == method].sort_values("value")
         places, own_look = positions(list(line["value"]), shown), look(method)
-        axes.plot(places, 100 * line[column], label=method, **own_look.points())
+        axes.plot(places, 100 * line[column], label=name_of(method), **own_look.points())
         if column == "h_mean":
             axes.vlines(places, 100 * line["h_low"], 100 * line["h_high"], color=own_look.colour, linewidth=1)
     axes.set_xticks(positions(shown, shown), [_text(value) for value in shown])
@@ -165,7 +178,7 @@ def _mark(axes: Axes, shown: Sequence[Any], marked: Marked) -> None:
             (place,) = positions([value], shown)
             axes.axvline(place, color=QUIET, linewidth=0.9, linestyle=LINES[label], label=label, zorder=1)
             transform = axes.get_xaxis_transform()
-            axes.text(place, 1.02, _text(value), transform=transform, ha="center", va="bottom", fontsize=6.5)
+            axes.text(place, 1.02, _text(value), transform=transform, ha="center", va="bottom", fontsize=points(6.5))
 
 
 def _text(value: Any) -> str:

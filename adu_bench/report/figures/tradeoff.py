@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from adu_bench.leaderboard.board import Board
-from adu_bench.report.figures.common import block, complete, legend_panel, ranked
-from adu_bench.report.style import INK, QUIET, TWO_COLUMNS, look
+from adu_bench.report.figures.common import block, complete, ranked, square_with_legend
+from adu_bench.report.printing import name_of, points
+from adu_bench.report.style import INK, QUIET, look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,14 +22,8 @@ CURVES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 def tradeoff(board: Board) -> Figure:
     """Draw Mem over For, both in per cent, for methods whose block is complete."""
-    from matplotlib.figure import Figure
-
     rows = complete(board)
-    # Positions are fixed: automatic layouts cut off labels around axes with a fixed aspect ratio.
-    width, height, side = 0.7 * TWO_COLUMNS, 3.35, 2.75
-    figure = Figure(figsize=(width, height))
-    axes = figure.add_axes((0.5 / width, 0.4 / height, side / width, side / height))
-    beside = figure.add_axes((3.45 / width, 0.4 / height, 1.3 / width, side / height))
+    figure, axes = square_with_legend(rows)
     axes.set(xlim=(0, 100), ylim=(0, 100), xlabel="For: error rate on forget domains, %")
     axes.set_ylabel("Mem: accuracy on retain domains, %")
     _equal_h(axes)
@@ -38,7 +33,6 @@ def tradeoff(board: Board) -> Figure:
         axes.step(x, y, where="pre", color=INK, linewidth=0.8, linestyle=(0, (4, 2)), zorder=2)
     for row in reversed(rows):
         axes.plot(100 * row["for"], 100 * row["mem"], zorder=3, **look(row.method, row.group).points())
-    legend_panel(beside, rows)
     return figure
 
 
@@ -46,7 +40,7 @@ def caption(board: Board) -> str:
     """Return the caption."""
     rows = ranked(board)
     best = pareto([(row["for"], row["mem"]) for row in rows])
-    front = [row.method for row in rows if (row["for"], row["mem"]) in best]
+    front = [name_of(row.method) for row in rows if (row["for"], row["mem"]) in best]
     text = "The upper right corner is ideal. Grey curves: equal H of the two means (per cent). "
     if len(front) > 1:
         text += f"Dashed: Pareto front of the ranked methods ({', '.join(front)}). "
@@ -83,7 +77,7 @@ def _equal_h(axes: Axes) -> None:
             textcoords="offset points",
             ha="center",
             va="bottom",
-            fontsize=6,
+            fontsize=points(6),
             color=QUIET,
             annotation_clip=False,
         )
@@ -94,7 +88,7 @@ def _equal_h(axes: Axes) -> None:
         textcoords="offset points",
         ha="left",
         va="bottom",
-        fontsize=6,
+        fontsize=points(6),
         color=QUIET,
         annotation_clip=False,
     )

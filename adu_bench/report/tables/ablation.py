@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from adu_bench.leaderboard.board import Board, Row
 from adu_bench.report.figures.common import block, complete, ends, intervals_sentence, percent
+from adu_bench.report.printing import name_of
 from adu_bench.report.tables.table import Cell, Table
 from adu_bench.stats.estimates import Estimate
 
@@ -31,7 +32,7 @@ def ablation_table(board: Board, whole: str, changes: Mapping[str, Estimate], su
     def cells(row: Row) -> tuple[Cell, ...]:
         change = changes.get(row.method)
         return (
-            Cell(row.method),
+            Cell(name_of(row.method)),
             Cell("the whole method" if row.method == whole else summaries.get(row.method, "").rstrip(".")),
             Cell(percent(row["h_mean"]), row["h_mean"] == best),
             Cell(percent(row["mem"])),
@@ -65,6 +66,6 @@ def ablation_changes(board: Board, whole: str, others: Sequence[str]) -> dict[st
 def ablation_caption(board: Board, whole: str) -> str:
     """Return the caption of the ablation table."""
     return (
-        f"Per cent; H is the mean of H. Change: H minus that of {whole} on the same tasks and seeds, in points. "
-        f"{intervals_sentence(board)} They are not corrected for their number. {block(board)}"
+        f"Per cent; H is the mean of H. Change: H minus that of {name_of(whole)} on the same tasks and seeds, in "
+        f"points. {intervals_sentence(board)} They are not corrected for their number. {block(board)}"
     )

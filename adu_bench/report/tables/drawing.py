@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from adu_bench.report.style import INK, TWO_COLUMNS
+from adu_bench.report.printing import page_width, scale
+from adu_bench.report.style import INK
 from adu_bench.report.tables.table import Cell, Table
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ def draw(table: Table) -> Figure:
     count = sum(len(part) for part in table.parts)
     height = LINE * (count + 1.4 + bool(table.groups) + 0.2 * len(table.parts))
     width = lefts[-1] + widths[-1] + PAD
-    scale = min(1.0, TWO_COLUMNS / width)
-    figure = Figure(figsize=(scale * width, scale * height))
+    size = min(scale(), page_width() / width)
+    figure = Figure(figsize=(size * width, size * height))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, width), ylim=(height, 0))
     axes.set_axis_off()
@@ -38,7 +39,7 @@ def draw(table: Table) -> Figure:
         x = lefts[column] + (widths[column] if number else 0)
         weight = "bold" if cell.bold else "normal"
         side = "right" if number else "left"
-        axes.text(x, y, cell.text, fontsize=scale * SIZE, fontweight=weight, ha=side, va="center")
+        axes.text(x, y, cell.text, fontsize=size * SIZE, fontweight=weight, ha=side, va="center")
 
     y = 0.2 * LINE
     rule(y, 0, width, 1.0)
@@ -47,7 +48,7 @@ def draw(table: Table) -> Figure:
         for text, count in table.groups:
             if text:
                 start, end = lefts[column], lefts[column + count - 1] + widths[column + count - 1]
-                axes.text((start + end) / 2, y + 0.55 * LINE, text, fontsize=scale * SIZE, ha="center", va="center")
+                axes.text((start + end) / 2, y + 0.55 * LINE, text, fontsize=size * SIZE, ha="center", va="center")
                 rule(y + LINE, start, end, 0.5)
             column += count
         y += LINE

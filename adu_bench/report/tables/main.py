@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from adu_bench.leaderboard.board import Board, Row, by_size
 from adu_bench.metrics.measures import METRICS
 from adu_bench.report.figures.common import block, complete, percent, ranked
+from adu_bench.report.printing import in_order, name_of
 from adu_bench.report.tables.table import Cell, Table
 
 CONVENTIONS = {key: METRICS[key].title for key in ("h_mean", "h_of_means")}
@@ -32,11 +33,11 @@ def main_table(board: Board, convention: str = "h_mean") -> Table:
     def cells(row: Row) -> tuple[Cell, ...]:
         values = [(size, name, found[row.method, size][name]) for size in numbers for name in names]
         return (
-            Cell(row.method, name=True),
+            Cell(name_of(row.method), name=True),
             *(Cell(percent(value), not row.reference and value == tops[size, name]) for size, name, value in values),
         )
 
-    rows = complete(board)
+    rows = in_order(complete(board))
     kinds = [[row for row in rows if not row.reference], [row for row in rows if row.reference]]
     return Table(
         groups=(("", 1), *((f"{size} forgotten", 3) for size in numbers)),

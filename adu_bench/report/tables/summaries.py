@@ -7,6 +7,7 @@ from scipy.stats import trim_mean
 from adu_bench.core.specs import forget_name
 from adu_bench.leaderboard.board import Board, Row
 from adu_bench.report.figures.common import block, complete, ends, intervals_sentence, percent, ranked, scores_of
+from adu_bench.report.printing import in_order, name_of
 from adu_bench.report.tables.table import Cell, Table
 from adu_bench.stats.descriptive import improvement
 from adu_bench.stats.scores import views_of
@@ -26,7 +27,7 @@ def boards_by_size(board: Board) -> dict[str, Board]:
 
 def summary_table(board: Board) -> Table:
     """Return mean, interquartile mean and worst task of ranked methods, one part per number of forgotten domains."""
-    methods = [row.method for row in ranked(board)]
+    methods = [row.method for row in in_order(ranked(board))]
 
     def part(size: str, own: Board) -> tuple[tuple[Cell, ...], ...]:
         by_task = own.frame[own.frame["metric"] == "h"].groupby(["method", "task"])["value"].mean()
@@ -43,7 +44,7 @@ def summary_table(board: Board) -> Table:
             mean, middle, worst = (Cell(percent(one), best) for one, best in zip(found[method], bold, strict=True))
             interval = Cell(ends(*(rows[method]["h_interval"] or (None, None))))
             name = forget_name(board.forget[by_task[method].idxmin()], " + ")
-            return (Cell(method), Cell(size), mean, interval, middle, worst, Cell(name))
+            return (Cell(name_of(method)), Cell(size), mean, interval, middle, worst, Cell(name))
 
         return tuple(map(cells, methods))
 
@@ -67,7 +68,7 @@ def improvement_table(board: Board) -> Table:
     best, *others = complete(board)
     found = scores_of(board, [best, *others])
     sizes = views_of(found.sizes)
-    kinds = [[row for row in others if row.reference is kind] for kind in (False, True)]
+    kinds = [[row for row in in_order(others) if row.reference is kind] for kind in (False, True)]
 
     def share(other: str, size: int | None) -> str:
         # Whole per cent: a few tasks and seeds do not support more digits.
@@ -75,9 +76,12 @@ def improvement_table(board: Board) -> Table:
 
     return Table(
         align="l" + "r" * len(sizes),
-        columns=(f"{best.method} against", *("any" if size is None else f"{size} forgotten" for size in sizes)),
+        columns=(
+            f"{name_of(best.method)} against",
+            *("any" if size is None else f"{size} forgotten" for size in sizes),
+        ),
         parts=tuple(
-            tuple((Cell(row.method), *(Cell(share(row.method, size)) for size in sizes)) for row in kind)
+            tuple((Cell(name_of(row.method)), *(Cell(share(row.method, size)) for size in sizes)) for row in kind)
             for kind in kinds
             if kind
         ),
@@ -86,8 +90,9 @@ def improvement_table(board: Board) -> Table:
 
 def improvement_caption(board: Board) -> str:
     """Return the caption of the table of improvements."""
+    best = name_of(complete(board)[0].method)
     return (
-        f"Probability, per cent, that a run of {complete(board)[0].method}, the best ranked method, has a higher H "
+        f"Probability, per cent, that a run of {best}, the best ranked method, has a higher H "
         "than a run of the method on the left on the same task: every seed against every seed, ties count half, mean "
         "over tasks; 50 means no difference. There are no intervals, since they "
         "would be too narrow near 0 and 100. Below the rule: "
