@@ -1,4 +1,4 @@
-"""Write a report: figures as PDF and PNG, tables also as LaTeX and CSV, captions, and one page that shows everything."""
+"""Write a report: figures as PDF and PNG, tables also as LaTeX and CSV, captions, and one page with everything."""
 
 from __future__ import annotations
 

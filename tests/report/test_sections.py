@@ -127,10 +127,10 @@ def texts_of(figure):
                         yield tick.label1
 
 
-@pytest.mark.parametrize("number", range(14))
-def test_no_text_is_cut(report, number):
+def check_that_no_text_is_cut(section):
+    """Draw a section, and return its figure."""
     with style():
-        figure = report.sections[number].draw()
+        figure = section.draw()
         figure.draw_without_rendering()
         page = figure.bbox
         shown = [text for text in texts_of(figure) if text.get_visible() and text.get_text().strip()]
@@ -138,7 +138,13 @@ def test_no_text_is_cut(report, number):
         for text in shown:
             box = text.get_window_extent()
             inside = box.x0 > page.x0 - 1 and box.y0 > page.y0 - 1 and box.x1 < page.x1 + 1 and box.y1 < page.y1 + 1
-            assert inside, f"{text.get_text()!r} of {report.sections[number].name} leaves the figure"
+            assert inside, f"{text.get_text()!r} of {section.name} leaves the figure"
+    return figure
+
+
+@pytest.mark.parametrize("number", range(14))
+def test_no_text_is_cut(report, number):
+    check_that_no_text_is_cut(report.sections[number])
 
 
 def test_captions_state_n_seeds_and_the_kind_of_interval(report):

@@ -127,8 +127,9 @@ def square_with_legend(rows: Sequence[Row], head: float = 0.2) -> tuple[Figure, 
     left, foot, top = 0.5 * scale(), 0.4 * scale(), head * scale()
     if narrow():
         legend = legend_height(rows)
-        side = min(page_width() - left - 0.1, 3.2 * scale())
-        width = left + side + 0.1
+        right = 0.14 * scale()
+        side = min(page_width() - left - right, 3.2 * scale())
+        width = left + side + right
         height = top + side + foot + 0.1 + legend
         figure = Figure(figsize=(width, height))
         panel = figure.add_axes((0.05 / width, 0.02 / height, 1 - 0.1 / width, legend / height))
