@@ -164,7 +164,7 @@ def axes_with_legend(
     from matplotlib.figure import Figure
 
     if narrow():
-        below = legend_height(rows)
+        below = legend_height(rows) + 0.2 * scale()
         figure = Figure(figsize=(page_width(), panels * height + below), layout="constrained")
         *axes, panel = figure.subplots(panels + 1, 1, height_ratios=(*[height] * panels, below))
     else:

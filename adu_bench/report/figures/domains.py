@@ -10,7 +10,7 @@ import pandas as pd
 
 from adu_bench.core.specs import forget_name
 from adu_bench.leaderboard.board import Board
-from adu_bench.report.figures.common import block, ranked
+from adu_bench.report.figures.common import block, listed, ranked
 from adu_bench.report.printing import across, in_order, name_of, page_width, points, scale
 from adu_bench.report.style import INK, SEQUENTIAL
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 PANEL = 2.3
 """Least width of a panel in inches."""
+ROWS = 2
+"""Largest number of rows of panels."""
 BEFORE = "before"
 
 
@@ -30,8 +32,10 @@ def accuracies(board: Board, metric: str = "accuracy") -> pd.DataFrame:
     return own.assign(domain=domain).pivot_table(index=["method", "task"], columns="domain", values="value")
 
 
-def before_and_after(board: Board, domains: Sequence[str], limit: int = 6) -> Figure:
+def before_and_after(board: Board, domains: Sequence[str]) -> Figure:
     """Draw accuracy in per cent: zero-shot CLIP in the first row, then one row per forget set; columns are domains.
+
+    The best ranked methods are shown, in two rows of panels.
 
     Parameters
     ----------
@@ -39,17 +43,18 @@ def before_and_after(board: Board, domains: Sequence[str], limit: int = 6) -> Fi
         The board; it must have zero-shot runs.
     domains
         In the suite's order.
-    limit
-        Largest number of ranked methods to show.
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     before, after = accuracies(board, "accuracy_before"), accuracies(board)
-    methods = [row.method for row in in_order(ranked(board))][:limit]
+    methods = _shown(board)
     columns = min(across(PANEL), len(methods))
     down = -(-len(methods) // columns)
     height = scale() * (0.62 + 0.17 * (len(board.tasks) + 1))
     figure = Figure(figsize=(page_width(), down * height), layout="constrained")
+    # Without a canvas that can draw, seaborn would ask pyplot for one, and open a figure there.
+    FigureCanvasAgg(figure)
     grid = figure.subplots(down, columns, squeeze=False, sharey=True).ravel()
     for axes, method in zip(grid, methods, strict=False):
         # Zero-shot answers do not depend on what is to be forgotten.
@@ -61,47 +66,52 @@ def before_and_after(board: Board, domains: Sequence[str], limit: int = 6) -> Fi
     return figure
 
 
+def _shown(board: Board) -> list[str]:
+    return [row.method for row in in_order(ranked(board))][: ROWS * across(PANEL)]
+
+
 def caption(board: Board) -> str:
     """Return the caption."""
+    left_out = [name_of(row.method) for row in ranked(board) if row.method not in _shown(board)]
+    rest = f"Not shown: {listed(left_out)}. " if left_out else ""
     return (
         "Accuracy by domain (columns), per cent. First row: zero-shot CLIP, before; other rows: after forgetting the "
         "domains on the left, which are framed. A drop is wanted inside the frames and is damage outside. "
+        + rest
         + block(board)
     )
 
 
 def _panel(axes: Axes, title: str, values: np.ndarray, forget: Sequence[Sequence[str]], domains: Sequence[str]) -> None:
-    from matplotlib import colormaps
     from matplotlib.patches import Rectangle
+    from seaborn import heatmap
 
-    # A gap between before and after.
-    rows = [0.0, *(1.3 + place for place in range(len(forget)))]
-    for place, own in zip(rows, values, strict=True):
-        axes.pcolormesh(
-            np.arange(len(domains) + 1) - 0.5,
-            [place - 0.5, place + 0.5],
-            own[None],
-            cmap=SEQUENTIAL,
-            vmin=0,
-            vmax=100,
-            edgecolors="white",
-            linewidth=0.8,
-        )
-        for column, value in enumerate(own):
-            if not np.isnan(value):
-                red, green, blue, _ = colormaps[SEQUENTIAL](value / 100)
-                ink = INK if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"
-                axes.text(column, place, f"{value:.0f}", ha="center", va="center", fontsize=points(6.5), color=ink)
-    for place, gone in zip(rows[1:], forget, strict=True):
+    heatmap(
+        values,
+        ax=axes,
+        cmap=SEQUENTIAL,
+        vmin=0,
+        vmax=100,
+        cbar=False,
+        annot=True,
+        fmt=".0f",
+        annot_kws={"fontsize": points(6.5)},
+        linewidths=0.8,
+        linecolor="white",
+        xticklabels=False,
+        yticklabels=False,
+    )
+    # Between before and after.
+    axes.axhline(1, color="white", linewidth=4)
+    for place, gone in enumerate(forget, start=1):
         for column, domain in enumerate(domains):
             if domain in gone:
                 axes.add_patch(
-                    Rectangle((column - 0.45, place - 0.42), 0.9, 0.84, fill=False, edgecolor=INK, linewidth=0.9)
+                    Rectangle((column + 0.06, place + 0.14), 0.88, 0.76, fill=False, edgecolor=INK, zorder=3)
                 )
     axes.set_title(name_of(title))
-    axes.set_xticks(range(len(domains)), domains)
-    axes.set_yticks(rows, [BEFORE, *(forget_name(gone, " + ") for gone in forget)])
-    axes.set(xlim=(-0.5, len(domains) - 0.5), ylim=(rows[-1] + 0.5, -0.5))
+    axes.set_xticks([column + 0.5 for column in range(len(domains))], domains)
+    axes.set_yticks(
+        [place + 0.5 for place in range(len(values))], [BEFORE, *(forget_name(gone, " + ") for gone in forget)]
+    )
     axes.tick_params(length=0, labelsize=points(6.5))
-    for side in axes.spines.values():
-        side.set_visible(False)
