@@ -2,6 +2,7 @@
 
 from adu_bench.clip.backbone import Backbone
 from adu_bench.clip.classifier import Classifier
+from adu_bench.clip.conditioned import ImageContexts, bottleneck
 from adu_bench.clip.heads import DomainGate, DomainHead, UniformAnswer
 from adu_bench.clip.lora import LowRank
 from adu_bench.clip.part import Part
@@ -24,6 +25,7 @@ __all__ = [
     "Diverged",
     "DomainGate",
     "DomainHead",
+    "ImageContexts",
     "InstaPG",
     "Losses",
     "LowRank",
@@ -36,6 +38,7 @@ __all__ = [
     "UniformAnswer",
     "VisualPrompts",
     "add_domain_gate",
+    "bottleneck",
     "crop_and_flip",
     "domain_ce",
     "domain_mmd2",

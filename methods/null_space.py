@@ -34,7 +34,7 @@ class NullSpace(Method):
     )
 
     # No source: the paper shows partial projections between 0 and 1.
-    ranges = {"strength": (0.1, 1.0), "kept_energy": [0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99]}
+    ranges = {"strength": [0.25, 0.5, 0.75, 0.9, 1.0], "kept_energy": [0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99]}
     bounds = {"strength": ">= 0, <= 1", "kept_energy": ">= 0, <= 1"}
 
     strength: float = 1.0

@@ -1,0 +1,106 @@
+"""NTL, CUTI-Domain, IP-CLIP and AoD-IP compared with closed forms."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from adu_bench._methods import aod_ip, cuti_domain, ip_clip, ntl
+from torch.nn import functional as F
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
+def test_ntls_product_is_bounded_and_equals_its_formula():
+    for error, distance in ((1e6, 1e6), (1e6, 0.5), (3.0, 0.5), (0.0, 9.0)):
+        value = ntl.bounded_product(torch.tensor(error), torch.tensor(distance), 0.1, 0.1)
+        assert float(value) == pytest.approx(min(1, 0.1 * error) * min(1, 0.1 * distance))
+        assert 0 <= float(value) <= 1
+
+
+def test_ntls_mmd_is_the_sum_over_kernels_and_zero_without_a_group():
+    x, forget = torch.randn(7, 4), torch.tensor([True, False, True, False, False, True, False])
+    squared = torch.cdist(x, x) ** 2
+    middle = float(squared.sum() / (49 - 7))
+    kernel = sum(torch.exp(-squared / (middle * 2.0**p)) for p in (-2, -1, 0, 1, 2))
+    a, b = forget.nonzero()[:, 0], (~forget).nonzero()[:, 0]
+    expected = kernel[a][:, a].mean() + kernel[b][:, b].mean() - 2 * kernel[a][:, b].mean()
+    assert float(ntl.multi_kernel_mmd(x, forget)) == pytest.approx(float(expected), rel=1e-4)
+    assert float(ntl.multi_kernel_mmd(x, torch.zeros(7, dtype=torch.bool))) == 0
+
+
+def test_the_loss_of_ntl_is_at_least_the_retain_error_minus_one(tiny_problem):
+    method = ntl.Ntl(alpha=1e6, beta=1e6)
+    model = tiny_problem.classifier()
+    method.prepare(tiny_problem, model)
+    terms = method.loss(tiny_problem, model)(next(tiny_problem.batches()))
+    assert float(terms["product"]) == pytest.approx(-1)
+
+
+def test_restyled_images_have_the_statistics_of_others():
+    images = torch.rand(6, 3, 16, 16) * 0.2 + torch.linspace(0.2, 0.6, 6)[:, None, None, None]
+    chosen = torch.tensor([True, False, True, False, False, True])
+    made = cuti_domain.restyled(images, chosen)
+    assert torch.equal(made[~chosen], images[~chosen])
+    means, others = made.mean(dim=(2, 3)), images[~chosen].mean(dim=(2, 3))
+    for image in means[chosen]:
+        assert (others - image).abs().amax(dim=1).min() < 1e-4
+    for every in (torch.ones(6, dtype=torch.bool), torch.zeros(6, dtype=torch.bool)):
+        assert torch.equal(cuti_domain.restyled(images, every), images)
+
+
+def test_cuti_takes_the_target_and_the_isolation_domain_in_turn(tiny_problem, monkeypatch):
+    asked = []
+    monkeypatch.setattr(cuti_domain, "restyled", lambda images, chosen: asked.append(chosen) or images)
+    cuti_domain.CutiDomain(epochs=2, weights="norms").unlearn(tiny_problem)
+    assert len(asked) == 3  # of six steps
+
+
+def test_ip_clips_terms_are_clamped_and_its_tokens_fit(tiny_problem):
+    method = ip_clip.IpClip(clamp=0.01)
+    model = tiny_problem.classifier()
+    method.prepare(tiny_problem, model)
+    part = model.parts["contexts"]
+    assert part.length == 4 + 2 * min(12, (ip_clip.context_room(model, tiny_problem.classes) - 4) // 2)
+    terms = method.loss(tiny_problem, model)(next(tiny_problem.batches()))
+    for name in ("target", "enhanced_source", "enhanced_target"):
+        assert float(terms[name]) == pytest.approx(-0.01)
+    assert -0.001 <= float(terms["style"]) <= 0
+    context = part.contexts(tiny_problem.train.frozen)
+    style = part.style(tiny_problem.train.frozen)
+    count = style.shape[1]
+    assert torch.equal(context[:, :count], context[:, count : 2 * count])
+    assert torch.equal(context[:, :count], style)
+
+
+def test_class_means_and_attention_are_those_of_the_group(tiny_problem):
+    train = tiny_problem.train
+    bank = ip_clip.class_means(tiny_problem, True)
+    for label in range(3):
+        chosen = train.forget & (train.labels == label)
+        torch.testing.assert_close(bank[label], train.frozen[chosen].mean(dim=0))
+    one = ip_clip.attended(train.frozen[:1], bank[None])
+    weights = (0.1 * bank @ train.frozen[0]).softmax(dim=0)
+    torch.testing.assert_close(one[0], F.normalize(train.frozen[0] + weights @ bank, dim=0))
+
+
+def test_the_extra_class_is_spread_uniformly():
+    logits = torch.randn(5, 4)
+    p = logits.softmax(dim=1)
+    torch.testing.assert_close(aod_ip.spread(logits).exp(), p[:, :3] + p[:, 3:] / 3)
+    sure = torch.tensor([[0.0, 1.0, 2.0, 200.0]])
+    torch.testing.assert_close(aod_ip.spread(sure).softmax(dim=1), torch.full((1, 3), 1 / 3))
+
+
+def test_aod_ip_answers_with_the_spread_probabilities(tiny_problem):
+    model = tiny_problem.classifier()
+    method = aod_ip.AodIp()
+    method.prepare(tiny_problem, model)
+    part = model.parts["contexts"]
+    with torch.no_grad():
+        found = model.eval().logits(tiny_problem.train.images)
+        every = part.all_logits(tiny_problem.train.frozen)
+    assert every.shape == (36, 4)
+    torch.testing.assert_close(found, aod_ip.spread(every), atol=1e-3, rtol=1e-3)

@@ -1,0 +1,261 @@
+"""Unlearning methods that change weights, compared with closed forms."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from adu_bench._methods import (
+    _trained,
+    bad_teacher,
+    l1_sparse,
+    neg_grad,
+    random_label,
+    rmu,
+    scrub,
+    sfr_on,
+    slug,
+    spotter,
+    ssd,
+    task_negation,
+)
+from torch.nn import functional as F
+
+from adu_bench.core.errors import RunFailed
+
+FAST = {"epochs": 3, "lr": 0.05}
+
+
+@pytest.fixture(autouse=True)
+def seeded(tiny_problem):
+    torch.manual_seed(0)
+    tiny_problem.rng.manual_seed(0)
+
+
+def prepared(method, problem):
+    model = problem.classifier()
+    method.prepare(problem, model)
+    return model
+
+
+def start(problem, model):
+    named = dict(problem.backbone.model.named_parameters())
+    return {name: named[name].detach() for name in model.changed}
+
+
+def test_chosen_weights_are_those_stated(tiny_problem):
+    every = {name for name, _ in tiny_problem.backbone.model.named_parameters() if name.startswith("visual.")}
+    changed = {w: set(prepared(neg_grad.NegGrad(weights=w), tiny_problem).changed) for w in ("visual", "late", "norms")}
+    assert changed["visual"] == every
+    assert changed["norms"] == {name for name in every if ".ln_" in name}
+    assert {name for name in changed["late"] if ".resblocks.0." in name} == set()
+    assert any(".resblocks.2." in name for name in changed["late"])
+
+
+def test_neg_grad_is_descent_minus_ascent_up_to_the_cap(tiny_problem):
+    method = neg_grad.NegGrad(ascent=2.0, cap=1.0)
+    model = prepared(method, tiny_problem)
+    batch = next(tiny_problem.batches())
+    values = F.cross_entropy(model.logits(batch.images), batch.labels, reduction="none").detach()
+    terms = method.loss(tiny_problem, model)(batch)
+    assert float(terms["retain"]) == pytest.approx(float(values[~batch.forget].mean()), rel=1e-4)
+    capped = values[batch.forget].clamp(max=1.0).mean()
+    assert float(terms["forget"]) == pytest.approx(-2 * float(capped), rel=1e-4)
+    # Above the cap there is no gradient.
+    high = torch.tensor([9.0], requires_grad=True)
+    high.clamp(max=6.0).sum().backward()
+    assert float(high.grad) == 0
+
+
+def test_random_labels_are_wrong_for_forget_images_and_right_for_others(tiny_problem, monkeypatch):
+    seen = []
+
+    def spy(logits, labels):
+        seen.append(labels)
+        return _trained.cross_entropies(logits, labels)
+
+    monkeypatch.setattr(random_label, "cross_entropies", spy)
+    method = random_label.RandomLabel()
+    terms = method.loss(tiny_problem, prepared(method, tiny_problem))
+    batch = next(tiny_problem.batches())
+    for _ in range(10):
+        terms(batch)
+    drawn = torch.stack(seen)
+    assert ((drawn == batch.labels) == ~batch.forget).all()
+    assert (drawn[:, batch.forget] != drawn[0, batch.forget]).any()
+
+
+def test_salun_leaves_unmasked_weights_bit_for_bit_through_momentum(tiny_problem):
+    method = random_label.SalUn(share=0.4, decay=0.1, **FAST)
+    found = []
+    original = random_label.masks
+    masks = lambda saliency, share: found.append(original(saliency, share)) or found[-1]  # noqa: E731
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(random_label, "masks", masks)
+        model = method.unlearn(tiny_problem)
+    before, named = start(tiny_problem, model), dict(model.model.named_parameters())
+    order = [name for name, _ in model.model.named_parameters() if name in before]
+    moved = 0
+    for name, mask in zip(order, found[0], strict=True):
+        still = mask == 0
+        assert torch.equal(named[name][still], before[name][still]), name
+        moved += int((named[name] != before[name]).sum())
+    total = sum(mask.numel() for mask in found[0])
+    assert sum(float(mask.sum()) for mask in found[0]) == round(0.4 * total)
+    assert moved > 0.2 * total
+
+
+def test_masks_choose_the_largest_over_all_tensors():
+    first, second = random_label.masks([torch.tensor([1.0, 5.0]), torch.tensor([[4.0, 0.0]])], 0.5)
+    assert first.tolist() == [0, 1]
+    assert second.tolist() == [[1, 0]]
+
+
+def test_scrub_alternates_and_rewinds_to_the_nearest_loss(tiny_problem):
+    assert [scrub.maximises(epoch, 3) for epoch in range(8)] == [True, False, True, False, True, False, False, False]
+    model = prepared(scrub.Scrub(weights="norms"), tiny_problem)
+    states, weight = scrub.States(model), model.trainable()[0]
+    for value, loss in ((1.0, 0.3), (2.0, 1.2), (3.0, 9.0)):
+        weight.data.fill_(value)
+        states.keep(torch.tensor(loss))
+    assert states.restore(torch.tensor(math.log(3))) == 1
+    assert (weight == 2).all()
+
+
+def test_scrubs_divergence_is_zero_at_the_teacher(tiny_problem):
+    method = scrub.Scrub(epochs=4, max_epochs=1, rewind=True)
+    logged = []
+    tiny_problem.record = logged.append
+    method.unlearn(tiny_problem)
+    assert [bool(entry["retain"]) for entry in logged if "epoch" in entry] == [False, True, True, True]
+    assert 1 <= logged[-1]["rewound_to_epoch"] <= 4
+    logits = torch.randn(4, 3)
+    assert _trained.divergences(logits, logits, 2.0).abs().max() < 1e-6
+    p, q = logits.softmax(1), torch.zeros(4, 3).softmax(1)
+    torch.testing.assert_close(_trained.divergences(torch.zeros(4, 3), logits), (p * (p / q).log()).sum(1))
+
+
+def test_bad_teachers_terms_are_divergences_from_zero_shot_and_uniform(tiny_problem):
+    method = bad_teacher.BadTeacher()
+    model = prepared(method, tiny_problem)
+    batch = next(tiny_problem.batches())
+    terms = method.loss(tiny_problem, model)(batch)
+    assert abs(float(terms["retain"])) < 1e-4
+    logits = model.logits(batch.images)[batch.forget]
+    uniform = -F.log_softmax(logits, dim=1).mean(dim=1) - math.log(3)
+    assert float(terms["forget"]) == pytest.approx(float(uniform.mean()), rel=1e-3)
+
+
+def test_the_l1_penalty_falls_to_zero_linearly(tiny_problem):
+    logged = []
+    tiny_problem.record = logged.append
+    l1_sparse.L1Sparse(epochs=4, lr=1e-12, penalty=1e-3, weights="norms").unlearn(tiny_problem)
+    norms = prepared(l1_sparse.L1Sparse(weights="norms"), tiny_problem).trainable()
+    size = 1e-3 * sum(float(weight.abs().sum()) for weight in norms)
+    assert [entry["penalty"] for entry in logged] == pytest.approx(
+        [size, 0.75 * size, 0.5 * size, 0.25 * size], rel=1e-4
+    )
+
+
+def test_sfr_on_keeps_the_largest_gradients_and_goes_part_of_the_way_back(tiny_problem):
+    gradient = torch.tensor([[0.1, -3.0], [2.0, 0.2]])
+    assert sfr_on.salient(gradient, 0.5).tolist() == [[0, -3], [2, 0]]
+    whole = {"epochs": 1, "lr": 1e-3, "weights": "norms", "every": 2}
+    method = sfr_on.SfrOn(slow=0.0, **whole)
+    model = prepared(method, tiny_problem)
+    terms = method.loss(tiny_problem, model)
+    weight = model.trainable()[0]
+    before = weight.detach().clone()
+    batches = list(tiny_problem.batches())
+    for batch in batches:
+        terms(batch)
+        if batch is not batches[-1]:
+            weight.data += 1
+    assert torch.equal(weight, before)
+
+
+def test_mean_cosine_counts_pairs_of_one_class_among_the_chosen():
+    features = F.normalize(torch.randn(6, 5), dim=1)
+    labels, chosen = torch.tensor([0, 0, 1, 0, 1, 1]), torch.tensor([True, True, True, True, False, True])
+    pairs = [(0, 1), (0, 3), (1, 3), (2, 5)]
+    expected = sum(float(features[a] @ features[b]) for a, b in pairs) / len(pairs)
+    assert float(spotter.mean_cosine(features, labels, chosen)) == pytest.approx(expected, rel=1e-5)
+    assert float(spotter.mean_cosine(features, labels, torch.zeros(6, dtype=torch.bool))) == 0
+
+
+def test_rmu_changes_its_blocks_only_and_its_retain_term_starts_at_zero(tiny_problem):
+    method = rmu.Rmu(epochs=1)
+    logged = []
+    tiny_problem.record = logged.append
+    model = prepared(method, tiny_problem)
+    assert {name.split(".")[3] for name in model.changed} == {"0", "1"}
+    terms = method.loss(tiny_problem, model)(next(tiny_problem.batches()))
+    assert abs(float(terms["retain"])) < 1e-6
+    assert float(terms["forget"]) > 1
+
+
+def test_negation_with_coefficient_zero_is_the_start_and_minus_one_times_the_change_otherwise(tiny_problem):
+    same = task_negation.TaskNegation(coefficient=0.0, **FAST).unlearn(tiny_problem)
+    named = dict(same.model.named_parameters())
+    for name, value in start(tiny_problem, same).items():
+        assert torch.equal(named[name], value)
+    tiny_problem.rng.manual_seed(0)
+    away = task_negation.TaskNegation(coefficient=1.0, epochs=1, lr=1e-3).unlearn(tiny_problem)
+    tiny_problem.rng.manual_seed(0)
+    half = task_negation.TaskNegation(coefficient=0.5, epochs=1, lr=1e-3).unlearn(tiny_problem)
+    before, far, near = start(tiny_problem, away), *(dict(m.model.named_parameters()) for m in (away, half))
+    name = "visual.proj"
+    torch.testing.assert_close(near[name] - before[name], (far[name] - before[name]) / 2, atol=1e-6, rtol=1e-3)
+
+
+def test_negation_chooses_the_largest_coefficient_that_keeps_the_control(tiny_problem):
+    logged = []
+    tiny_problem.record = logged.append
+    model = task_negation.TaskNegation(epochs=1, lr=1e-6, grid=4).unlearn(tiny_problem)
+    assert logged[-1]["coefficient"] == 1.0
+    assert model.changed
+
+
+def test_ssd_equals_its_formula_on_two_parameters():
+    """One weight matters 40 times more to forget images than to all; the other 5 times, below alpha."""
+    forget, every = torch.tensor([4.0, 0.5]), torch.tensor([0.1, 0.1])
+    torch.testing.assert_close(ssd.dampening_factor(forget, every, 10.0, 1.0), torch.tensor([0.1 / 4.0, 1.0]))
+    torch.testing.assert_close(ssd.dampening_factor(forget, every, 3.0, 8.0), torch.tensor([0.2, 1.0]))
+    assert ssd.dampening_factor(torch.zeros(1), torch.zeros(1), 10.0, 1.0).tolist() == [1.0]
+
+
+def test_information_is_the_mean_square_of_batches_gradients():
+    weight = torch.nn.Parameter(torch.tensor([2.0, 3.0]))
+    loss = lambda x: (weight * x).sum() ** 2  # noqa: E731
+    batches = [torch.tensor([1.0, 0.0]), torch.tensor([1.0, 1.0])]
+    (found,) = _trained.gradients(batches, [weight], loss, power=2)
+    torch.testing.assert_close(found, (torch.tensor([4.0, 0.0]) ** 2 + torch.tensor([10.0, 10.0]) ** 2) / 2)
+
+
+def test_ssd_and_its_label_free_form_dampen_weights_towards_zero(tiny_problem):
+    for label_free in (False, True):
+        model = ssd.Ssd(alpha=1.0, label_free=label_free).unlearn(tiny_problem)
+        named = dict(model.model.named_parameters())
+        before = start(tiny_problem, model)
+        assert all((named[name].abs() <= value.abs()).all() for name, value in before.items())
+        assert any((named[name] != value).any() for name, value in before.items())
+
+
+def test_the_front_has_the_layers_that_no_other_beats_in_both():
+    assert slug.front([3.0, 2.0, 1.0, 2.5], [0.5, 0.1, 0.2, 0.6]) == [0, 1]
+
+
+def test_slug_changes_one_layer_along_its_gradient(tiny_problem):
+    model = slug.Slug(iterations=3, layers=2).unlearn(tiny_problem)
+    named, before = dict(model.model.named_parameters()), start(tiny_problem, model)
+    assert sum(not torch.equal(named[name], value) for name, value in before.items()) <= 1
+
+
+@pytest.mark.parametrize(
+    "method", [ssd.Ssd(), slug.Slug(), task_negation.TaskNegation(), random_label.SalUn()], ids=lambda m: m.card.name
+)
+def test_methods_that_need_forget_images_say_so(method, tiny_problem):
+    tiny_problem.train.forget[:] = False
+    with pytest.raises(RunFailed, match="no image"):
+        method.unlearn(tiny_problem)
