@@ -1,4 +1,4 @@
-"""What gradient methods share: a loop over the few-shot images, and the losses and counters that several of them use."""
+"""What gradient methods share: a loop over the few-shot images, losses, and counters."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -149,7 +149,7 @@ def plain_batches(problem: Problem, forget: bool | None = None) -> list[Batch]:
     if forget is not None:
         rows = rows[problem.train.forget.cpu() == forget]
     problem.image_passes += len(rows)
-    return [problem.train.select(part.to(problem.device)) for part in rows.split(problem.training.batch)]
+    return [problem.train.select(part) for part in rows.to(problem.device).split(problem.training.batch)]
 
 
 def gradients(

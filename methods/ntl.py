@@ -17,14 +17,14 @@ class Ntl(WeightsTrained):
     card = Card(
         name="ntl",
         group="other",
-        title="Non-Transferable Learning: A New Approach for Model Ownership Verification and Applicability Authorization",
+        title="Non-Transferable Learning",
         authors="Wang et al.",
         year=2022,
         paper="arXiv:2106.06916",
         licence="own implementation, MIT; the official code has no licence",
         notes=(
             "Retain domains are the source, forget domains the target. Trained: the image tower, with the zero-shot "
-            "texts as class weights (a whole network there). Loss: CE(source) - min(1, 0.1 CE(target)) min(1, 0.1 MMD), "
+            "texts as class weights (a network there). Loss: CE(source) - min(1, 0.1 CE(target)) min(1, 0.1 MMD), "
             "so it is at least CE(source) - 1. MMD of the features with the sum of 5 Gaussian kernels, whose widths "
             "are powers of 2 around the mean squared distance. Adam, lr 1e-4, times 0.999 per epoch there; here the "
             "project's cosine. NTLBench has lr 1e-3, 20 epochs, batches of 32. On unit features the MMD is small, so "

@@ -11,7 +11,7 @@ from adu_bench.api import Card, Classifier, Method, Problem, RunFailed
 
 @dataclass(frozen=True, kw_only=True)
 class NullSpace(Method):
-    """Project the image tower's last layer off the class prototypes of forget domains that retain domains do not use."""
+    """Project the image tower's last layer off class prototypes of forget domains that retain domains do not use."""
 
     card = Card(
         name="null-space",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from adu_bench.api import Batch, Card, Classifier, Losses, Preset, Problem
+from adu_bench.api import Batch, Card, Classifier, Losses, Problem
 
 from ._trained import (
     Loss,
@@ -43,7 +43,6 @@ class Scrub(WeightsTrained):
             "a uniform answer, on the few-shot images."
         ),
     )
-    presets = (Preset("scrub-no-rewind", group="ablation", summary="The last state is returned.", rewind=False),)
 
     # No source for CLIP: a factor of ten around the published 5e-4 and more, since it is for Adam.
     ranges = {"lr": (5e-5, 1e-1), "alpha": (1e-3, 3.0)}

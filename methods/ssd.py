@@ -1,4 +1,4 @@
-"""Selective synaptic dampening (Foster et al. 2024): shrink the weights that matter more to forget images than to all."""
+"""Selective synaptic dampening (Foster et al. 2024): shrink weights that matter more to forget images than to all."""
 
 from dataclasses import dataclass
 

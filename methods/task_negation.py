@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from adu_bench.api import Batch, Card, Classifier, Losses, Problem, memorize
 
@@ -72,19 +73,22 @@ class TaskNegation(WeightsTrained):
             apply(self.coefficient)
             return
         model.eval()
-        apply(0.0)
-        needed = self.control * retain_accuracy(problem, model)
-        for step in range(self.grid, -1, -1):
+        accuracies = []
+        for step in range(self.grid + 1):
             apply(step / self.grid)
-            if retain_accuracy(problem, model) >= needed:
-                problem.log(coefficient=step / self.grid)
-                return
+            accuracies.append(retain_accuracy(problem, model))
+        kept = torch.stack(accuracies).tolist()
+        step = max(step for step, accuracy in enumerate(kept) if accuracy >= self.control * kept[0])
+        apply(step / self.grid)
+        problem.log(coefficient=step / self.grid)
 
 
 @torch.no_grad()
-def retain_accuracy(problem: Problem, model: Classifier) -> float:
-    """Return the accuracy on the few-shot images of retain domains, without augmentation; 0 without any."""
+def retain_accuracy(problem: Problem, model: Classifier) -> Tensor:
+    """Return the accuracy on the few-shot images of retain domains, without augmentation; zero without any."""
     right = [
-        (model.logits(batch.images).argmax(dim=1) == batch.labels).float() for batch in plain_batches(problem, False)
+        (model.logits(batch.images).argmax(dim=1) == batch.labels).float()
+        for batch in plain_batches(problem, False)
+        if len(batch)
     ]
-    return float(torch.cat(right).mean()) if right and len(right[0]) else 0.0
+    return torch.cat(right).mean() if right else torch.zeros((), device=problem.device)

@@ -1,4 +1,4 @@
-"""`adu-bench new method` writes a file that is found and passes its own test's checks, and refuses what it cannot do."""
+"""`adu-bench new method` writes a file that is found and passes checks, and refuses what it cannot do."""
 
 from __future__ import annotations
 

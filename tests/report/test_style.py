@@ -8,7 +8,9 @@ import pytest
 from adu_bench.registry import Catalogue
 from adu_bench.report.style import DOMAIN_LOOKS, look, save, style
 
-BOARD = [(name, preset.group) for name, (preset, _) in Catalogue().presets.items() if preset.group != "ablation"]
+BOARD = [
+    (name, preset.group) for name, (preset, _) in Catalogue().presets.items() if preset.group in ("paper", "reference")
+]
 
 
 def luminance(colour: str) -> float:

@@ -17,14 +17,14 @@ from adu_bench.runner.evaluate import Images, predict
 from adu_bench.training.problem import Problem
 from tests.pretend_gpu import CUDA, OnGpu, pretend_gpu
 
-CHOICES = Catalogue().select(["paper,reference,ablation"])
+CHOICES = Catalogue().select(["paper,reference,ablation,other"])
 LOOPS = sorted(choice.preset.name for choice in CHOICES if "epochs" in dict(choice.resolve({}, {}).fields))
 OTHERS = sorted({choice.preset.name for choice in CHOICES} - set(LOOPS))
 GATE = "gate.py"
 """The domain gate is fitted once, after training; L-BFGS reads its loss at every step."""
-SEARCH = {"bbf": 4 * 2, "lp-plus-plus": 2}
+SEARCH = {"bbf": 4 * 2, "lp-plus-plus": 2, "slug": 5 * 8}
 """Waits of one iteration by method: bbf copies each candidate to the device and its loss back; lp-plus-plus logs two
-terms."""
+terms; slug reads H, and the best step so far, for each of five layers."""
 
 
 def moved(problem: Problem, batch: int) -> Problem:
