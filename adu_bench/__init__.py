@@ -14,6 +14,7 @@ _HOMES = {
     "bring": "adu_bench.workflows.bring",
     "evaluate": "adu_bench.workflows.applied",
     "load_runs": "adu_bench.workflows.runs",
+    "new_method": "adu_bench.workflows.scaffold",
     "run": "adu_bench.workflows.runs",
 }
 
