@@ -29,9 +29,9 @@ class TipAdapter(Trained):
             "domains have uniform values. Adding the same to every class does not change an answer, so with "
             "values=uniform these keys do nothing, and what is forgotten is forgotten by the tuned keys of retain "
             "domains; values=opposed (uniform minus the label) lets them take evidence away. AdamW, lr 0.001, 20 "
-            "epochs, alpha 1.17 and beta 1 as in the official code for ImageNet (batches of 256, epsilon 1e-4; alpha and "
-            "beta searched on validation data afterwards; keys averaged over ten augmented passes: here the images are "
-            "taken as they are)."
+            "epochs, alpha 1.17 and beta 1 as in the official code for ImageNet (batches of 256, epsilon 1e-4; alpha "
+            "and beta searched on validation data afterwards; keys averaged over ten augmented passes: here the images "
+            "are taken as they are)."
         ),
     )
     optimiser = "adamw"
