@@ -56,7 +56,7 @@ def method_text(entry: MethodEntry, name: str, year: int) -> str:
     text, tree = entry.source, ast.parse(entry.source)
     lines = text.splitlines()
     owner = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == entry.class_name)
-    replaced = [(_span(node), "") for node in tree.body if isinstance(node, ast.ClassDef) and _is_other(node, owner)]
+    replaced: list[tuple[tuple[int, int], str]] = []
     for statement in owner.body:
         if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
             target = statement.targets[0].id
@@ -94,13 +94,6 @@ def class_name(name: str) -> str:
     return "".join(part.capitalize() for part in name.split("-"))
 
 
-def _is_other(node: ast.ClassDef, owner: ast.ClassDef) -> bool:
-    """Whether a class is another method of the file, on which the chosen one does not build."""
-    names = {target.id for s in node.body if isinstance(s, ast.Assign) for target in s.targets if hasattr(target, "id")}
-    return node is not owner and "card" in names and node.name not in {ast.unparse(base) for base in owner.bases}
-
-
 def _span(node: ast.stmt) -> tuple[int, int]:
-    """Return the first line of a statement, from 0 and with its decorators, and the line after it."""
-    decorators = getattr(node, "decorator_list", [])
-    return min([node.lineno, *(each.lineno for each in decorators)]) - 1, int(node.end_lineno or node.lineno)
+    """Return the first line of a statement, from 0, and the line after it."""
+    return node.lineno - 1, int(node.end_lineno or node.lineno)

@@ -13,6 +13,7 @@ from adu_bench._methods import (
     neg_grad,
     random_label,
     rmu,
+    salun,
     scrub,
     sfr_on,
     slug,
@@ -87,12 +88,12 @@ def test_random_labels_are_wrong_for_forget_images_and_right_for_others(tiny_pro
 
 
 def test_salun_leaves_unmasked_weights_bit_for_bit_through_momentum(tiny_problem):
-    method = random_label.SalUn(share=0.4, decay=0.1, **FAST)
+    method = salun.SalUn(share=0.4, decay=0.1, **FAST)
     found = []
-    original = random_label.masks
+    original = salun.masks
     masks = lambda saliency, share: found.append(original(saliency, share)) or found[-1]  # noqa: E731
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(random_label, "masks", masks)
+        patch.setattr(salun, "masks", masks)
         model = method.unlearn(tiny_problem)
     before, named = start(tiny_problem, model), dict(model.model.named_parameters())
     order = [name for name, _ in model.model.named_parameters() if name in before]
@@ -107,7 +108,7 @@ def test_salun_leaves_unmasked_weights_bit_for_bit_through_momentum(tiny_problem
 
 
 def test_masks_choose_the_largest_over_all_tensors():
-    first, second = random_label.masks([torch.tensor([1.0, 5.0]), torch.tensor([[4.0, 0.0]])], 0.5)
+    first, second = salun.masks([torch.tensor([1.0, 5.0]), torch.tensor([[4.0, 0.0]])], 0.5)
     assert first.tolist() == [0, 1]
     assert second.tolist() == [[1, 0]]
 
@@ -253,7 +254,7 @@ def test_slug_changes_one_layer_along_its_gradient(tiny_problem):
 
 
 @pytest.mark.parametrize(
-    "method", [ssd.Ssd(), slug.Slug(), task_negation.TaskNegation(), random_label.SalUn()], ids=lambda m: m.card.name
+    "method", [ssd.Ssd(), slug.Slug(), task_negation.TaskNegation(), salun.SalUn()], ids=lambda m: m.card.name
 )
 def test_methods_that_need_forget_images_say_so(method, tiny_problem):
     tiny_problem.train.forget[:] = False
