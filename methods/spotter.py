@@ -32,7 +32,7 @@ class Spotter(WeightsTrained):
     )
 
     # No source for CLIP.
-    ranges = {"lr": (1e-4, 1e-1), "dispersion": (0.1, 10.0)}
+    ranges = {"lr": (1e-5, 1e-1), "dispersion": (0.1, 10.0)}
     bounds = {"distillation": ">= 0", "dispersion": ">= 0"}
 
     distillation: float = 0.7
