@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 
@@ -59,9 +60,15 @@ def no_locks(what: str, error: Exception, option: str) -> UserError:
     """
     return UserError(
         f"{what} cannot be locked, which keeps two processes from the same work.",
-        f"{getattr(error, 'strerror', None) or error}.",
+        f"{_no_service(error) or getattr(error, 'strerror', None) or error}.",
         f"Choose a folder on a file system with locks: {option}",
     )
+
+
+def _no_service(error: Exception) -> str:
+    if getattr(error, "errno", None) != errno.ENOLCK:
+        return ""
+    return "Its file system has no lock service (ENOLCK), as on NFS without lockd"
 
 
 def unknown(kind: str, name: str, known: Iterable[str], remedy: str | None = None) -> UserError:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from adu_bench.leaderboard.board import differences
 from adu_bench.leaderboard.rows import StoredRun
-from adu_bench.registry import ChangedField, Choice
+from adu_bench.registry import ChangedField, Choice, MethodSource
 from adu_bench.runner.plan import Plan, PlannedRun
 from adu_bench.suites import Suite
 
@@ -96,7 +95,7 @@ def as_recorded(
             run.spec,
             run.label,
             chosen[run.label].preset.group,
-            Path(),
+            MethodSource(""),
             "",
             run.spec.backbone.name,
             _changed(suite, chosen[run.label], run),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -188,6 +188,14 @@ class Follower:
                 return path
         return place if parts and any(place.glob("*.py")) else None
 
+    def package(self, modules: Sequence[Module]) -> str:
+        """Return the importable package that is the method's folder, if modules of it are imported by full names."""
+        nodes = (node for module in modules for node in ast.walk(module.tree))
+        for top in dict.fromkeys(name.partition(".")[0] for node in nodes for name in _absolute(node)):
+            if top != PROJECT and (folder := self._package(top)) is not None:
+                return ".".join([top, *self.home.relative_to(folder).parts])
+        return ""
+
     def _package(self, top: str) -> Path | None:
         """Return the folder of an importable package that the method's file is in."""
         if top not in {folder.name for folder in (self.home, *self.home.parents)}:
@@ -277,6 +285,13 @@ def _hides(name: str) -> bool:
     if top == "importlib":
         return not any(f"{name}.".startswith(f"{known}.") for known in _HARMLESS)
     return top in ("runpy", "zipimport", "__import__")
+
+
+def _absolute(node: ast.AST) -> list[str]:
+    """Return the full names of modules that a statement imports."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [str(node.module)] if isinstance(node, ast.ImportFrom) and not node.level else []
 
 
 def _refused(module: Module, node: ast.AST | None, why: str) -> ValueError:

@@ -73,7 +73,7 @@ def execute(planned: PlannedRun, store: Store, device: str, report: Progress = s
             torch.cuda.reset_peak_memory_stats()
         with unchanged(data.backbone):
             made = unlearn(
-                planned.path,
+                planned.source.locate(),
                 planned.class_name,
                 spec,
                 data,

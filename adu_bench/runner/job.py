@@ -42,7 +42,7 @@ class RunJob:
     def family(self) -> tuple:
         """What runs that are trained together have in common: the method's code, the backbone and the precision."""
         planned, spec = self.planned, self.planned.spec
-        return planned.path, planned.class_name, planned.backbone, spec.training
+        return planned.source, planned.class_name, planned.backbone, spec.training
 
     @property
     def finished(self) -> bool:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from adu_bench.clip.weights import backbone_spec
 from adu_bench.core.errors import UserError, unknown
 from adu_bench.core.specs import BackboneSpec, RunSpec, Value
-from adu_bench.registry import Catalogue, ChangedField, Choice
+from adu_bench.registry import Catalogue, ChangedField, Choice, MethodSource, method_source
 from adu_bench.store import Store
 from adu_bench.suites import Suite
 from adu_bench.suites.suite import OF_SUITE, Sweep
@@ -17,7 +16,7 @@ from adu_bench.suites.suite import OF_SUITE, Sweep
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run to be executed.
+    """One run to be executed, on this machine or another: it contains no path of a method.
 
     Parameters
     ----------
@@ -25,8 +24,8 @@ class PlannedRun:
         What is run; its key names the result.
     label, group
         The method's label, and its group.
-    path, class_name
-        The file and the name of the method's class.
+    source, class_name
+        The method's code, and the name of its class.
     backbone
         The backbone as the user named it (the spec's name does not say where a file is).
     changed
@@ -38,7 +37,7 @@ class PlannedRun:
     spec: RunSpec
     label: str
     group: str
-    path: Path
+    source: MethodSource
     class_name: str
     backbone: str
     changed: tuple[ChangedField, ...] = ()
@@ -130,16 +129,19 @@ def plan(
     name = backbone or suite.backbone
     weights = like.backbone if like is not None else weights or backbone_spec(name)
     given = suite.budget, suite.settings
-    methods = [(choice, choice.resolve(*given), choice.changed(*given)) for choice in choices]
+    methods = []
+    for choice in choices:
+        source = method_source(choice.entry.path, choice.entry.source_hash)
+        methods.append((choice, choice.resolve(*given), choice.changed(*given), source))
     runs: dict[str, PlannedRun] = {}
     for task in suite.tasks(like.task.data_hash if like is not None else "")[:limit]:
         for seed in suite.seeds:
-            for choice, method, changed in methods:
+            for choice, method, changed, source in methods:
                 if task.forget not in suite.blocks.get(choice.preset.group, suite.forget):
                     continue
                 spec = RunSpec(task, weights, method, suite.training, seed, supervision=suite.supervision)
-                entry = choice.entry
-                run = PlannedRun(spec, choice.label, choice.preset.group, entry.path, entry.class_name, name, changed)
+                group, class_name = choice.preset.group, choice.entry.class_name
+                run = PlannedRun(spec, choice.label, group, source, class_name, name, changed)
                 runs.setdefault(spec.key, run)
     return Plan(suite, tuple(runs.values()))
 

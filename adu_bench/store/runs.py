@@ -19,13 +19,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from adu_bench.core.errors import UserError, no_locks
+from adu_bench.core.errors import RunFailed, UserError
 from adu_bench.core.files import read_text, write_text
 from adu_bench.core.hashing import KEY_LENGTH, digest, file_sha256
 from adu_bench.core.specs import BackboneSpec, RunSpec
 from adu_bench.store.index import Index, Signature
+from adu_bench.store.locks import STALE, Lock
 from adu_bench.store.run import FORMAT, LARGEST, Run, read_run
 
 _TEMPORARY, _REPLACED = ".tmp-", ".old-"
@@ -37,6 +36,11 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
+        self._locks: dict[str, Lock] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the folder; locks stay in the process that holds them."""
+        return Store, (self.root,)
 
     def has(self, key: str) -> bool:
         """Return whether a run is finished."""
@@ -140,25 +144,26 @@ class Store:
 
     @contextmanager
     def lock(self, key: str) -> Iterator[bool]:
-        """Lock a run for this process; yields False if another process has locked it.
+        """Lock a run for this process; yields False if another process, here or on another machine, has locked it.
 
         Raises
         ------
         UserError
-            If the folder cannot be written, or its file system has no locks.
+            If the folder cannot be written.
         """
-        folder = self._made(self.root / ".locks")
-        lock = FileLock(folder / f"{key}.lock")
         try:
-            lock.acquire(timeout=0)
-        except Timeout:
+            lock = Lock(self._made(self.root / ".locks"), key)
+            ours = lock.acquire()
+        except OSError as error:
+            raise _unwritable(self.root, error) from error
+        if not ours:
             yield False
             return
-        except (OSError, NotImplementedError) as error:
-            raise no_locks(f"The runs in '{self.root}'", error, "--out") from error
+        self._locks[key] = lock
         try:
             yield True
         finally:
+            del self._locks[key]
             lock.release()
 
     @contextmanager
@@ -166,6 +171,11 @@ class Store:
         """Yield an empty folder for a run's files; afterwards it becomes the run, or is deleted after an error.
 
         The caller must hold `lock`, and write run.json with `finish`.
+
+        Raises
+        ------
+        RunFailed
+            If another machine has taken over the lock meanwhile.
         """
         temporary = self.root / f"{_TEMPORARY}{key}"
         # A killed process may have left its folder; because of the lock no process uses it.
@@ -177,6 +187,8 @@ class Store:
             for path in temporary.iterdir():
                 _sync(path)
             _sync(temporary)
+            if key in self._locks and not self._locks[key].held:
+                raise RunFailed(f"This process stood still for over {STALE:.0f} s, and another one took over its run.")
             target = self.root / key
             if target.exists():
                 target.rename(self.root / f"{_REPLACED}{key}")
@@ -252,12 +264,12 @@ class Store:
             return None
 
     def require_writable(self) -> None:
-        """Check that runs can be written and locked.
+        """Check that runs can be written.
 
         Raises
         ------
         UserError
-            If the folder cannot be created or written, or its file system has no locks.
+            If the folder cannot be created or written.
         """
         probe = self._made(self.root) / f".probe-{os.getpid()}"
         try:
@@ -265,8 +277,6 @@ class Store:
             probe.unlink()
         except OSError as error:
             raise _unwritable(self.root, error) from error
-        with self.lock("probe"):
-            pass
 
     def _made(self, folder: Path) -> Path:
         try:

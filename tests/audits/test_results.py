@@ -12,6 +12,7 @@ from rich.console import Console
 from adu_bench.audits.audit import AuditCard, AuditMetric, Measure
 from adu_bench.audits.catalogue import AuditEntry
 from adu_bench.audits.results import audit_rows, missing, read_result, result_path, write_result
+from adu_bench.registry import MethodSource
 from adu_bench.report.terminal.audits import print_audits, summary
 from adu_bench.runner.plan import PlannedRun
 from adu_bench.store import Store
@@ -82,7 +83,7 @@ def test_a_wrong_result_is_not_stored(tmp_path, measures, message):
 
 def planned(label: str, seed: int, forget: tuple[str, ...]) -> PlannedRun:
     spec = make_spec(label, seed=seed, forget=forget)
-    return PlannedRun(spec, label, "other", Path("x.py"), "X", "emoji-clip")
+    return PlannedRun(spec, label, "other", MethodSource("x.py"), "X", "emoji-clip")
 
 
 def test_rows_and_means_over_seeds_then_tasks(tmp_path):

@@ -17,7 +17,6 @@ from adu_bench.data.cache import cached
 from adu_bench.data.files import inspect_files
 from adu_bench.data.prepare.build import prepare
 from adu_bench.data.rows import RowCache, keys_of
-from adu_bench.store import Store
 from tests.conftest import hear_ctrl_c
 from tests.folders import own_folder
 from tests.hostile.corpus import SUITE
@@ -149,13 +148,11 @@ def test_ctrl_c_during_imports_is_one_sentence(here):
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "Interrupted.\n")
 
 
-def test_a_file_system_without_locks_is_named_and_so_is_the_option(here, monkeypatch):
+def test_a_cache_on_a_file_system_without_locks_is_named_and_so_is_the_option(here, monkeypatch):
     def refused(*arguments):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr("fcntl.flock", refused)
-    with pytest.raises(UserError, match=r"No locks available.*file system with locks: --out"), Store(here).lock("a"):
-        pass
     monkeypatch.setenv("ADU_BENCH_CACHE", str(here))
     monkeypatch.setenv("ADU_BENCH_DATA", str(here))
     rows = RowCache("rows", (3,), np.float32, {})

@@ -20,7 +20,7 @@ from adu_bench.leaderboard.curves import curves
 from adu_bench.leaderboard.rows import read_rows, write_row
 from adu_bench.metrics.evidence import harmonic
 from adu_bench.metrics.frame import score
-from adu_bench.registry import Catalogue
+from adu_bench.registry import Catalogue, MethodSource
 from adu_bench.report.pages import stale_pages, write_pages
 from adu_bench.report.tables.board import FORMATS
 from adu_bench.report.terminal.boards import print_board
@@ -36,7 +36,7 @@ FORGETS = [("a",), ("b",), ("c",)]
 
 def planned(method: str, group: str = "other", seeds=(1, 2, 3), **fields) -> list[PlannedRun]:
     return [
-        PlannedRun(make_spec(method, seed, forget, **fields), method, group, Path("m.py"), "M", "tiny")
+        PlannedRun(make_spec(method, seed, forget, **fields), method, group, MethodSource("m.py"), "M", "tiny")
         for forget in FORGETS
         for seed in seeds
     ]
@@ -342,7 +342,7 @@ def test_domains_whose_names_contain_the_joiner_make_tasks_of_their_own(tmp_path
     for method in ("one", "two"):
         task = replace(make_spec(method).task, domains=domains)
         specs = [replace(make_spec(method, seed), task=replace(task, forget=own)) for own in forgets for seed in (1, 2)]
-        blocks.append([PlannedRun(spec, method, "other", Path("m.py"), "M", "tiny") for spec in specs])
+        blocks.append([PlannedRun(spec, method, "other", MethodSource("m.py"), "M", "tiny") for spec in specs])
     rng = np.random.default_rng(0)
     for run in (run for block in blocks for run in block):
         own = [domains[place % 3] for place in range(60)]

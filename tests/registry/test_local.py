@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import pickle
+import shutil
 from dataclasses import fields
 
 import pytest
 
 from adu_bench.core.errors import UserError
-from adu_bench.registry import Catalogue, load_class
+from adu_bench.registry import Catalogue, MethodSource, load_class, method_source
 from adu_bench.registry.local import Follower
 from adu_bench.registry.manifest import read_methods
 
@@ -44,6 +46,16 @@ def answer(folder, label: str = "mine"):
     return load_class(entry.path, entry.class_name, entry.source_hash)().unlearn(None)
 
 
+def answer_elsewhere(folder, monkeypatch, label: str = "mine"):
+    """Return the answer of a machine that has none of the folder's files."""
+    entry = Catalogue([folder], shipped=False).presets[label][1]
+    sent = pickle.dumps(method_source(entry.path, entry.source_hash))
+    assert str(folder).encode() not in sent
+    monkeypatch.setenv("ADU_BENCH_CACHE", str(folder.parent / f"{folder.name}-cache"))
+    shutil.rmtree(folder)
+    return load_class(pickle.loads(sent).locate(), entry.class_name, entry.source_hash)().unlearn(None)
+
+
 INNER = {"helper/__init__.py": "", "helper/inner.py": "value = lambda: 7"}
 
 
@@ -67,7 +79,7 @@ INNER = {"helper/__init__.py": "", "helper/inner.py": "value = lambda: 7"}
         ),
     ],
 )
-def test_a_local_module_can_be_imported_and_is_part_of_the_digest(tmp_path, imports, call, files):
+def test_a_local_module_can_be_imported_and_is_part_of_the_digest(tmp_path, imports, call, files, monkeypatch):
     write(tmp_path, {"mine.py": method(imports, answer=call), **files})
     assert answer(tmp_path) == 7
     before = source_hash(tmp_path)
@@ -78,6 +90,7 @@ def test_a_local_module_can_be_imported_and_is_part_of_the_digest(tmp_path, impo
     (tmp_path / name).write_text(files[name].replace("7", "8"))
     assert source_hash(tmp_path) != before
     assert answer(tmp_path) == 8, "the hashed text is the one that runs"
+    assert answer_elsewhere(tmp_path, monkeypatch) == 8, "the code travels with its hash"
 
 
 def test_an_import_inside_a_function_is_followed_and_works_later(tmp_path):
@@ -271,3 +284,15 @@ def test_a_base_that_cannot_be_read_is_refused(tmp_path, text, base, reason):
     write(tmp_path, {"mine.py": method(text, base), "helper.py": "class Mine: ...\n"})
     (broken,) = Catalogue([tmp_path], shipped=False).broken
     assert reason in broken.reason
+
+
+def test_a_method_that_imports_its_installed_package_travels_by_name(tmp_path, monkeypatch):
+    files = {"zoo/__init__.py": "", "zoo/helper.py": "x = 7"}
+    write(tmp_path, {**files, "zoo/mine.py": method("from zoo.helper import x", answer="x")})
+    monkeypatch.syspath_prepend(str(tmp_path))
+    entry = Catalogue([tmp_path / "zoo"], shipped=False).presets["mine"][1]
+    source = method_source(entry.path, entry.source_hash)
+    assert source == MethodSource("mine.py", "zoo")
+    assert source.locate() == tmp_path / "zoo" / "mine.py"
+    with pytest.raises(UserError, match="Install the package that contains 'aviary'"):
+        MethodSource("mine.py", "aviary").locate()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from adu_bench.core.errors import UserError
+from adu_bench.core.errors import RunFailed, UserError
 from adu_bench.store import Store
 from tests.conftest import make_spec, write_run
 
@@ -65,11 +65,11 @@ def test_kill_9_leaves_no_run_and_the_next_attempt_works(tmp_path):
 
 
 def _replace_a_run(root, spec, at):
-    """Make a run again, and die before the rename with this number."""
+    """Make a run again, and die before that rename of a run with this number."""
     rename, count = Path.rename, itertools.count(1)
 
     def dying(path, target):
-        if next(count) == at:
+        if path.parent == root and next(count) == at:
             os._exit(9)
         return rename(path, target)
 
@@ -185,12 +185,28 @@ def test_an_unwritable_folder_is_named(tmp_path):
         Store(tmp_path / "file").require_writable()
 
 
-def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
-    """NFS without its lock service answers ENOLCK, which as such says "No locks available"."""
+def test_runs_are_locked_on_a_file_system_without_locks(tmp_path, monkeypatch):
+    """NFS without its lock service answers ENOLCK to every call that locks a file."""
 
     def refuse(*given):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with pytest.raises(UserError, match="cannot be locked"):
-        Store(tmp_path).require_writable()
+    with Store(tmp_path).lock("a") as ours, Store(tmp_path).lock("a") as theirs:
+        assert (ours, theirs) == (True, False)
+
+
+def _half_a_run_of_two(store, key):
+    with store.begin(key) as folder:
+        (folder / "run.json").write_text("{}")
+        (holder,) = (store.root / ".locks" / key).iterdir()
+        holder.rename(holder.with_name("f00d-1-1-other"))
+
+
+def test_a_run_whose_lock_was_taken_over_is_not_stored(tmp_path):
+    """A machine that stood still for minutes must not replace what another one made meanwhile."""
+    store, spec = Store(tmp_path), make_spec()
+    with store.lock(spec.key), pytest.raises(RunFailed, match="stood still"):
+        _half_a_run_of_two(store, spec.key)
+    assert not store.has(spec.key)
+    assert os.listdir(tmp_path / ".locks" / spec.key) == ["f00d-1-1-other"]
