@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from adu_bench.cli.common import device_option, flag, fuse_option, plan_options, selection_of, study_option
-from adu_bench.core.errors import UserError
+from adu_bench.core.errors import UserError, unknown
 from adu_bench.core.words import counted
 
 
@@ -35,6 +35,18 @@ def options(parser: Any) -> None:
         metavar="tensorboard|wandb|trackio",
         help="send the curves of runs there while they train",
     )
+    parser.add_argument(
+        "--cluster", type=str, default="", metavar="dask|slurm", help="engine that runs the jobs"
+    )
+    parser.add_argument("--address", type=str, default="", metavar="URL", help="a Dask scheduler, tcp://HOST:PORT")
+    parser.add_argument("--scheduler-file", type=str, default="", metavar="FILE", help="the file of a Dask scheduler")
+    parser.add_argument(
+        "--slurm",
+        type=str,
+        default="",
+        metavar="OPTIONS",
+        help='such as "partition=gpu,time=4:00:00,gpus=1"',
+    )
     flag(parser, "dry", "only print what would be run")
     flag(parser, "yes", "start expensive runs without asking")
     flag(parser, "force", "run again what is finished")
@@ -50,7 +62,8 @@ def run(options: Any) -> int:
     from adu_bench.workflows.run import local_executor
 
     # Options are checked before anything is read.
-    executor = local_executor(options.device, options.jobs, options.fuse, options.timeout)
+    here = options.device, options.jobs, options.fuse, options.timeout
+    executor = _cluster(options) if options.cluster else local_executor(*here)
     require_tracker(options.log)
     entries = choose_audits(options.audits, find_audits(options["from"])) if options.audits else []
     store = Store(Path(options.out))
@@ -123,6 +136,58 @@ def _agreed(suite: str) -> bool:
             "Add --yes, or do less with --limit, --seeds or --methods.",
         )
     return input("Start? [y/N] ").strip().lower() in ("y", "yes")
+
+
+def _cluster(options: Any) -> Any:
+    """Return the executor of a cluster.
+
+    Raises
+    ------
+    UserError
+        If there is no such cluster, or an option does not go with one.
+    """
+    from adu_bench.core.devices import parse_device
+    from adu_bench.runner.executors.fused import Fused
+
+    if options.cluster not in ("dask", "slurm"):
+        raise unknown("cluster", options.cluster, ["dask", "slurm"])
+    parse_device(options.device)
+    if options.timeout or options.audits:
+        name = "--timeout" if options.timeout else "--audits"
+        raise UserError(
+            f"{name} does not go with --cluster.",
+            "It is for processes of this machine.",
+            "Limit the time with --slurm time=4:00:00."
+            if options.timeout
+            else f"Audit afterwards: adu-bench audit --suite {options.suite} --runs {options.out}",
+        )
+    if options.cluster == "dask":
+        from adu_bench.runner.executors.dask_cluster import DaskCluster
+
+        return Fused(DaskCluster(options.address, options.scheduler_file, options.device, options.jobs), options.fuse)
+    from adu_bench.runner.executors.slurm import Slurm
+
+    slurm = Slurm(settings_of(options.slurm), Path(options.out).absolute() / ".slurm", options.device)
+    return Fused(slurm, options.fuse)
+
+
+def settings_of(text: str) -> tuple[tuple[str, str], ...]:
+    """Read ``--slurm``.
+
+    Raises
+    ------
+    UserError
+        If a part is not an option with a value.
+    """
+    pairs = [part.strip().partition("=") for part in text.split(",") if part.strip()]
+    for name, _, value in pairs:
+        if not name or not value:
+            raise UserError(
+                f"'{name or value}' is not an option of sbatch with a value.",
+                "--slurm takes long names and values, with commas.",
+                'For example --slurm "partition=gpu,time=4:00:00,gpus=1".',
+            )
+    return tuple((name, value) for name, _, value in pairs)
 
 
 def _execute(todo: Any, store: Any, executor: Any, options: Any) -> tuple[list[Any], int]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from adu_bench.core.errors import UserError
 from adu_bench.core.progress import Progress
 from adu_bench.runner.executors.interface import State
 from adu_bench.runner.plan import PlannedRun
 from adu_bench.store import Store
+from adu_bench.store.locks import BEAT, STALE
 
 
 @dataclass(frozen=True)
@@ -26,12 +28,15 @@ class RunJob:
         Execute it although it is finished.
     log
         The tracker that follows the training; see `adu_bench.runner.tracking`.
+    patience
+        Seconds to wait for another process that has the run, which may be on a machine that is gone.
     """
 
     planned: PlannedRun
     store: Store
     force: bool = False
     log: str = ""
+    patience: float = 0.0
 
     @property
     def title(self) -> str:
@@ -53,12 +58,23 @@ class RunJob:
         """Execute the run unless another process has it."""
         from adu_bench.runner.execute import execute  # imports torch
 
-        key = self.planned.spec.key
-        with self.store.lock(key) as ours:
-            if not ours or self.finished:
-                return "elsewhere", "another process has it"
-            execute(self.planned, self.store, device, progress, self.log)
-        return "done", ""
+        key, deadline = self.planned.spec.key, time.monotonic() + self.patience
+        while True:
+            with self.store.lock(key) as ours:
+                if ours and not self.finished:
+                    execute(self.planned, self.store, device, progress, self.log)
+                    return "done", ""
+                if ours or self.finished or time.monotonic() >= deadline:
+                    return "elsewhere", "another process has it"
+            time.sleep(2)
+
+    def moved(self, store: Store) -> RunJob:
+        """Return the job for another machine; see `adu_bench.runner.executors.remote.Movable`."""
+        return replace(self, store=store, patience=STALE + 2 * BEAT)
+
+    def receive(self, store: Store) -> None:
+        """Take over the result or the failure that another store has."""
+        self.store.receive(self.planned.spec.key, store, self.force)
 
     def fail(self, kind: str, reason: str, traceback: str = "") -> None:
         """Store why the run failed; on a full disk, that it failed is only printed."""

@@ -245,6 +245,26 @@ class Store:
         }
         write_text(folder / "error.json", json.dumps(record, indent=1) + "\n")
 
+    def receive(self, key: str, other: Store, force: bool = False) -> None:
+        """Copy a run, or the record of its failure, from another store, unless this one has the run.
+
+        Parameters
+        ----------
+        key
+            The run.
+        other
+            The other store.
+        force
+            Replace a run.
+        """
+        with self.lock(key) as ours:
+            if ours and other.has(key) and (force or not self.has(key)):
+                with self.begin(key) as folder:
+                    shutil.copytree(other.root / key, folder, dirs_exist_ok=True)
+        if other.failure(key) is not None:
+            folder = self._made(self.root / "failures" / key)
+            write_text(folder / "error.json", read_text(other.root / "failures" / key / "error.json", LARGEST))
+
     def failed(self) -> set[str]:
         """Return the keys of all runs whose last attempt failed."""
         try:

@@ -16,6 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 from adu_bench.core.errors import UserError
 from adu_bench.core.progress import Progress, silent
 from adu_bench.runner.executors.interface import Executor, Job, Outcome, Result, failed, perform
+from adu_bench.store import Store
 
 
 @runtime_checkable
@@ -95,6 +96,20 @@ class Group:
         ended = _together(self.jobs, device, progress)
         text = json.dumps([[outcome.state, outcome.text, seconds] for outcome, seconds in ended])
         return Outcome("done", text, any(outcome.device_lost for outcome, _ in ended))
+
+    @property
+    def store(self) -> Store:
+        """Where the results go."""
+        return self.jobs[0].store  # type: ignore[attr-defined]
+
+    def moved(self, store: Store) -> Group:
+        """Return the group for another machine; see `adu_bench.runner.executors.remote.Movable`."""
+        return Group(tuple(job.moved(store) for job in self.jobs))  # type: ignore[attr-defined]
+
+    def receive(self, store: Store) -> None:
+        """Take over the results that another store has."""
+        for job in self.jobs:
+            job.receive(store)  # type: ignore[attr-defined]
 
     def fail(self, kind: str, reason: str, traceback: str = "") -> None:
         """Record a failure that ended the whole group, such as a timeout, for the jobs that it cut off."""

@@ -170,7 +170,7 @@ def start(device: str, threads: int, place: int = 0) -> _Worker:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=work, args=(theirs, device, threads, place), daemon=True)
-    with _interrupts_ignored():
+    with _interrupts_ignored(), _threads_wait_passively():
         process.start()
     theirs.close()
     return _Worker(process, ours)
@@ -190,6 +190,23 @@ def _interrupts_ignored() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _threads_wait_passively() -> Iterator[None]:
+    """Let the worker's OpenMP threads sleep while they wait, unless the user set it; read when torch is imported.
+
+    Threads that spin take the cores from those that they wait for, where other processes compute as well.
+    """
+    name = "OMP_WAIT_POLICY"
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = "passive"
+    try:
+        yield
+    finally:
+        del os.environ[name]
 
 
 def broken(worker: _Worker, timeout: float | None) -> tuple[str, str] | None:
