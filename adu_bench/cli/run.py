@@ -5,8 +5,11 @@ Finished runs are skipped, so the same command continues where an earlier one st
 
 from __future__ import annotations
 
+import math
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from adu_bench.cli.common import device_option, flag, fuse_option, plan_options, selection_of, study_option
@@ -35,9 +38,7 @@ def options(parser: Any) -> None:
         metavar="tensorboard|wandb|trackio",
         help="send the curves of runs there while they train",
     )
-    parser.add_argument(
-        "--cluster", type=str, default="", metavar="dask|slurm", help="engine that runs the jobs"
-    )
+    parser.add_argument("--cluster", type=str, default="", metavar="dask|slurm", help="engine that runs the jobs")
     parser.add_argument("--address", type=str, default="", metavar="URL", help="a Dask scheduler, tcp://HOST:PORT")
     parser.add_argument("--scheduler-file", type=str, default="", metavar="FILE", help="the file of a Dask scheduler")
     parser.add_argument(
@@ -55,7 +56,7 @@ def options(parser: Any) -> None:
 def run(options: Any) -> int:
     """Execute the plan; 0 if everything is finished, 1 if a run failed, 130 after Ctrl-C."""
     from adu_bench.audits.catalogue import choose_audits, find_audits
-    from adu_bench.runner.cost import cost
+    from adu_bench.runner.cost import cost, longest_first
     from adu_bench.runner.tracking import require_tracker
     from adu_bench.store import Store
     from adu_bench.workflows.listing import budget_lines
@@ -80,12 +81,16 @@ def run(options: Any) -> int:
     if expected.much or (options.dry and todo):
         print(expected)
     if options.dry:
+        for line in _needs(expected, store, plan, options.jobs) if todo else ():
+            print(line)
         for planned in todo:
             print(f"{planned.spec.key}  {planned.title}")
         return 0
     if expected.much and not options.yes and not _agreed(plan.suite.name):
         print("Nothing was started.")
         return 0
+    if options.cluster or options.jobs > 1:
+        todo = longest_first(todo, plan.runs, store)
     try:
         failed, elsewhere = _execute(todo, store, executor, options) if todo else ([], 0)
     except KeyboardInterrupt:
@@ -99,6 +104,21 @@ def run(options: Any) -> int:
         print(f"Another process executes {counted(elsewhere, 'run')}; run the command again for the board.")
     audited = _audit(plan, store, entries, executor, options) if entries else 0
     return audited or (1 if failed else 0)
+
+
+def _needs(expected: Any, store: Any, plan: Any, workers: int) -> Iterator[str]:
+    """Yield what the runs need of time and disk, and how a cluster executes them."""
+    hours = expected.all_hours
+    if hours is not None:
+        yield f"Time: {hours:.2f} h in all, {hours / workers:.2f} h with {counted(workers, 'worker')} (--jobs)."
+    sizes = [store.size(run.spec.key) for run in plan.runs if store.has(run.spec.key)]
+    size = f"about {expected.runs * mean(sizes) / 1e6:,.0f} MB, by the finished runs" if sizes else ""
+    yield f"Disk: {size or 'known when the first run has finished'}."
+    longest = max(1, math.ceil(2 * (hours or 0) / expected.runs))
+    yield (
+        f'On a cluster: the same command without --dry and with --cluster slurm --slurm "time={longest}:00:00,gpus=1", '
+        "or with --cluster dask --scheduler-file FILE."
+    )
 
 
 def _factors(plan: Any) -> str:

@@ -70,6 +70,13 @@ class Cost:
     cpu_hours: float = 0.0
 
     @property
+    def all_hours(self) -> float | None:
+        """Measured and estimated time of all runs, one after the other; None if it is not known."""
+        if self.hours is None and self.measured < self.runs:
+            return None
+        return self.measured_hours + (self.hours or 0)
+
+    @property
     def much(self) -> bool:
         """Whether the user should be asked first."""
         expected = self.measured_hours + (self.hours or 0)
@@ -151,6 +158,18 @@ def cost(runs: Sequence[PlannedRun], finished: Iterable[PlannedRun] = (), store:
         estimate += hours(own_texts * TEXT_FLOP / FLOP, "fp32")
     gpu = estimate if runs and known else None
     return Cost(len(runs), most, passes, tested, texts, measured, measured_hours, gpu, cpu)
+
+
+def longest_first(runs: Sequence[PlannedRun], finished: Iterable[PlannedRun], store: Store) -> tuple[PlannedRun, ...]:
+    """Order runs so that several workers end at about the same time; runs of unknown duration come first.
+
+    Parameters
+    ----------
+    runs, finished, store
+        As in `cost`.
+    """
+    times = _times(finished, store)
+    return tuple(sorted(runs, key=lambda run: -times.get(_kind(run), float("inf"))))
 
 
 def hours(images: float, precision: str) -> float:

@@ -46,6 +46,10 @@ class Store:
         """Return whether a run is finished."""
         return (self.root / key / "run.json").is_file()
 
+    def size(self, key: str) -> int:
+        """Return the bytes of a finished run's files."""
+        return sum(path.stat().st_size for path in (self.root / key).iterdir())
+
     def load(self, key: str) -> Run:
         """Return a finished run.
 

@@ -87,6 +87,8 @@ def run(
     UserError
         If the choice names something that does not exist, or a class cannot be written to a file.
     """
+    from adu_bench.runner.cost import longest_first
+
     folder = Path(out)
     names, files = _named(methods, folder)
     if isinstance(seeds, int):
@@ -105,6 +107,8 @@ def run(
         executor = local_executor(device, jobs, fuse, timeout)
         store, plan = Store(folder), selection.plan(fetch=True)
         todo = plan.runs if force else plan.unfinished(store)
+        if jobs > 1:
+            todo = longest_first(todo, plan.runs, store)
         failed = {}
         results = execute_runs(todo, store, executor, force=force, log=log) if todo else ()
         for count, result in enumerate(results, start=1):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from adu_bench.registry import Catalogue
-from adu_bench.runner.cost import FLOP, RATES, Cost, cost, hours
+from adu_bench.runner.cost import FLOP, RATES, Cost, cost, hours, longest_first
 from adu_bench.runner.plan import plan
 from adu_bench.store import Store
 from adu_bench.suites import load_suite
@@ -75,3 +75,20 @@ def test_many_runs_of_the_shipped_model_ask_first():
 def test_the_user_is_asked_before_many_passes_or_hours(passes, hours, much):
     counts = COUNTS | {"passes": passes}
     assert Cost(1, **counts, measured=0, measured_hours=0.0, hours=hours).much is much
+
+
+def test_the_longest_runs_come_first_after_those_of_unknown_duration(tmp_path):
+    runs = planned("baseline[epochs=1]", "zero-shot", "domain-gate")
+    for label, seconds in (("zero-shot", 1.0), ("baseline", 7000.0)):
+        (first, *_) = [run for run in runs if run.label.startswith(label)]
+        forge_run(tmp_path / write_run(tmp_path, first.spec), timings={"train_s": seconds})
+    ordered = longest_first(runs, runs, Store(tmp_path))
+    labels = list(dict.fromkeys(run.label.partition("[")[0] for run in ordered))
+    assert labels == ["domain-gate", "baseline", "zero-shot"]
+    assert sorted(run.spec.key for run in ordered) == sorted(run.spec.key for run in runs)
+
+
+def test_hours_in_all_are_known_only_if_those_of_every_run_are():
+    assert Cost(4, **COUNTS, measured=3, measured_hours=6.0, hours=1.5).all_hours == 7.5
+    assert Cost(4, **COUNTS, measured=4, measured_hours=6.0, hours=None).all_hours == 6.0
+    assert Cost(4, **COUNTS, measured=3, measured_hours=6.0, hours=None).all_hours is None
