@@ -77,7 +77,7 @@ def check(executor, runs, folder: Path) -> None:
     assert not list(store.root.glob(".shared-*"))
 
 
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(600)
 def test_a_dask_cluster_repeats_what_a_killed_worker_had_and_nothing_else(tmp_path, planned, monkeypatch):
     """Shared folder, then a cluster that does not see the folder, and one group: on the same two workers."""
     distributed = pytest.importorskip("distributed", reason="needs adu-bench[dask]")
