@@ -91,7 +91,7 @@ class Slurm:
                 "submitit is not installed.", "--cluster slurm needs it.", 'pip install "adu-bench[slurm]"'
             ) from error
         if self.engine == "local":
-            executor = submitit.LocalExecutor(self.logs)
+            executor: Any = submitit.LocalExecutor(self.logs)
             executor.update_parameters(timeout_min=60 * 24 * 365)
             return executor
         if shutil.which("sbatch") is None or shutil.which("srun") is None:
