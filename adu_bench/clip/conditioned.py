@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
@@ -30,6 +28,7 @@ class ImageContexts(Part):
     """
 
     logit_scale: Tensor
+    _classifier: Host
 
     def __init__(self, length: int, extra: list[str] | None = None) -> None:
         super().__init__()
@@ -95,17 +94,14 @@ def bottleneck(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
 
 
-@dataclass(frozen=True)
-class _Inserted:
-    """The hooks of a text tower: each text has its context tokens (T, L, width) after the start token."""
+class _Inserted(Part):
+    """Give each text its context tokens (T, L, width) after the start token."""
 
-    contexts: Tensor
+    def __init__(self, contexts: Tensor) -> None:
+        super().__init__()
+        self.contexts = contexts
 
     def text_embeddings(self, embeddings: Tensor) -> Tensor:
         """Replace the placeholders."""
         context = self.contexts.to(embeddings.dtype)
         return torch.cat([embeddings[:, :1], context, embeddings[:, 1 + context.shape[1] :]], dim=1)
-
-    def before_text_block(self, index: int, tokens: Tensor) -> Tensor:
-        """Keep the tokens."""
-        return tokens

@@ -9,7 +9,7 @@ import pytest
 
 from adu_bench.audits.catalogue import find_audits
 from adu_bench.leaderboard.committed import committed_board
-from adu_bench.leaderboard.measurements import read_measurements
+from adu_bench.leaderboard.measurements import ORACLE, read_measurements, read_oracle
 from adu_bench.leaderboard.rows import rows_dir
 from adu_bench.registry import Catalogue
 
@@ -59,3 +59,32 @@ def test_the_board_is_that_of_the_committed_runs(text, runs):
         forgot = (own["for"] - (1 - known)) / (known - 1 / 15)
         shown = own["mem"], own["for"], own["h"], own["h"], forgot
         assert line.split()[:5] == [f"{100 * value:.1f}" for value in shown]
+
+
+def test_the_page_says_what_was_measured_of_the_oracle():
+    section = (
+        PAGE.read_text(encoding="utf-8").split("\n## A model that never saw the domain\n")[1].partition("\n## ")[0]
+    )
+    head, _, *rows = [
+        [cell.strip(" `") for cell in line.strip("|").split("|")]
+        for line in section.splitlines()
+        if line.startswith("|")
+    ]
+    measured, oracle = read_measurements(rows_dir(), "emoji-mini"), read_oracle(rows_dir(), "emoji-mini")
+    found = {ORACLE: oracle[oracle["method"] == ORACLE]}
+    for method in head[2:]:
+        found[method] = measured[(measured["method"] == method) & (measured["task"] == "openmoji")]
+    assert len(rows) == 5
+    for attack, *values in rows:
+        for method, value in zip(head[1:], values, strict=True):
+            own = found[method]
+            mean = own[(own["audit"] == attack) & (own["metric"] == "recovery")]["value"].mean()
+            assert value == f"{100 * mean:.1f}", (attack, method)
+    accuracies = re.findall(r"[\d.]+(?= %)", section.partition("answers ")[2].partition("CLIP generalises")[0])
+    of = {"oracle": found[ORACLE], "zero-shot": measured[measured["method"] == "zero-shot"]}
+    expected = [
+        f"{100 * own[(own['metric'] == metric) & (own['task'] == 'openmoji')]['value'].mean():.1f}"
+        for metric in ("forget_accuracy", "retain_accuracy")
+        for own in (one[one["audit"] == "part-off"] for one in of.values())
+    ]
+    assert accuracies == expected
