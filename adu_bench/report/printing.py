@@ -90,6 +90,15 @@ def across(least: float) -> int:
     return max(1, int(page_width() / (least * scale()) + 1e-9))
 
 
+def text_width(text: str, bold: bool = False) -> float:
+    """Return the width of a text of `FONT_SIZE` points in inches."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextPath
+
+    font = FontProperties(size=FONT_SIZE, weight="bold" if bold else "normal")
+    return float(TextPath((0, 0), text, prop=font).get_extents().width) / 72 if text.strip() else 0.0
+
+
 def name_of(method: str) -> str:
     """Return a method's printed name; overrides of fields (``adu[gamma=3.0]``) stay behind it."""
     labels = current().labels

@@ -37,6 +37,10 @@ METHODS = ["adu", "baseline", "clipfit", "zero-shot", "collapse", "adu-no-ddl", 
 SKILL = dict(zip(METHODS, (1.2, 0.9, 0.6, 1.5, 0.0, 1.0, 1.1), strict=True))
 
 
+DPI, SLACK = 400, 4.0
+"""Pixels per inch, and pixels by which a text may leave its figure."""
+
+
 def made_up(spec, label: str):
     """Predictions that are the better the more skilled a method is, and worse on forget domains."""
     task = spec.task
@@ -131,13 +135,15 @@ def check_that_no_text_is_cut(section):
     """Draw a section, and return its figure."""
     with style():
         figure = section.draw()
+        # At the resolution of a screen, each letter's width is rounded to pixels, unlike in print.
+        figure.set_dpi(DPI)
         figure.draw_without_rendering()
         page = figure.bbox
         shown = [text for text in texts_of(figure) if text.get_visible() and text.get_text().strip()]
         assert shown
         for text in shown:
             box = text.get_window_extent()
-            inside = box.x0 > page.x0 - 1 and box.y0 > page.y0 - 1 and box.x1 < page.x1 + 1 and box.y1 < page.y1 + 1
+            inside = min(box.x0 - page.x0, box.y0 - page.y0, page.x1 - box.x1, page.y1 - box.y1) > -SLACK
             assert inside, f"{text.get_text()!r} of {section.name} leaves the figure"
     return figure
 

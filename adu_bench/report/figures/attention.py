@@ -9,7 +9,7 @@ import numpy as np
 
 from adu_bench.core.words import counted
 from adu_bench.report.figures.common import listed, percent
-from adu_bench.report.printing import name_of, page_width, points, scale
+from adu_bench.report.printing import name_of, page_width, points, scale, text_width
 from adu_bench.report.style import INK, QUIET, SEQUENTIAL
 from adu_bench.store.artefacts import Artefact
 
@@ -41,6 +41,7 @@ def attention(maps: Mapping[str, Artefact], forget: tuple[str, ...]) -> Figure:
     rows = [("image", None, info["labels"]), ("zero-shot", first.tensors["before"], info["answers_before"])]
     rows += [(method, own.tensors["after"], own.info["answers_after"]) for method, own in maps.items()]
     label, bar, head, foot, line, gap = (scale() * inches for inches in (0.85, 0.45, 0.42, 0.2, 0.13, 0.05))
+    label = max(label, *(scale() * (text_width(name_of(name)) + 0.15) for name, *_ in rows))
     whole = page_width()
     side = (whole - label - bar) / count
     height = head + len(rows) * (side + line) + foot
@@ -78,10 +79,10 @@ def attention(maps: Mapping[str, Artefact], forget: tuple[str, ...]) -> Figure:
             x = label + (column + wide / 2) * side - gap / 2
             note = f"{domain}\n(forgotten)" if domain in forget else domain
             figure.text(x / whole, 1 - 0.06 / height, note, ha="center", va="top", fontweight="bold")
-    scale = figure.add_axes((1 - (bar - 0.12) / whole, (foot + line) / height, 0.08 / whole, (side + line) / height))
-    figure.colorbar(ScalarMappable(shades, SEQUENTIAL), cax=scale, extend="max")
-    scale.set_title("share", fontsize=points(6), loc="center", fontweight="normal")
-    scale.tick_params(labelsize=points(6))
+    legend = figure.add_axes((1 - (bar - 0.12) / whole, (foot + line) / height, 0.08 / whole, (side + line) / height))
+    figure.colorbar(ScalarMappable(shades, SEQUENTIAL), cax=legend, extend="max")
+    legend.set_title("share", fontsize=points(6), loc="center", fontweight="normal")
+    legend.tick_params(labelsize=points(6))
     if info["attribution"]:
         figure.text(
             0.5, 0.04 / height, f"Images: {info['attribution']}", ha="center", va="bottom", fontsize=points(5.5)

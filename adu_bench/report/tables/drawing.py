@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from adu_bench.report.printing import page_width, scale
+from adu_bench.report.printing import FONT_SIZE, page_width, scale, text_width
 from adu_bench.report.style import INK
 from adu_bench.report.tables.table import Cell, Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SIZE = 7.5
-"""Font size in points."""
 LINE, GAP, GROUP_GAP, PAD = 0.165, 0.16, 0.3, 0.02
 """Inches: height of a line, space between columns, space between groups of columns, margin."""
 
@@ -39,7 +37,7 @@ def draw(table: Table) -> Figure:
         x = lefts[column] + (widths[column] if number else 0)
         weight = "bold" if cell.bold else "normal"
         side = "right" if number else "left"
-        axes.text(x, y, cell.text, fontsize=size * SIZE, fontweight=weight, ha=side, va="center")
+        axes.text(x, y, cell.text, fontsize=size * FONT_SIZE, fontweight=weight, ha=side, va="center")
 
     y = 0.2 * LINE
     rule(y, 0, width, 1.0)
@@ -48,7 +46,7 @@ def draw(table: Table) -> Figure:
         for text, count in table.groups:
             if text:
                 start, end = lefts[column], lefts[column + count - 1] + widths[column + count - 1]
-                axes.text((start + end) / 2, y + 0.55 * LINE, text, fontsize=size * SIZE, ha="center", va="center")
+                axes.text((start + end) / 2, y + 0.55 * LINE, text, fontsize=size * FONT_SIZE, ha="center", va="center")
                 rule(y + LINE, start, end, 0.5)
             column += count
         y += LINE
@@ -70,7 +68,9 @@ def draw(table: Table) -> Figure:
 def _places(table: Table) -> tuple[list[float], list[float]]:
     """Return where each column starts and how wide it is, in inches."""
     lines = [tuple(map(Cell, table.columns)), *(row for part in table.parts for row in part)]
-    widths = [max(_width(line[column]) for line in lines) for column in range(len(table.columns))]
+    widths = [
+        max(text_width(line[column].text, line[column].bold) for line in lines) for column in range(len(table.columns))
+    ]
     starts = {sum(count for _, count in table.groups[:place]) for place in range(len(table.groups))}
     lefts, x = [], PAD
     for column, width in enumerate(widths):
@@ -79,11 +79,3 @@ def _places(table: Table) -> tuple[list[float], list[float]]:
         lefts.append(x)
         x += width
     return lefts, widths
-
-
-def _width(cell: Cell) -> float:
-    from matplotlib.font_manager import FontProperties
-    from matplotlib.textpath import TextPath
-
-    font = FontProperties(size=SIZE, weight="bold" if cell.bold else "normal")
-    return TextPath((0, 0), cell.text, prop=font).get_extents().width / 72 if cell.text.strip() else 0.0
