@@ -89,7 +89,10 @@ def method_source(path: Path, source_hash: str) -> MethodSource:
     modules = follower.modules()
     if package := follower.package(modules):
         return MethodSource(path.name, package)
-    places = [module.path.absolute() for module in modules if module.path.is_file()]
-    own = [place for place in places if place.is_relative_to(follower.home)]
-    files = ((place.relative_to(follower.home).as_posix(), place.read_bytes()) for place in own)
+    places = [module.path.absolute() for module in modules]
+    # A folder without __init__.py counts as a module only where it has some file of Python.
+    contents = {place / "_.py": b"" for place in places if place.is_dir()}
+    contents |= {place: place.read_bytes() for place in places if place.is_file()}
+    own = [place for place in contents if place.is_relative_to(follower.home)]
+    files = ((place.relative_to(follower.home).as_posix(), contents[place]) for place in own)
     return MethodSource(path.name, files=tuple(sorted(files)))

@@ -296,3 +296,14 @@ def test_a_method_that_imports_its_installed_package_travels_by_name(tmp_path, m
     assert source.locate() == tmp_path / "zoo" / "mine.py"
     with pytest.raises(UserError, match="Install the package that contains 'aviary'"):
         MethodSource("mine.py", "aviary").locate()
+
+
+def test_a_folder_without_init_travels_although_nothing_of_it_is_imported(tmp_path, monkeypatch):
+    """Such a folder counts as a module because of a file of Python in it, which the method need not use."""
+    monkeypatch.setenv("ADU_BENCH_CACHE", str(tmp_path / "cache"))
+    files = {"parts/other.py": "y = 2", "parts/deep/inner.py": "x = 7"}
+    write(tmp_path / "home", {**files, "mine.py": method("from .parts.deep.inner import x", answer="x")})
+    entry = Catalogue([tmp_path / "home"], shipped=False).presets["mine"][1]
+    path = method_source(entry.path, entry.source_hash).locate()
+    assert path.is_relative_to(tmp_path / "cache")
+    assert load_class(path, "Mine", entry.source_hash)().unlearn(None) == 7

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from adu_bench.core.errors import UserError
 from adu_bench.registry import Catalogue
 from adu_bench.runner.executors.dask_cluster import DaskCluster
 from adu_bench.runner.executors.fused import Fused
+from adu_bench.runner.executors.remote import arrived, packed
 from adu_bench.runner.executors.slurm import Slurm, minutes
 from adu_bench.runner.job import RunJob
 from adu_bench.runner.plan import plan
@@ -103,6 +105,24 @@ def test_submitit_repeats_what_a_killed_process_had_and_nothing_else(tmp_path, p
     logs = tmp_path / "logs"
     check(Slurm((), logs, "cpu", engine="local", pause=0.2), planned[:2], tmp_path)
     assert len([path for path in logs.glob("*.log") if path.is_symlink() and path.exists()]) == 2
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [({"core": "other"}, "another version of adu-bench"), ({"device": "cuda:99"}, "no (CUDA )?device")],
+)
+def test_a_worker_that_cannot_do_a_run_rightly_says_why(changed, why, shared, tmp_path, planned):
+    """Another version would store its numbers under the sender's key; an error must not look like a lost process."""
+    job = RunJob(planned[0], Store(tmp_path / "runs"))
+    job.store.require_writable()
+    with packed([job], "cpu") as (parcel,):
+        delivery = replace(parcel, **changed, **({} if shared else {"mark": "none"})).do(1)
+    result = arrived(job, delivery)
+    assert result.state == "failed"
+    assert re.search(why, result.text)
+    assert job.store.failed() == {planned[0].spec.key}
+    assert not job.store.keys()
 
 
 def test_a_scheduler_that_is_not_there_is_named(tmp_path):

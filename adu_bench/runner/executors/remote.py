@@ -10,11 +10,13 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
 from adu_bench.core.errors import UserError
 from adu_bench.core.progress import silent
+from adu_bench.registry.fingerprint import core_digest
 from adu_bench.runner.executors.interface import Job, Outcome, Result, failed, perform
 from adu_bench.store import Store
 
@@ -65,26 +67,51 @@ class Parcel:
         See `adu_bench.core.devices`.
     mark
         The name of a file in the folder of the runs, by which another machine recognises that folder.
+    core
+        Digest of the sender's code that computes numbers, see `adu_bench.registry.fingerprint.core_digest`.
     """
 
     job: Movable
     device: str
     mark: str
+    core: str
 
     def do(self, threads: int, place: int = 0) -> Delivery:
-        """Do the job in this process; ``place`` as in `adu_bench.clip.device.resolve_device`."""
+        """Do the job in this process; ``place`` as in `adu_bench.clip.device.resolve_device`.
+
+        It fails if this process lacks the device, or has other code that computes numbers than the sender.
+        """
+        with _ALONE:
+            start, store = time.monotonic(), self.job.store
+            if (store.root / self.mark).is_file():
+                return Delivery(self._performed(store, threads, place), time.monotonic() - start)
+            with tempfile.TemporaryDirectory() as folder:
+                outcome = self._performed(Store(Path(folder)), threads, place)
+                return Delivery(outcome, time.monotonic() - start, tuple(_contents(Path(folder))))
+
+    def _performed(self, store: Store, threads: int, place: int) -> Outcome:
+        """Do the job with a store; what keeps this process from doing it is recorded as its failure."""
         from adu_bench.clip.device import resolve_device
         from adu_bench.runner.executors.worker import limit_threads
 
-        with _ALONE:
+        job = self.job.moved(store)
+        try:
+            if self.core != _core():
+                raise UserError(
+                    "The worker has another version of adu-bench.",
+                    "Its code that computes numbers differs from that of the machine that sent the run.",
+                    "Install the same version on all machines, and start the workers again.",
+                )
             limit_threads(threads)
-            device, start = resolve_device(self.device, place), time.monotonic()
-            store = self.job.store
-            if (store.root / self.mark).is_file():
-                return Delivery(perform(self.job.moved(store), device, silent), time.monotonic() - start)
-            with tempfile.TemporaryDirectory() as folder:
-                outcome = perform(self.job.moved(Store(Path(folder))), device, silent)
-                return Delivery(outcome, time.monotonic() - start, tuple(_contents(Path(folder))))
+            device = resolve_device(self.device, place)
+        except Exception as error:
+            return failed(job, error)
+        return perform(job, device, silent)
+
+
+@cache
+def _core() -> str:
+    return core_digest(("adu_bench.api",))
 
 
 def _contents(folder: Path) -> Iterator[tuple[str, bytes]]:
@@ -109,7 +136,7 @@ def packed(jobs: Sequence[Job], device: str) -> Iterator[list[Parcel]]:
             raise UserError(f"'{job.title}' cannot run on a cluster.", "Only runs travel.", "Leave out --cluster.")
         store = Store(job.store.root.absolute())  # type: ignore[attr-defined]
         roots.add(store.root)
-        parcels.append(Parcel(job.moved(store), device, mark))
+        parcels.append(Parcel(job.moved(store), device, mark, _core()))
     try:
         for root in roots:
             (root / mark).touch()
