@@ -50,7 +50,8 @@ class Leace(Method):
         forget = [domain in problem.forget for domain in problem.domains]
         part = model.add("eraser", ClassEraser(model.feature_width, forget))
         chosen = problem.train.forget
-        mean, matrix = eraser(problem.train.frozen[chosen], problem.train.labels[chosen], self.shrinkage)
+        train, classes = problem.train, len(problem.classes)
+        mean, matrix = eraser(train.frozen[chosen], train.labels[chosen], classes, self.shrinkage)
         with torch.no_grad():
             part.probe.load_state_dict(gate.probe.state_dict())
             part.mean.copy_(mean)
@@ -90,7 +91,7 @@ class ClassEraser(Part):
         return torch.where(stopped[:, None], self.logit_scale * F.normalize(erased, dim=-1) @ text.T, logits)
 
 
-def eraser(features: Tensor, labels: Tensor, shrinkage: float) -> tuple[Tensor, Tensor]:
+def eraser(features: Tensor, labels: Tensor, classes: int, shrinkage: float) -> tuple[Tensor, Tensor]:
     """Return mean (D,) and matrix (D, D) of the map x -> mean + matrix (x - mean) that erases the labels.
 
     With W the inverse root of the shrunk covariance, and P the projection on the column space of W times the
@@ -101,11 +102,13 @@ def eraser(features: Tensor, labels: Tensor, shrinkage: float) -> tuple[Tensor, 
     ----------
     features, labels
         (N, D) and (N,), int64.
+    classes
+        Their number.
     shrinkage
         Share of the identity, scaled to the same trace, in the covariance; above 0.
     """
     x = features.double()
-    kinds = F.one_hot(labels).double()
+    kinds = F.one_hot(labels, classes).double()
     mean = x.mean(dim=0)
     centred, kinds = x - mean, kinds - kinds.mean(dim=0)
     covariance = centred.T @ centred / len(x)

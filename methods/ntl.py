@@ -88,4 +88,4 @@ def multi_kernel_mmd(features: Tensor, forget: Tensor, kernels: int = 5, factor:
         kernel = torch.stack([torch.exp(-squared / width) for width in widths]).sum(dim=0)
         weights = forget / forget.sum().clamp_min(1) - (~forget) / (~forget).sum().clamp_min(1)
         both = forget.any() & (~forget).any()
-        return torch.where(both, weights @ kernel @ weights, 0.0)
+        return torch.where(both, (weights[:, None] * weights * kernel).sum(), 0.0)

@@ -1,5 +1,6 @@
 """SCRUB (Kurmanji et al. 2023): move away from the teacher on forget domains, and stay with it on retain domains."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -87,7 +88,7 @@ class Scrub(WeightsTrained):
         """Rewind to the chosen state."""
         if self.rewind:
             self._states.keep(forget_loss(problem, model))
-            reference = torch.log(torch.tensor(float(len(problem.classes)), device=problem.device))
+            reference = torch.full((), math.log(len(problem.classes)), device=problem.device)
             epoch = self._states.restore(reference)
             problem.log(rewound_to_epoch=epoch + 1)
 

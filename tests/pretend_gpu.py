@@ -62,7 +62,8 @@ class OnGpu(torch.Tensor):
     def to(self, *values: Any, **named: Any) -> torch.Tensor:
         device = named.pop("device", None)
         if values and isinstance(values[0], str | torch.device):
-            device, values = values[0], values[1:]
+            # Modules pass (device, dtype or None, whether to wait).
+            device, values = values[0], tuple(value for value in values[1:] if isinstance(value, torch.dtype))
         if device is not None and torch.device(device).type == "cpu":
             named.pop("non_blocking", None)
             return self.cpu().to(*values, **named)

@@ -58,7 +58,7 @@ def test_leace_makes_classes_linearly_unguessable_on_its_training_features(shrin
     rng = torch.Generator().manual_seed(0)
     labels = torch.arange(60) % 3
     features = torch.randn(60, 8, generator=rng) + torch.randn(3, 8, generator=rng)[labels]
-    mean, matrix = leace.eraser(features, labels, shrinkage)
+    mean, matrix = leace.eraser(features, labels, 3, shrinkage)
     erased = (mean + (features - mean) @ matrix.T).double()
     kinds = torch.nn.functional.one_hot(labels).double()
     cross = (erased - erased.mean(dim=0)).T @ (kinds - kinds.mean(dim=0))
