@@ -45,7 +45,7 @@ def pages(folder: Path, catalogue: Catalogue) -> dict[Path, str]:
     boards = {suite: committed_board(folder, suite, catalogue) for suite in committed_suites(folder)}
     found = {folder / "README.md": _contents(boards)}
     if boards:
-        found[folder / "index.html"] = web_page(list(boards.values()), cards(catalogue), files=True)
+        found[folder / "index.html"] = web_page(list(boards.values()), cards(catalogue), folder)
     for suite, board in boards.items():
         place = folder / suite
         checks = check_attacks(read_measurements(folder, suite), read_oracle(folder, suite))

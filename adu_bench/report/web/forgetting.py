@@ -52,6 +52,9 @@ def forgetting_panel(board: Board, views: list[str], heading: str) -> dict[str, 
         "views": views,
         "heading": title,
         "block": f"What audits of the finished classifiers say, on {counted(found.tasks, 'task')}. {' '.join(notes)}",
+        "made": "",
+        "links": [],
+        "scatter": None,
         "columns": columns,
         "domains": [],
         "sections": sections(rows),
@@ -112,4 +115,4 @@ def _cell(row: Row, found: Forgetting, column: Column) -> dict[str, Any]:
             value = round(own.estimate.value, 6)
             text += " +" * own.beyond
     shown = "" if value is None else value
-    return {"column": column, "text": text, "value": shown, "why": why, "best": False, "bar": None}
+    return {"column": column, "text": text, "value": shown, "why": why, "best": False, "bar": None, "beside": ""}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -14,15 +15,29 @@ from adu_bench.core.paths import RESOURCES
 from adu_bench.core.words import counted
 from adu_bench.leaderboard.board import Board, Row
 from adu_bench.leaderboard.published import has_paper
+from adu_bench.metrics.frame import Scorable
+from adu_bench.metrics.measures import METRICS
 from adu_bench.metrics.metric import DOWN, INTERVAL, LETTERS, Metric
 from adu_bench.report.style import look
-from adu_bench.report.tables.board import ABOUT, INTERVALS, best, has_states, place, shown_metrics, why_empty
+from adu_bench.report.tables.board import (
+    ABOUT,
+    INTERVALS,
+    best,
+    board_csv,
+    board_json,
+    has_states,
+    place,
+    shown_metrics,
+    why_empty,
+)
 from adu_bench.report.tables.paper import paper_legend, paper_table
 from adu_bench.report.tables.settings import HEADING, settings_lines
 from adu_bench.report.templates import environment
 from adu_bench.report.web.columns import METHOD, RANK, Column, sections
 from adu_bench.report.web.details import Cards, Details
 from adu_bench.report.web.forgetting import forgetting_panel
+from adu_bench.report.web.links import Link, download, page_links, suite_links
+from adu_bench.report.web.scatter import scatter
 
 _BEFORE = (
     RANK,
@@ -40,7 +55,7 @@ _HEADLINE = ("h_mean", "h_interval", "letters")
 """The metrics that the ranking rests on come first."""
 
 
-def web_page(boards: Sequence[Board], cards: Cards, files: bool = False) -> str:
+def web_page(boards: Sequence[Board], cards: Cards, folder: Path | None = None) -> str:
     """Return boards as one HTML page.
 
     Parameters
@@ -49,8 +64,9 @@ def web_page(boards: Sequence[Board], cards: Cards, files: bool = False) -> str:
         One per suite.
     cards
         Cards of the methods, by preset.
-    files
-        Whether the page will be in the folder of the rows, so that it can link to them.
+    folder
+        The folder of the rows, if the page will be in it: then it links to the rows' files, and to what is beside the
+        folder in a copy of the repository.
 
     Returns
     -------
@@ -58,18 +74,21 @@ def web_page(boards: Sequence[Board], cards: Cards, files: bool = False) -> str:
         The same text for the same boards.  Everything but the project's own template is escaped, and a content
         security policy allows the page's own style and script only.
     """
-    panels = [panel for board in boards for panel in _panels(board, cards, files)]
-    style, script = (_resource(name) for name in ("page.css", "page.js"))
+    panels = [panel for board in boards for panel in _panels(board, cards, folder)]
+    style, script = resource("base.css") + resource("page.css"), resource("page.js")
     template = environment("web").get_template("page.html")
     return template.render(
         title="Leaderboard" if len(boards) > 1 else f"{boards[0].suite}: leaderboard",
-        policy=_policy(style, script),
+        policy=policy(style, script),
         style=Markup(style),
         script=Markup(script),
         suites=[board.suite for board in boards],
         sizes=sorted({size for board in boards for size in _sizes(board)}),
         families=list(dict.fromkeys(row["family"] for panel in panels for row in _rows(panel))),
         columns=list({(each.title, each.note): each for panel in panels for each in panel["columns"]}.values()),
+        choosable=list({each.name: each for panel in panels for each in panel["columns"][2:]}.values()),
+        methods=list(dict.fromkeys(row["method"] for panel in panels for row in _rows(panel))),
+        links=page_links(folder),
         panels=panels,
         states=any(has_states(board) for board in boards),
         warnings=_warnings(boards),
@@ -88,7 +107,7 @@ def _warnings(boards: Sequence[Board]) -> list[str]:
     return [f"{', '.join(suites)}: {warning}" for warning, suites in found.items()]
 
 
-def _panels(board: Board, cards: Cards, files: bool) -> Iterator[dict[str, Any]]:
+def _panels(board: Board, cards: Cards, folder: Path | None) -> Iterator[dict[str, Any]]:
     """Yield the tables of a suite: all tasks, each number of forgotten domains, methods with a smaller block.
 
     What audits say of the methods of a table follows it.
@@ -102,13 +121,16 @@ def _panels(board: Board, cards: Cards, files: bool) -> Iterator[dict[str, Any]]
     if board.part is not None:
         own = [str(size) for size in _sizes(board.part)]
         tables.append((board.part, ["all", *(own if len(own) == 1 else [])], "ablations"))
+    links = suite_links(board, folder)
     for part, views, heading in tables:
-        yield _panel(board, part, views, heading, cards, files)
+        yield _panel(board, part, views, heading, cards, links, folder is not None)
         if part.forgetting is not None:
             yield forgetting_panel(part, views, heading)
 
 
-def _panel(whole: Board, board: Board, views: list[str], heading: str, cards: Cards, files: bool) -> dict[str, Any]:
+def _panel(
+    whole: Board, board: Board, views: list[str], heading: str, cards: Cards, links: Sequence[Link], files: bool
+) -> dict[str, Any]:
     keys = set(board.frame["key"])
     runs = [run for run in whole.runs if run.key in keys]
     metrics = sorted(shown_metrics(board), key=lambda metric: metric.key not in _HEADLINE)
@@ -117,6 +139,7 @@ def _panel(whole: Board, board: Board, views: list[str], heading: str, cards: Ca
     rows = [_row(row, board, columns, metrics, details) for row in board.rows]
     block = f"{counted(len(board.tasks), 'task')} x {counted(len(board.seeds), 'seed')}"
     letters = any(row["letters"] for row in board.rows)
+    name = " ".join(filter(None, (board.suite, heading))).replace(" ", "-")
     for row in rows:
         # The target of links to the row; quoted, since names may contain characters that identifiers may not.
         row["id"] = quote("/".join(filter(None, (board.suite, "" if board is whole else heading, row["method"]))))
@@ -126,12 +149,27 @@ def _panel(whole: Board, board: Board, views: list[str], heading: str, cards: Ca
         "views": views,
         "heading": heading,
         "block": f"{board.title}. Complete rows have {block}.{f' {INTERVALS}' * letters}",
+        "made": _made(board, runs),
+        "links": [
+            *links * (board is whole),
+            download("CSV", board_csv(board), f"{name}.csv", "text/csv"),
+            download("JSON", board_json(board), f"{name}.json", "application/json"),
+        ],
+        "scatter": scatter(board),
         "columns": columns,
         "domains": details.domains,
         "sections": sections(rows),
+        "row_ids": {row["method"]: row["id"] for row in rows},
         "settings": list(settings_lines(board)),
         "paper": _paper(board) if board is whole else None,
     }
+
+
+def _made(board: Board, runs: Sequence[Scorable]) -> str:
+    """Return with what and when the runs of a board were made."""
+    days = sorted(run.finished[:10] for run in runs if run.finished)
+    when = f", finished {days[0]}{f' to {days[-1]}' if days[-1] != days[0] else ''}" if days else ""
+    return f"Protocol {board.common.protocol}, {board.common.backbone.name}, {counted(len(runs), 'run')}{when}."
 
 
 def _column(metric: Metric) -> Column:
@@ -182,6 +220,7 @@ def _cells(row: Row, board: Board, columns: Sequence[Column], metrics: Sequence[
             "why": why,
             "best": (row.method, column.name) in bold,
             "bar": _bar(row) if column.kind == "headline" else None,
+            "beside": _beside(row) if column.kind == "headline" else "",
         }
 
 
@@ -189,6 +228,13 @@ def _sorted_by(metric: Metric, value: Any) -> str | float | None:
     """Return the value that a cell is sorted by; for an interval its lower end."""
     own = value[0] if metric.unit == INTERVAL and value is not None else value
     return round(own, 6) if isinstance(own, float) else own
+
+
+def _beside(row: Row) -> str:
+    """Return the interval and letters of a row, which narrow screens show below the mean of H."""
+    interval, letters = row["h_interval"], row["letters"] or ""
+    text = METRICS["h_interval"].text(interval).replace("-", "\N{EN DASH}") if interval is not None else ""
+    return f"{text} {letters}".strip()
 
 
 def _bar(row: Row) -> dict[str, float] | None:
@@ -214,11 +260,12 @@ def _rows(panel: dict[str, Any]) -> list[dict[str, Any]]:
     return [row for section in panel["sections"] for row in section["rows"]]
 
 
-def _resource(name: str) -> str:
+def resource(name: str) -> str:
+    """Return a file of the page's style or script."""
     return (RESOURCES / "web" / name).read_text(encoding="utf-8")
 
 
-def _policy(style: str, script: str) -> str:
+def policy(style: str, script: str) -> str:
     """Return a content security policy that allows this style and this script, and no request at all."""
     hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)]
     return (
