@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,58 +14,34 @@ from adu_bench.leaderboard.board import BASELINE, Board, Row, with_letters
 from adu_bench.leaderboard.curves import curves_of
 from adu_bench.metrics.frame import ZERO_SHOT, score
 from adu_bench.registry import Catalogue
-from adu_bench.report.figures import attention, cost, depth, domains, embedding, intervals, profile, sweeps, tradeoff
+from adu_bench.report.figures import (
+    attention,
+    cost,
+    depth,
+    domains,
+    embedding,
+    intervals,
+    profile,
+    sweeps,
+    tradeoff,
+    words,
+)
 from adu_bench.report.figures.common import complete, listed, ranked
+from adu_bench.report.section import Missing, Section
 from adu_bench.report.tables import summaries
 from adu_bench.report.tables.ablation import ablation_caption, ablation_changes, ablation_table
 from adu_bench.report.tables.drawing import draw
 from adu_bench.report.tables.main import CONVENTIONS, main_caption, main_table
-from adu_bench.report.tables.table import Table
 from adu_bench.runner.plan import plan_study
 from adu_bench.store import Run, Store
 from adu_bench.store.artefacts import Artefact, read_artefact
 from adu_bench.suites import Suite
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 PANELS = 2
 """Number of methods beside zero-shot CLIP in an embedding or a grid of attention maps, unless methods are named."""
 DEPTH = "Did it forget? H against depth"
 _SAME = 1e-2
 """Features whose largest difference is below this count as the same: they are stored with 16 bits."""
-
-
-@dataclass(frozen=True)
-class Section:
-    """A figure or table with its caption.
-
-    Parameters
-    ----------
-    name
-        Stem of its files.
-    title, caption
-        For people.
-    draw
-        Draws the figure; to be called within `adu_bench.report.style.style`.
-    table
-        The table that the figure shows, if it shows one.
-    """
-
-    name: str
-    title: str
-    caption: str
-    draw: Callable[[], Figure]
-    table: Table | None = None
-
-
-@dataclass(frozen=True)
-class Missing:
-    """A section that the results do not allow: its title, the reason, and the command that makes it possible."""
-
-    title: str
-    reason: str
-    command: str
 
 
 @dataclass(frozen=True)
@@ -141,7 +116,13 @@ def make_report(material: Material) -> Report:
         *_embedding(material),
         *_attention(material),
         *_sweeps(material),
-        Section("cost", "Cost against quality", cost.caption(board), partial(cost.cost, board)),
+        Section(
+            "cost",
+            "Cost against quality",
+            cost.caption(board),
+            partial(cost.cost, board),
+            seen=words.cost_words(board),
+        ),
     ]
     return Report(
         board,
@@ -180,10 +161,20 @@ def _main(board: Board) -> Iterator[Section | Missing]:
         title = f"Main table, {CONVENTIONS[convention]}"
         yield Section(name, title, main_caption(board, convention), partial(draw, table), table)
     yield Section(
-        "trade-off", "Forgetting against retaining", tradeoff.caption(board), partial(tradeoff.tradeoff, board)
+        "trade-off",
+        "Forgetting against retaining",
+        tradeoff.caption(board),
+        partial(tradeoff.tradeoff, board),
+        seen=words.tradeoff_words(complete(board)),
     )
     yield from _depth(board)
-    yield Section("intervals", "Means with intervals", intervals.caption(board), partial(intervals.intervals, board))
+    yield Section(
+        "intervals",
+        "Means with intervals",
+        intervals.caption(board),
+        partial(intervals.intervals, board),
+        seen=words.intervals_words(board),
+    )
     yield from _summaries(board)
     if ranked(board) and not domains.accuracies(board, "accuracy_before").empty:
         yield Section(
@@ -191,6 +182,7 @@ def _main(board: Board) -> Iterator[Section | Missing]:
             "Accuracy by domain, before and after",
             domains.caption(board),
             partial(domains.before_and_after, board, _domains(board)),
+            seen=words.domains_words(board),
         )
     else:
         yield Missing(
@@ -202,7 +194,8 @@ def _main(board: Board) -> Iterator[Section | Missing]:
 
 def _depth(board: Board) -> Iterator[Section | Missing]:
     if depth.shown(board):
-        yield Section("did-it-forget", DEPTH, depth.caption(board), partial(depth.depth, board))
+        draw_depth = partial(depth.depth, board)
+        yield Section("did-it-forget", DEPTH, depth.caption(board), draw_depth, seen=words.depth_words(board))
     else:
         reason = "no method was audited on all its tasks"
         yield Missing(DEPTH, reason, f"adu-bench run --suite {board.suite} --audits core")
@@ -218,7 +211,13 @@ def _summaries(board: Board) -> Iterator[Section | Missing]:
     table = summaries.summary_table(board)
     caption = summaries.summary_caption(board)
     yield Section("summary-table", "Mean, interquartile mean, worst task", caption, partial(draw, table), table)
-    yield Section("profile", "Performance profiles", profile.caption(board), partial(profile.profile, board))
+    yield Section(
+        "profile",
+        "Performance profiles",
+        profile.caption(board),
+        partial(profile.profile, board),
+        seen=words.profile_words(board),
+    )
     if len(complete(board)) > 1:
         table = summaries.improvement_table(board)
         caption = summaries.improvement_caption(board)
@@ -287,6 +286,7 @@ def _embedding(material: Material) -> Iterator[Section | Missing]:
                     "Features, before and after",
                     embedding.caption(features),
                     partial(embedding.embedding, features),
+                    seen=words.embedding_words(sets, spec.forget),
                 )
                 return
     yield Missing(
@@ -329,6 +329,7 @@ def _attention(material: Material) -> Iterator[Section | Missing]:
                 "Attention, before and after",
                 attention.caption(maps, forget, material.seed),
                 partial(attention.attention, maps, forget),
+                seen=words.attention_words(list(maps), next(iter(maps.values())).info["images"], forget),
             )
             return
     best = [row.method for row in ranked(material.board)][:PANELS] or ["adu"]
@@ -368,7 +369,8 @@ def _sweeps(material: Material) -> Iterator[Section | Missing]:
         if shown:
             marks = _marks(material, points, shown)
             caption = sweeps.caption(points, shown, material.board, marks)
-            yield Section(f"study-{name}", title, caption, partial(sweeps.sweep, points, shown, marks))
+            drawn = partial(sweeps.sweep, points, shown, marks)
+            yield Section(f"study-{name}", title, caption, drawn, seen=words.sweep_words(points, shown))
         else:
             yield Missing(
                 title,

@@ -5,15 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from adu_bench.core.errors import UserError
 from adu_bench.core.files import write_text
 from adu_bench.core.progress import Progress, silent
 from adu_bench.report.escape import tex_text
 from adu_bench.report.figures.common import block
-from adu_bench.report.sections import Report, Section, unranked
+from adu_bench.report.section import Section
+from adu_bench.report.sections import Report, unranked
 from adu_bench.report.style import save, style
 from adu_bench.report.tables.table import comma_separated, latex
-from adu_bench.report.templates import environment
+from adu_bench.report.templates import environment, policy, resource
 
 PAGE = "report.html"
 CAPTIONS = "captions.tex"
@@ -87,6 +90,7 @@ def _described(section: Section, files: list[Path], size: tuple[float, float]) -
         "title": section.title,
         "caption": section.caption,
         "table": section.table,
+        "seen": section.seen,
         "files": [path.name for path in files],
         "width": round(size[0] * SHOWN_DPI),
         "height": round(size[1] * SHOWN_DPI),
@@ -95,10 +99,15 @@ def _described(section: Section, files: list[Path], size: tuple[float, float]) -
 
 def _page(report: Report, sections: list[dict[str, Any]]) -> str:
     board = report.board
+    style_text = resource("web/base.css") + resource("report/report.css")
+    script = resource("report/report.js")
     return (
         environment("report")
         .get_template(PAGE)
         .render(
+            policy=policy(style_text, script, images="'self' data:"),
+            style=Markup(style_text),
+            script=Markup(script),
             suite=board.suite,
             title=board.title,
             block=block(board),

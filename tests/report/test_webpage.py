@@ -12,7 +12,9 @@ import pytest
 
 from adu_bench.leaderboard.board import by_size
 from adu_bench.leaderboard.published import claims_of
+from adu_bench.report.tables.board import board_csv, board_json
 from adu_bench.report.web.page import web_page
+from adu_bench.report.web.scatter import scatter
 from tests.report.conftest import two_boards
 
 HOSTILE = "</script><script>alert(1)</script>\"' onmouseover=alert(1) <img src=x onerror=alert(1)> {{ 7 * 7 }}"
@@ -79,7 +81,7 @@ def test_tables_by_number_show_what_the_board_by_number_has(boards):
     assert f"{100 * table.loc[('late', 1), 'mem']:.1f}" in cells
 
 
-def test_what_strangers_wrote_stays_text(boards):
+def test_what_strangers_wrote_stays_text(boards, tmp_path):
     board = boards[0]
     rename = {"late": HOSTILE, "adu": "a<b>&c"}
     hostile = replace(
@@ -91,14 +93,17 @@ def test_what_strangers_wrote_stays_text(boards):
         sizes={},
     )
     card = dict.fromkeys(("title", "authors", "year", "notes", "licence"), HOSTILE) | {"paper": "javascript:alert(1)"}
-    text = web_page([hostile], {"a<b>&c": card, HOSTILE: card}, files=True)
+    text = web_page([hostile], {"a<b>&c": card, HOSTILE: card}, tmp_path)
     elements = read(text)
     assert [element.tag for element in elements].count("script") == 1
     assert not [element for element in elements if element.tag == "img"]
     for element in elements:
         assert not [name for name in element.attributes if name.startswith("on") or name == "style"]
         link = element.attributes.get("href") or ""
-        assert link.startswith(("#", "data:,", "https://arxiv.org/")) or link.endswith(".json") or not link
+        taken = link.startswith(("data:text/csv;base64,", "data:application/json;base64,"))
+        assert not taken or element.attributes["download"]
+        inside = link.startswith(("#", "data:,", "https://arxiv.org/")) or link.endswith((".json", "/README.md"))
+        assert taken or inside or not link
     assert HOSTILE in [element.text for element in elements if element.tag == "dd"]
     assert "49" not in [element.text.strip() for element in elements]
 
@@ -106,7 +111,7 @@ def test_what_strangers_wrote_stays_text(boards):
 def test_only_what_is_an_arxiv_number_becomes_a_link(boards):
     cards = {"adu": {"paper": "arXiv:2510.08132"}, "baseline": {"paper": "arXiv:2510.08132/../x"}}
     links = {element.attributes["href"] for element in read(web_page(boards[1:], cards)) if element.tag == "a"}
-    assert {link for link in links if not link.startswith("#")} == {"https://arxiv.org/abs/2510.08132"}
+    assert {link for link in links if not link.startswith(("#", "data:"))} == {"https://arxiv.org/abs/2510.08132"}
 
 
 def test_the_policy_allows_the_style_and_script_of_the_page_alone(boards):
@@ -123,13 +128,70 @@ def test_the_policy_allows_the_style_and_script_of_the_page_alone(boards):
     assert "unsafe" not in policy
 
 
-def test_rows_link_to_their_files_only_beside_them(boards):
-    def links(files: bool) -> set[str]:
-        found = {element.attributes.get("href") for element in read(web_page(boards[1:], {}, files=files))}
-        return {link for link in found if link and link.endswith(".json")}
+def addresses(text: str) -> set[str]:
+    """The links of a page that lead out of it."""
+    found = {element.attributes["href"] or "" for element in read(text) if element.tag == "a"}
+    return {link for link in found if not link.startswith(("#", "data:"))}
 
-    assert links(False) == set()
-    assert links(True) == {"second/adu.json", "second/baseline.json"}
+
+def test_pages_link_only_to_what_is_beside_them(boards, tmp_path):
+    assert addresses(web_page(boards[1:], {})) == set()
+    own = {"second/adu.json", "second/baseline.json", "second/README.md"}
+    folder = tmp_path / "leaderboards"
+    folder.mkdir()
+    assert addresses(web_page(boards[1:], {}, folder)) == own
+    beside = {"README.md", "CONTRIBUTING.md", "CITATION.cff", "reports/second/report.html"}
+    (tmp_path / "reports" / "second").mkdir(parents=True)
+    for name in beside:
+        (tmp_path / name).touch()
+    assert addresses(web_page(boards[1:], {}, folder)) == own | {f"../{name}" for name in beside}
+
+
+def test_every_table_can_be_taken_along_as_csv_and_json(boards):
+    found = {}
+    for element in read(web_page(boards, {})):
+        if element.tag == "a" and element.attributes.get("download"):
+            content = base64.b64decode((element.attributes["href"] or "").partition("base64,")[2]).decode()
+            found[element.attributes["download"]] = content
+    parts = {"toy-all-tasks": boards[0], "toy-1-forgotten": boards[0].sizes[1], "toy-2-forgotten": boards[0].sizes[2]}
+    parts["second"] = boards[1]
+    assert found == {
+        f"{name}.{kind}": make(board)
+        for name, board in parts.items()
+        for kind, make in (("csv", board_csv), ("json", board_json))
+    }
+
+
+def test_the_chart_has_every_method_where_its_numbers_are(boards):
+    plane = scatter(boards[0])
+    rows_ = {row.method: row for row in boards[0].rows}
+    points = {point["method"]: point for point in plane["points"]}
+    assert set(points) == set(rows_)
+    assert sorted(points, key=lambda name: points[name]["x"]) == sorted(rows_, key=lambda name: rows_[name]["for"])
+    assert sorted(points, key=lambda name: -points[name]["y"]) == sorted(rows_, key=lambda name: rows_[name]["mem"])
+    one = rows_["adu"]
+    assert (
+        f"Mem {100 * one['mem']:.1f}, For {100 * one['for']:.1f}, mean of H {100 * one['h_mean']:.1f}"
+        == (points["adu"]["text"])
+    )
+    # Ticks give the scale; a point on a curve of equal H has this H.
+    (low, start), *_, (high, end) = plane["across"]
+    (floor, foot), *_, (ceiling, top) = plane["up"]
+    for curve in plane["curves"]:
+        for x, y in ([float(part) for part in pair.split()] for pair in curve["path"][1:].split("L")):
+            gone = low + (high - low) * (x - start) / (end - start)
+            kept = floor + (ceiling - floor) * (y - foot) / (top - foot)
+            assert 2 * gone * kept / (gone + kept) == pytest.approx(float(curve["label"]), abs=0.5)
+    assert "adu" in plane["words"] or "zero-shot" in plane["words"]
+    assert scatter(replace(boards[0], rows=boards[0].rows[:1])) is None
+
+
+def test_tables_say_when_and_how_their_runs_were_made(boards):
+    made = [element.text for element in read(web_page(boards, {})) if element.attributes.get("class") == "made"]
+    assert len(made) == 4
+    days = {run.finished[:10] for run in boards[0].runs}
+    assert made[0].startswith(f"Protocol {boards[0].common.protocol}, {boards[0].common.backbone.name}, ")
+    assert all(day in made[0] for day in (min(days), max(days)))
 
 
 def test_identifiers_are_unique_and_without_spaces(boards):

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from adu_bench.leaderboard.board import with_forgetting
+from adu_bench.report.figures import tradeoff
+from adu_bench.report.figures.words import tradeoff_words
+from adu_bench.report.section import Section
+from adu_bench.report.sections import Report
+from adu_bench.report.tables.drawing import draw
+from adu_bench.report.tables.main import main_table
 from adu_bench.report.web.page import web_page
+from adu_bench.report.write import write_report
 from tests.leaderboard.audited import everything, measured
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install adu-bench[test]")
@@ -183,26 +192,157 @@ def test_a_row_unfolds_by_keyboard_and_shows_the_boards_numbers(visit, boards):
 
 
 def test_a_link_to_a_row_unfolds_it(visit):
-    page = visit(fragment="#toy/2%20forgotten/adu")
-    page.get_by_role("radio", name="2", exact=True).check(force=True)
+    page = visit(fragment="#toy/adu")
     assert page.locator("table.heat:visible").count() == 1
     page.get_by_role("link", name="Link to this row").click()
     assert page.locator("table.heat:visible").count() == 1
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing(visit, scheme):
+def violations(page) -> list[tuple[str, list[str]]]:
     axe = pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is not installed")
-    page = visit(color_scheme=scheme)
+    page.evaluate((Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run().then((report) => report.violations)")
+    return [(each["id"], [node["html"][:120] for node in each["nodes"]]) for each in found]
+
+
+LOOKS = [(1280, "light"), (1280, "dark"), (768, "dark"), (390, "light")]
+
+
+@pytest.mark.parametrize(("width", "scheme"), LOOKS)
+def test_axe_finds_nothing(visit, width, scheme):
+    page = visit("#compare=adu&compare=baseline", color_scheme=scheme, viewport={"width": width, "height": 900})
     page.get_by_text("How to read").click()
     first_table(page).get_by_role("button", name="adu", exact=True).click()
     first_table(page).get_by_role("button", name="late", exact=True).click()
-    page.evaluate((Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8"))
-    found = page.evaluate("axe.run().then((report) => report.violations)")
-    assert [(each["id"], [node["html"][:120] for node in each["nodes"]]) for each in found] == []
+    page.get_by_text("choose", exact=True).click()
+    assert violations(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == (
         "rgb(251, 251, 249)" if scheme == "light" else "rgb(20, 24, 29)"
     )
+
+
+def test_the_address_of_a_view_shows_the_same_view(visit):
+    page = visit()
+    page.get_by_role("radio", name="toy").check(force=True)
+    page.get_by_role("radio", name="1", exact=True).check(force=True)
+    page.get_by_role("checkbox", name="ablation").uncheck(force=True)
+    page.get_by_role("columnheader", name="Mem", exact=True).first.evaluate(
+        "head => head.querySelector('button').click()"
+    )
+    page.get_by_text("choose", exact=True).click()
+    page.get_by_role("checkbox", name="runs").uncheck(force=True)
+    page.get_by_role("searchbox", name="Method").fill("a")
+    page.get_by_label("Compare: one method").select_option("adu")
+    page.get_by_label("Compare: other method").select_option("baseline")
+    again = visit(page.evaluate("location.hash"))
+
+    def state(page):
+        return (
+            page.locator("section.panel:visible h2").all_inner_texts(),
+            methods(page.locator("section.panel:visible table.board")),
+            page.locator("section.panel:visible table.board > thead th:visible").all_inner_texts(),
+            page.locator("section.panel:visible th[aria-sort]").all_inner_texts(),
+            page.locator("section.compare").inner_text(),
+            page.get_by_role("status").inner_text(),
+        )
+
+    assert state(again) == state(page)
+    panels, shown, columns, (order,), _, count = state(again)
+    assert panels == ["toy 1 forgotten"]
+    assert order.strip() == "Mem"
+    assert len(shown) == int(count.split()[0]) < 5
+    assert "adu-less" not in shown
+    assert "runs" not in {column.strip() for column in columns}
+    # The page as it opens has nothing in its address.
+    assert visit().evaluate("location.hash") == ""
+
+
+def test_a_link_to_a_row_shows_its_table(visit):
+    page = visit("#toy/2%20forgotten/adu")
+    assert page.locator("section.panel:visible h2").all_inner_texts() == ["toy 2 forgotten"]
+    assert page.locator("table.heat:visible").count() == 1
+
+
+def test_a_damaged_address_is_the_page_as_it_opens(visit):
+    page = visit("#families=%5B%22pap&columns=3&sort=-nothing&compare=nobody&suite=none&size=99")
+    assert page.get_by_role("status").inner_text() == "7 of 7 rows shown"
+    assert not page.locator("section.compare").is_visible()
+
+
+def test_two_methods_stand_side_by_side(visit, boards):
+    page = visit("#suite=second&compare=adu&compare=baseline")
+    table = page.locator("section.compare table.pair")
+    by_name = {row.method: row for row in boards[1].rows}
+    one, other = (round(100 * by_name[name]["mem"], 1) for name in ("adu", "baseline"))
+    cells = table.get_by_role("row", name="Mem").locator("td").all_inner_texts()
+    assert cells == [f"{one:.1f}", f"{other:.1f}", f"{other - one:+.1f}".replace("-", "\N{MINUS SIGN}")]
+    assert page.locator("section.compare table.heat").count() == 2
+    page.get_by_label("Compare: other method").select_option("adu")
+    assert not page.locator("section.compare").is_visible()
+
+
+def test_the_chart_tells_numbers_under_pointer_finger_and_key(visit, boards):
+    page = visit(viewport={"width": 390, "height": 844}, has_touch=True)
+    chart = page.locator(".chart:visible").first
+    tip = chart.locator(".tip")
+    (row,) = (row for row in boards[0].rows if row.method == "adu")
+    told = f"Mem {100 * row['mem']:.1f}, For {100 * row['for']:.1f}"
+    assert not tip.is_visible()
+    chart.get_by_role("link", name="adu", exact=True).focus()
+    assert told in tip.inner_text()
+    page.keyboard.press("Escape")
+    assert not tip.is_visible()
+    chart.locator('.spot[data-method="adu"]').dispatch_event("click")
+    assert told in tip.inner_text()
+    box = tip.bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 390
+    chart.locator('.spot[data-method="adu"]').dispatch_event("pointerleave")
+    chart.locator('.spot[data-method="baseline"]').dispatch_event("pointerenter")
+    assert "baseline" in tip.inner_text()
+    page.get_by_role("checkbox", name="reference").uncheck(force=True)
+    assert (
+        chart.locator(".spot:visible").evaluate_all("all => all.map((one) => one.dataset.family)").count("reference")
+        == 0
+    )
+
+
+def test_headings_stay_in_view(visit):
+    page = visit("#suite=toy", viewport={"width": 1280, "height": 400})
+    head = first_table(page).get_by_role("columnheader", name="Mem", exact=True)
+    first_table(page).locator("tr.method").nth(3).evaluate(
+        "row => scrollTo(0, row.getBoundingClientRect().top + scrollY - 90)"
+    )
+    assert 0 <= head.bounding_box()["y"] <= 2
+
+
+@pytest.mark.parametrize("width", [390, 768])
+def test_whatever_is_pressed_has_room_for_a_finger(visit, width):
+    page = visit("#compare=adu&compare=baseline", viewport={"width": width, "height": 844}, has_touch=True)
+    first_table(page).get_by_role("button", name="adu", exact=True).click()
+    page.get_by_text("choose", exact=True).click()
+    small = page.evaluate(
+        """() => [...document.querySelectorAll("button, summary, select, input, a")]
+            .map((one) => [one, one.getBoundingClientRect()])
+            .filter(([one, box]) => box.width && one.checkVisibility() && !one.matches(".skip, dd a"))
+            .filter(([one, box]) => box.height < 44 || (box.width < 44 && !one.closest("thead")))
+            .map(([one, box]) => `${one.outerHTML.slice(0, 90)} ${box.width} x ${box.height}`)"""
+    )
+    assert small == []
+
+
+def test_a_phone_shows_intervals_and_letters_in_the_table(browser, boards, tmp_path):
+    rows = tuple(
+        replace(row, values={**row.values, "h_interval": (0.25, 0.5), "letters": "ab"}) for row in boards[1].rows
+    )
+    path = tmp_path / "index.html"
+    path.write_text(web_page([replace(boards[1], rows=rows)], {}), encoding="utf-8")
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.goto(path.as_uri())
+    assert first_table(page).locator("td.headline small:visible").all_inner_texts() == ["25.0\N{EN DASH}50.0 ab"] * 2
+    assert first_table(page).evaluate("table => table.scrollWidth <= table.parentElement.clientWidth")
+    page.close()
 
 
 def test_a_phone_needs_no_sideways_scrolling_and_loses_no_number(visit):
@@ -260,4 +400,37 @@ def test_the_policy_stops_what_would_slip_in(browser, address):
     page.wait_for_timeout(200)
     assert page.evaluate("window.hit") is None
     assert any("Content Security Policy" in text for text in said)
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def report_address(boards, tmp_path_factory) -> str:
+    board, table = boards[0], main_table(boards[0])
+    plane = partial(tradeoff.tradeoff, board)
+    sections = (
+        Section("main-table", "Main table", "A caption.", partial(draw, table), table),
+        Section("trade-off", "Forgetting against retaining", "A caption.", plane, seen=tradeoff_words(board.rows[:4])),
+    )
+    return write_report(Report(board, sections, ()), tmp_path_factory.mktemp("report"))[-1].as_uri()
+
+
+@pytest.mark.parametrize(("width", "scheme"), LOOKS[1:])
+def test_a_report_keeps_its_contents_in_view_and_enlarges_figures(browser, report_address, width, scheme):
+    page = browser.new_page(viewport={"width": width, "height": 700}, color_scheme=scheme)
+    said = []
+    page.on("console", lambda message: said.append(message.text))
+    page.goto(report_address)
+    assert violations(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert "has the highest mean of H" in page.locator("figure img").get_attribute("alt")
+    wide = page.locator(".scroll").evaluate("box => box.scrollWidth > box.clientWidth")
+    assert page.locator(".hint").is_visible() == wide
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    assert 0 <= page.locator(".contents").bounding_box()["y"] < 100
+    page.locator("a.enlarge").click()
+    dialog = page.get_by_role("dialog")
+    assert dialog.locator("img").evaluate("image => image.decode().then(() => image.naturalWidth)") > 1000
+    dialog.get_by_role("button", name="Close").click()
+    assert not dialog.is_visible()
+    assert said == []
     page.close()

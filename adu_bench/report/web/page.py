@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,6 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from adu_bench.core.paths import RESOURCES
 from adu_bench.core.words import counted
 from adu_bench.leaderboard.board import Board, Row
 from adu_bench.leaderboard.published import has_paper
@@ -32,7 +29,7 @@ from adu_bench.report.tables.board import (
 )
 from adu_bench.report.tables.paper import paper_legend, paper_table
 from adu_bench.report.tables.settings import HEADING, settings_lines
-from adu_bench.report.templates import environment
+from adu_bench.report.templates import environment, policy, resource
 from adu_bench.report.web.columns import METHOD, RANK, Column, sections
 from adu_bench.report.web.details import Cards, Details
 from adu_bench.report.web.forgetting import forgetting_panel
@@ -75,7 +72,7 @@ def web_page(boards: Sequence[Board], cards: Cards, folder: Path | None = None) 
         security policy allows the page's own style and script only.
     """
     panels = [panel for board in boards for panel in _panels(board, cards, folder)]
-    style, script = resource("base.css") + resource("page.css"), resource("page.js")
+    style, script = resource("web/base.css") + resource("web/page.css"), resource("web/page.js")
     template = environment("web").get_template("page.html")
     return template.render(
         title="Leaderboard" if len(boards) > 1 else f"{boards[0].suite}: leaderboard",
@@ -258,17 +255,3 @@ def _sizes(board: Board) -> list[int]:
 
 def _rows(panel: dict[str, Any]) -> list[dict[str, Any]]:
     return [row for section in panel["sections"] for row in section["rows"]]
-
-
-def resource(name: str) -> str:
-    """Return a file of the page's style or script."""
-    return (RESOURCES / "web" / name).read_text(encoding="utf-8")
-
-
-def policy(style: str, script: str) -> str:
-    """Return a content security policy that allows this style and this script, and no request at all."""
-    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)]
-    return (
-        f"default-src 'none'; style-src 'sha256-{hashes[0]}'; script-src 'sha256-{hashes[1]}'; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
-    )

@@ -9,6 +9,7 @@ from typing import Any
 
 from adu_bench.leaderboard.board import Board, Row
 from adu_bench.metrics.measures import METRICS
+from adu_bench.report.figures.words import tradeoff_words
 from adu_bench.report.style import look
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44.0, 484.0, 12.0, 372.0
@@ -64,7 +65,7 @@ def scatter(board: Board) -> dict[str, Any] | None:
         "up": up.ticks(),
         "curves": list(_curves(across, up)),
         "points": [_point(row, across, up) for row in rows],
-        "words": _words(rows),
+        "words": f"{tradeoff_words(rows)} The upper right corner is ideal.",
     }
 
 
@@ -121,20 +122,6 @@ def _curves(across: _Axis, up: _Axis) -> Iterator[dict[str, Any]]:
 def _other(h: float, value: float) -> float:
     """Return the value whose harmonic mean with a value is h; infinite where there is none."""
     return h * value / (2 * value - h) if 2 * value > h else math.inf
-
-
-def _words(rows: Sequence[Row]) -> str:
-    """Return what the chart shows, for those who do not see it."""
-    best = max(rows, key=lambda row: row["h_mean"])
-    ranked = [row for row in rows if row.rank is not None]
-    first = f"; of ranked methods {ranked[0].method} has the highest mean of H" if ranked else ""
-    ends = [
-        f"{METRICS[key].title} is highest for {max(rows, key=lambda row: row[key]).method}" for key in ("mem", "for")
-    ]
-    return (
-        f"{len(rows)} methods by For (horizontal) and Mem (vertical), per cent; the upper right corner is ideal. "
-        f"{ends[0]}, {ends[1]}. {best.method} has the highest mean of H{first if best.rank is None else ''}."
-    )
 
 
 def _shape(marker: str) -> str:

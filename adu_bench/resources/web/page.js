@@ -128,8 +128,11 @@
     const values = cells.map((cell) => cell.dataset.value);
     if (!head.matches(".number, .headline") || values.includes("") || values.some((value) => Number.isNaN(Number(value)))) return "";
     if (cells.some((cell) => /\d\u2013\d/.test(cell.textContent) && !cell.matches(".headline"))) return "";
-    const [a, b] = cells.map((cell) => Number(shownText(cell).replace(/,/g, "").replace(/ \+$/, "")));
-    return Number.isNaN(b - a) ? "" : (b - a).toLocaleString("en", { signDisplay: "exceptZero", maximumFractionDigits: 1 });
+    const texts = cells.map((cell) => shownText(cell).replace(/,/g, "").replace(/ \+$/, ""));
+    const digits = texts.some((text) => text.includes(".")) ? 1 : 0;
+    const value = Number(texts[1]) - Number(texts[0]);
+    const format = { signDisplay: "exceptZero", minimumFractionDigits: digits, maximumFractionDigits: digits };
+    return Number.isNaN(value) ? "" : value.toLocaleString("en", format).replace("-", "\u2212");
   };
 
   const apart = (rows, table) => {
@@ -137,7 +140,7 @@
     const letters = head ? rows.map((row) => cellOf(row, head).dataset.value) : ["", ""];
     if (letters.includes("")) return "";
     const shared = [...letters[0]].some((letter) => letters[1].includes(letter));
-    return shared ? "They share a letter: their H cannot be told apart." : "They share no letter: their H differs significantly.";
+    return shared ? "They share a letter: their H cannot be told apart." : "They share no letter: their H can be told apart.";
   };
 
   const sideBySide = (panel, names) => {
@@ -146,7 +149,7 @@
     if (rows.includes(undefined)) return [];
     const pair = element("table", "", { class: "pair" });
     const top = pair.createTHead().insertRow();
-    for (const name of ["", ...names, "difference"]) top.append(name ? element("th", name, { scope: "col" }) : element("td"));
+    for (const name of ["", ...names, "second \u2212 first"]) top.append(name ? element("th", name, { scope: "col" }) : element("td"));
     const body = pair.createTBody();
     for (const head of heads(table)) {
       if (head.dataset.column === "method" || head.classList.contains("off")) continue;
@@ -159,7 +162,6 @@
     const box = element("div", "", { class: "scroll", tabindex: "0", role: "region", "aria-label": `${names.join(" and ")}: numbers` });
     box.append(pair);
     const sides = element("div", "", { class: "sides" });
-    sides.append(box);
     rows.forEach((row, number) => {
       const heat = row.nextElementSibling.querySelector(".domains")?.cloneNode(true);
       if (!heat) return;
@@ -168,7 +170,7 @@
       sides.append(heat);
     });
     const said = apart(rows, table);
-    return [element("h3", panel.querySelector("h2").textContent), ...(said ? [element("p", said, { class: "block" })] : []), sides];
+    return [element("h3", panel.querySelector("h2").textContent), ...(said ? [element("p", said, { class: "block" })] : []), box, sides];
   };
 
   const compare = () => {
