@@ -12,7 +12,7 @@ from adu_bench.report.tables.table import Table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from adu_bench.report.sections import Section
+    from adu_bench.report.section import Section
 
 _DPI = 150
 _RULE = "border-top:1px solid currentColor"

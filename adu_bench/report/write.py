@@ -117,5 +117,6 @@ def _page(report: Report, sections: list[dict[str, Any]]) -> str:
             unranked=unranked(board),
             sections=sections,
             missing=report.missing,
+            captions=CAPTIONS,
         )
     )

@@ -51,7 +51,11 @@ def read(text: str) -> list[Element]:
 
 
 def rows(text: str) -> list[str | None]:
-    return [element.attributes["data-method"] for element in read(text) if "data-method" in element.attributes]
+    return [
+        element.attributes["data-method"]
+        for element in read(text)
+        if element.tag == "tr" and "data-method" in element.attributes
+    ]
 
 
 def test_every_method_has_a_row_in_every_table(boards):

@@ -48,7 +48,7 @@ def before_and_after(board: Board, domains: Sequence[str]) -> Figure:
     from matplotlib.figure import Figure
 
     before, after = accuracies(board, "accuracy_before"), accuracies(board)
-    methods = _shown(board)
+    methods = shown(board)
     columns = min(across(PANEL), len(methods))
     down = -(-len(methods) // columns)
     height = scale() * (0.62 + 0.17 * (len(board.tasks) + 1))
@@ -66,13 +66,14 @@ def before_and_after(board: Board, domains: Sequence[str]) -> Figure:
     return figure
 
 
-def _shown(board: Board) -> list[str]:
+def shown(board: Board) -> list[str]:
+    """Return the methods that are shown: the best ranked ones, in two rows of panels."""
     return [row.method for row in in_order(ranked(board))][: ROWS * across(PANEL)]
 
 
 def caption(board: Board) -> str:
     """Return the caption."""
-    left_out = [name_of(row.method) for row in ranked(board) if row.method not in _shown(board)]
+    left_out = [name_of(row.method) for row in ranked(board) if row.method not in shown(board)]
     rest = f"Not shown: {listed(left_out)}. " if left_out else ""
     return (
         "Accuracy by domain (columns), per cent. First row: zero-shot CLIP, before; other rows: after forgetting the "

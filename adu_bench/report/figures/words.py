@@ -53,14 +53,14 @@ def domains_words(board: Board) -> str:
     """Say how far accuracy falls on forgotten and on other domains, for each method."""
     before, after = domains.accuracies(board, "accuracy_before"), domains.accuracies(board)
     said = []
-    for row in ranked(board)[: domains.LIMIT]:
-        first, rest = before.loc[row.method].mean(), after.loc[row.method]
+    for method in domains.shown(board):
+        first, rest = before.loc[method].mean(), after.loc[method]
         drops: dict[bool, list[float]] = {True: [], False: []}
         for task, line in rest.iterrows():
             for domain, value in line.items():
                 drops[domain in board.forget[str(task)]].append(first[domain] - value)
         gone, kept = (percent(-float(np.nanmean(drops[forgotten])), signed=True) for forgotten in (True, False))
-        said.append(f"that of {row.method} changes by {gone} points on forgotten domains and by {kept} on the others")
+        said.append(f"that of {method} changes by {gone} points on forgotten domains and by {kept} on the others")
     return f"One heat map of accuracy per method, forget sets by domains. Mean accuracy: {listed(said)}."
 
 

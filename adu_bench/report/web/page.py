@@ -148,7 +148,7 @@ def _panel(
         "block": f"{board.title}. Complete rows have {block}.{f' {INTERVALS}' * letters}",
         "made": _made(board, runs),
         "links": [
-            *links * (board is whole),
+            *(links if board is whole else ()),
             download("CSV", board_csv(board), f"{name}.csv", "text/csv"),
             download("JSON", board_json(board), f"{name}.json", "application/json"),
         ],

@@ -159,18 +159,20 @@
       line.append(element("th", title, { scope: "row" }));
       for (const text of [...cells.map(shownText), difference(head, cells)]) line.append(element("td", text));
     }
-    const box = element("div", "", { class: "scroll", tabindex: "0", role: "region", "aria-label": `${names.join(" and ")}: numbers` });
+    const heading = panel.querySelector("h2").textContent;
+    const label = `${heading}, ${names.join(" and ")}: numbers`;
+    const box = element("div", "", { class: "scroll", tabindex: "0", role: "region", "aria-label": label });
     box.append(pair);
     const sides = element("div", "", { class: "sides" });
     rows.forEach((row, number) => {
       const heat = row.nextElementSibling.querySelector(".domains")?.cloneNode(true);
       if (!heat) return;
-      heat.setAttribute("aria-label", `${names[number]}, side by side: accuracy by domain`);
+      heat.setAttribute("aria-label", `${heading}, ${names[number]}, side by side: accuracy by domain`);
       heat.querySelector("caption").prepend(`${names[number]}: `);
       sides.append(heat);
     });
     const said = apart(rows, table);
-    return [element("h3", panel.querySelector("h2").textContent), ...(said ? [element("p", said, { class: "block" })] : []), box, sides];
+    return [element("h3", heading), ...(said ? [element("p", said, { class: "block" })] : []), box, sides];
   };
 
   const compare = () => {
