@@ -30,7 +30,7 @@ from adu_bench.stats.estimates import FEWEST_SEEDS, LEVEL, Estimate, student
 from adu_bench.stats.letters import holm
 
 LEAST = 0.2
-"""Where an oracle's recovery is within this of zero-shot's, an attack is left out: divided by so little, noise stays."""
+"""Where an oracle's recovery is within this of zero-shot's, an attack is left out; quotients would be noise."""
 _ABOVE = 0.01
 """Where zero-shot accuracy is not this much above chance, shares of it mean nothing."""
 _DIGITS = 7
