@@ -74,7 +74,7 @@ def method_source(path: Path, source_hash: str) -> MethodSource:
     Parameters
     ----------
     path
-        The method's file.
+        The method's file; an empty path if nothing of a method but its predictions is known.
     source_hash
         The digest of its code; a file that changes is read again.
 
@@ -83,6 +83,8 @@ def method_source(path: Path, source_hash: str) -> MethodSource:
     ValueError, OSError
         As in `adu_bench.registry.local.Follower.modules`.
     """
+    if not path.name:
+        return MethodSource("")
     follower = Follower(path)
     if follower.home == shipped_folder():
         return MethodSource(path.name, SHIPPED)

@@ -167,7 +167,7 @@ def test_a_full_disk_during_computations_loses_nothing(finished, tmp_path, argum
     shutil.copytree(finished / "runs", tmp_path / "runs")
     status, printed = finish(*start(tmp_path, arguments, largest=1))
     assert status in (1, 2), printed
-    assert "Traceback" not in printed
+    assert "Traceback (most recent call last)" not in printed
     assert "too large" in printed
     check_whole(tmp_path, 1)
 

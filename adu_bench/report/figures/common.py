@@ -132,16 +132,15 @@ def square_with_legend(rows: Sequence[Row], head: float = 0.2) -> tuple[Figure, 
         width = left + side + right
         height = top + side + foot + 0.1 + legend
         figure = Figure(figsize=(width, height))
-        panel = figure.add_axes((0.05 / width, 0.02 / height, 1 - 0.1 / width, legend / height))
-        bottom = height - top - side
+        bottom, place = height - top - side, (0.05 / width, 0.02 / height, 1 - 0.1 / width, legend / height)
     else:
         width, side, bottom = 0.7 * page_width(), 2.75 * page_width() / TWO_COLUMNS, foot
         height = side + foot + top
         figure = Figure(figsize=(width, height))
         start = left + side + 0.2
-        panel = figure.add_axes((start / width, bottom / height, (width - start - 0.08) / width, side / height))
+        place = (start / width, bottom / height, (width - start - 0.08) / width, side / height)
     axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
-    legend_panel(panel, rows)
+    legend_panel(figure.add_axes(place), rows)
     return figure, axes
 
 
