@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from adu_bench.cli.common import plan_options, results_of, results_options, selection_of
+from adu_bench.report.printing import FONT_SIZE
 
 
 def options(parser: Any) -> None:
@@ -36,7 +37,7 @@ def options(parser: Any) -> None:
     parser.add_argument(
         "--width", type=str, default="two", metavar="one|two|INCHES", help="widest figure: columns of a page, or inches"
     )
-    parser.add_argument("--font-size", type=float, default=7.5, metavar="POINTS", help="size of text in figures")
+    parser.add_argument("--font-size", type=float, default=FONT_SIZE, metavar="POINTS", help="size of text in figures")
     parser.add_argument("--style", type=str, default="", metavar="FILE", help="style sheet of matplotlib, name or path")
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from adu_bench.core.files import replacing
 from adu_bench.core.hashing import digest
-from adu_bench.report.printing import current, points
+from adu_bench.report.printing import FONT_SIZE, current, points
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -179,7 +179,7 @@ def _settings() -> dict[str, Any]:
         **_FIXED,
         # This font comes with matplotlib, so it is the same on every machine.
         "font.family": "DejaVu Sans",
-        "font.size": points(7.5),
+        "font.size": points(FONT_SIZE),
         "axes.titlesize": points(8),
         "axes.titleweight": "bold",
         "axes.titlelocation": "left",

@@ -73,7 +73,8 @@ def shown(board: Board) -> list[str]:
 
 def caption(board: Board) -> str:
     """Return the caption."""
-    left_out = [name_of(row.method) for row in ranked(board) if row.method not in shown(board)]
+    drawn = shown(board)
+    left_out = [name_of(row.method) for row in ranked(board) if row.method not in drawn]
     rest = f"Not shown: {listed(left_out)}. " if left_out else ""
     return (
         "Accuracy by domain (columns), per cent. First row: zero-shot CLIP, before; other rows: after forgetting the "
