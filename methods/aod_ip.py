@@ -7,15 +7,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from adu_bench.api import Batch, Card, Classifier, Losses, Problem, RunFailed
+from adu_bench.api import Batch, Card, Classifier, Losses, Problem
 
-from ._trained import Loss, Trained, cross_entropies, group_mean
+from ._trained import Loss, cross_entropies, group_mean
 from .cuti_domain import restyled
-from .ip_clip import StyleContexts, context_room, group_mean_of
+from .ip_clip import StyleContexts, StyleTrained, group_mean_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class AodIp(Trained):
+class AodIp(StyleTrained):
     """Learn text context from the image under which forget images are of a class 'unauthorized'."""
 
     card = Card(
@@ -37,29 +37,16 @@ class AodIp(Trained):
             "paper's exact one, which could not be established, nor could the authors' list."
         ),
     )
-    optimiser = "adamw"
-    weight_decay = 0.0
-
     # lr: around the official 0.01.
     ranges = {"lr": (1e-4, 1e-1)}
-    bounds = {"image_tokens": ">= 1, <= 16", "domain_tokens": ">= 1, <= 24", "clamp": "> 0"}
 
-    lr: float = 1e-2
-    """Peak learning rate of Adam."""
-    image_tokens: int = 4
-    """Content tokens."""
-    domain_tokens: int = 12
-    """Style tokens, each of which appears twice."""
-    clamp: float = 5.0
-    """Largest divergence of the texts that is raised."""
+    def texts(self, problem: Problem) -> tuple[str, ...]:
+        """Return the classes, and the extra one."""
+        return (*problem.classes, UNAUTHORIZED)
 
-    def prepare(self, problem: Problem, model: Classifier) -> None:
-        """Add the networks, with as many tokens as fit."""
-        room = context_room(model, (*problem.classes, UNAUTHORIZED))
-        domain = min(self.domain_tokens, (room - self.image_tokens) // 2)
-        if domain < 1:
-            raise RunFailed("The class names leave no room for AoD-IP's tokens in the text tower's context.")
-        model.add("contexts", Guarded(self.image_tokens, domain, model.feature_width, model.text_width))
+    def part(self, content: int, style: int, features: int, width: int) -> StyleContexts:
+        """Return the networks, with the extra class."""
+        return Guarded(content, style, features, width)
 
     def loss(self, problem: Problem, model: Classifier) -> Loss:
         """Return the five terms."""

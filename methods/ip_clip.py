@@ -21,7 +21,40 @@ from ._trained import Loss, Trained, cross_entropies, group_mean
 
 
 @dataclass(frozen=True, kw_only=True)
-class IpClip(Trained):
+class StyleTrained(Trained):
+    """Train text context that depends on an image's style and content; CLIP stays frozen."""
+
+    bounds = {"image_tokens": ">= 1, <= 16", "domain_tokens": ">= 1, <= 24", "clamp": "> 0"}
+    optimiser = "adamw"
+    weight_decay = 0.0
+
+    lr: float = 1e-2
+    """Peak learning rate of Adam."""
+    image_tokens: int = 4
+    """Content tokens."""
+    domain_tokens: int = 12
+    """Style tokens, each of which appears twice."""
+    clamp: float = 5.0
+    """Largest value of a term that is raised."""
+
+    def prepare(self, problem: Problem, model: Classifier) -> None:
+        """Add the networks, with as many tokens as fit."""
+        domain = min(self.domain_tokens, (context_room(model, self.texts(problem)) - self.image_tokens) // 2)
+        if domain < 1:
+            raise RunFailed("The class names leave no room for this method's tokens in the text tower's context.")
+        model.add("contexts", self.part(self.image_tokens, domain, model.feature_width, model.text_width))
+
+    def texts(self, problem: Problem) -> tuple[str, ...]:
+        """Return the names that follow the tokens."""
+        return problem.classes
+
+    def part(self, content: int, style: int, features: int, width: int) -> "StyleContexts":
+        """Return the networks; arguments as in `StyleContexts`."""
+        return StyleContexts(content, style, features, width)
+
+
+@dataclass(frozen=True, kw_only=True)
+class IpClip(StyleTrained):
     """Learn text context from the image that is right on retain images and wrong on forget images."""
 
     card = Card(
@@ -44,29 +77,8 @@ class IpClip(Trained):
             "repeated as there. Small suites reduce epochs and tokens: every image needs its own class texts."
         ),
     )
-    optimiser = "adamw"
-    weight_decay = 0.0
-
     # lr: around the official 0.01.
     ranges = {"lr": (1e-4, 1e-1)}
-    bounds = {"image_tokens": ">= 1, <= 16", "domain_tokens": ">= 1, <= 24", "clamp": "> 0"}
-
-    lr: float = 1e-2
-    """Peak learning rate of Adam."""
-    image_tokens: int = 4
-    """Content tokens."""
-    domain_tokens: int = 12
-    """Style tokens, each of which appears twice."""
-    clamp: float = 5.0
-    """Largest value of a term that is raised."""
-
-    def prepare(self, problem: Problem, model: Classifier) -> None:
-        """Add the networks, with as many tokens as fit."""
-        domain = min(self.domain_tokens, (context_room(model, problem.classes) - self.image_tokens) // 2)
-        if domain < 1:
-            raise RunFailed("The class names leave no room for IP-CLIP's tokens in the text tower's context.")
-        part = StyleContexts(self.image_tokens, domain, model.feature_width, model.text_width)
-        model.add("contexts", part)
 
     def loss(self, problem: Problem, model: Classifier) -> Loss:
         """Return the seven terms."""
