@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from adu_bench.audits.catalogue import find_audits
@@ -14,6 +15,7 @@ from adu_bench.leaderboard.rows import rows_dir
 from adu_bench.registry import Catalogue
 
 PAGE = Path(__file__).parents[2] / "docs" / "audits.md"
+STUDY = PAGE.parents[1] / "reports" / "studies" / "open-vocabulary.csv"
 BLOCK = re.compile(r"^([\w-]+): (.+)\n method +(.+)\n((?: .+\n)+)", re.MULTILINE)
 
 
@@ -88,3 +90,20 @@ def test_the_page_says_what_was_measured_of_the_oracle():
         for own in (one[one["audit"] == "part-off"] for one in of.values())
     ]
     assert accuracies == expected
+
+
+def test_the_table_of_held_out_classes_says_what_was_measured():
+    section = PAGE.read_text(encoding="utf-8").split("\n## Held-out classes\n")[1].partition("\n## ")[0]
+    _, _, *rows = [
+        [cell.strip(" `") for cell in line[1:-1].split("|")] for line in section.splitlines() if line.startswith("|")
+    ]
+    measured = pd.read_csv(STUDY).groupby(["method", "metric"])["value"].mean()
+    metrics = ["forget_accuracy", "retain_accuracy", "suppression", "suppression_seen", "retain_loss"]
+    metrics += ["retain_loss_seen", "transfer"]
+    assert {row[0] for row in rows} == set(measured.index.get_level_values("method"))
+    for method, answers, *values in rows:
+        assert answers == ("yes" if measured[method, "answers"] else "no")
+        for metric, shown in zip(metrics, values, strict=True):
+            value = measured.get((method, metric))
+            scale, digits = (1, 2) if metric == "transfer" else (100, 1)
+            assert shown == ("" if value is None else f"{scale * value:.{digits}f}"), (method, metric)
