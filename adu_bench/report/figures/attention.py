@@ -9,7 +9,7 @@ import numpy as np
 
 from adu_bench.core.words import counted
 from adu_bench.report.figures.common import listed, percent
-from adu_bench.report.printing import name_of, page_width, points, scale, text_width
+from adu_bench.report.printing import FONT_SIZE, name_of, page_width, points, scale, text_width
 from adu_bench.report.style import INK, QUIET, SEQUENTIAL
 from adu_bench.store.artefacts import Artefact
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 CEILING = 3.0
 """The end of the colour scale: attention as a multiple of an even share."""
+ANSWER = 5.0
+"""Points of the answers below the maps."""
 RIGHT, WRONG = "\N{CHECK MARK}", "\N{MULTIPLICATION SIGN}"
 
 
@@ -40,10 +42,18 @@ def attention(maps: Mapping[str, Artefact], forget: tuple[str, ...]) -> Figure:
     info, count = first.info, len(first.info["images"])
     rows = [("image", None, info["labels"]), ("zero-shot", first.tensors["before"], info["answers_before"])]
     rows += [(method, own.tensors["after"], own.info["answers_after"]) for method, own in maps.items()]
-    label, bar, head, foot, line, gap = (scale() * inches for inches in (0.85, 0.45, 0.42, 0.2, 0.13, 0.05))
+    label, bar, head, foot, gap = (scale() * inches for inches in (0.85, 0.45, 0.42, 0.2, 0.05))
     label = max(label, *(scale() * (text_width(name_of(name)) + 0.15) for name, *_ in rows))
     whole = page_width()
     side = (whole - label - bar) / count
+    texts = [
+        [
+            _broken(_answer(answer, right, values is not None), side - gap)
+            for answer, right in zip(answers, info["labels"], strict=True)
+        ]
+        for _, values, answers in rows
+    ]
+    line = scale() * (0.03 + 0.1 * max(text.count("\n") + 1 for own in texts for text in own))
     height = head + len(rows) * (side + line) + foot
     figure = Figure(figsize=(whole, height))
 
@@ -59,7 +69,7 @@ def attention(maps: Mapping[str, Artefact], forget: tuple[str, ...]) -> Figure:
         )
 
     shades = Normalize(0, CEILING)
-    for row, (name, values, answers) in enumerate(rows):
+    for row, (name, values, _) in enumerate(rows):
         for column in range(count):
             axes = place(row, column)
             image = first.tensors["images"][column]
@@ -69,8 +79,7 @@ def attention(maps: Mapping[str, Artefact], forget: tuple[str, ...]) -> Figure:
                 _overlay(axes, image, values[column], shades)
             forgotten = info["domains"][column] in forget
             _bare(axes, INK if forgotten else QUIET, 1.6 if forgotten else 0.4)
-            text = _answer(answers[column], info["labels"][column], values is not None)
-            axes.set_xlabel(text, fontsize=points(5), labelpad=1.5, color=INK)
+            axes.set_xlabel(texts[row][column], fontsize=points(ANSWER), labelpad=1.5, color=INK)
             if column == 0:
                 axes.set_ylabel(name_of(name), rotation=0, ha="right", va="center", labelpad=5)
     for column, domain in enumerate(info["domains"]):
@@ -119,6 +128,18 @@ def _answer(answer: str, label: str, graded: bool) -> str:
     if not answer:
         return f"{WRONG} (a tie)"
     return f"{RIGHT if answer == label else WRONG} {answer}"
+
+
+def _broken(text: str, room: float) -> str:
+    """Break a text between words so that each line is at most ``room`` inches wide, where its words allow that."""
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and points(ANSWER) / FONT_SIZE * text_width(longer) > room:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return "\n".join(lines)
 
 
 def _bare(axes: Axes, colour: str, width: float) -> None:
