@@ -20,7 +20,7 @@ class AodIp(StyleTrained):
 
     card = Card(
         name="aod-ip",
-        group="other",
+        group="authorisation",
         title="Authorize-on-Demand: intellectual property protection of vision-language models (AoD-IP)",
         authors="Wang et al.",
         year=2026,

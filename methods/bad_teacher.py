@@ -15,7 +15,7 @@ class BadTeacher(WeightsTrained):
 
     card = Card(
         name="bad-teacher",
-        group="other",
+        group="weights",
         title="Can Bad Teaching Induce Forgetting? Unlearning in Deep Networks using an Incompetent Teacher",
         authors="Chundawat et al.",
         year=2023,

@@ -13,7 +13,7 @@ class ClipLora(Trained):
 
     card = Card(
         name="clip-lora",
-        group="other",
+        group="tuning",
         title="Low-Rank Few-Shot Adaptation of Vision-Language Models",
         authors="Zanella and Ben Ayed",
         year=2024,

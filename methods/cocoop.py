@@ -16,7 +16,7 @@ class CoCoOp(Trained):
 
     card = Card(
         name="cocoop",
-        group="other",
+        group="tuning",
         title="Conditional Prompt Learning for Vision-Language Models",
         authors="Zhou et al.",
         year=2022,

@@ -14,7 +14,7 @@ class CoOp(Trained):
 
     card = Card(
         name="coop",
-        group="other",
+        group="tuning",
         title="Learning to Prompt for Vision-Language Models",
         authors="Zhou et al.",
         year=2022,

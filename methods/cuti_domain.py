@@ -16,7 +16,7 @@ class CutiDomain(WeightsTrained):
 
     card = Card(
         name="cuti-domain",
-        group="other",
+        group="authorisation",
         title="Model Barrier: A Compact Un-Transferable Isolation Domain for Model Intellectual Property Protection",
         authors="Wang et al.",
         year=2023,

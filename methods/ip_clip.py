@@ -59,7 +59,7 @@ class IpClip(StyleTrained):
 
     card = Card(
         name="ip-clip",
-        group="other",
+        group="authorisation",
         title="Vision-Language Model IP Protection via Prompt-based Learning",
         authors="Wang et al.",
         year=2025,

@@ -15,7 +15,7 @@ class L1Sparse(WeightsTrained):
 
     card = Card(
         name="l1-sparse",
-        group="other",
+        group="weights",
         title="Model Sparsity Can Simplify Machine Unlearning",
         authors="Jia et al.",
         year=2023,

@@ -15,7 +15,7 @@ class Leace(Method):
 
     card = Card(
         name="leace",
-        group="other",
+        group="training-free",
         title="LEACE: Perfect linear concept erasure in closed form",
         authors="Belrose et al.",
         year=2023,

@@ -17,7 +17,7 @@ class MaPLe(Trained):
 
     card = Card(
         name="maple",
-        group="other",
+        group="tuning",
         title="MaPLe: Multi-modal Prompt Learning",
         authors="Khattak et al.",
         year=2023,

@@ -13,7 +13,7 @@ class NegGrad(WeightsTrained):
 
     card = Card(
         name="neg-grad-plus",
-        group="other",
+        group="weights",
         title="Eternal Sunshine of the Spotless Net: Selective Forgetting in Deep Networks (NegGrad)",
         authors="Golatkar et al.",
         year=2020,
@@ -30,7 +30,7 @@ class NegGrad(WeightsTrained):
     presets = (
         Preset(
             "gradient-ascent",
-            group="other",
+            group="weights",
             summary="Bounded gradient ascent on forget domains alone.",
             retain=0.0,
         ),

@@ -16,7 +16,7 @@ class Ntl(WeightsTrained):
 
     card = Card(
         name="ntl",
-        group="other",
+        group="authorisation",
         title="Non-Transferable Learning",
         authors="Wang et al.",
         year=2022,

@@ -15,7 +15,7 @@ class NullSpace(Method):
 
     card = Card(
         name="null-space",
-        group="other",
+        group="training-free",
         title="Selective, Controlled and Domain-Agnostic Unlearning in Pretrained CLIP",
         authors="Mishra et al.",
         year=2025,

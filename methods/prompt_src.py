@@ -28,7 +28,7 @@ class PromptSrc(Trained):
 
     card = Card(
         name="prompt-src",
-        group="other",
+        group="tuning",
         title="Self-regulating Prompts: Foundational Model Adaptation without Forgetting",
         authors="Khattak et al.",
         year=2023,

@@ -15,7 +15,7 @@ class RandomLabel(WeightsTrained):
 
     card = Card(
         name="random-label",
-        group="other",
+        group="weights",
         title="Amnesiac Machine Learning (random labels)",
         authors="Graves et al.",
         year=2021,

@@ -16,7 +16,7 @@ class Rmu(Trained):
 
     card = Card(
         name="rmu",
-        group="other",
+        group="weights",
         title="The WMDP Benchmark: Measuring and Reducing Malicious Use With Unlearning",
         authors="Li et al.",
         year=2024,

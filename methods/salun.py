@@ -17,7 +17,7 @@ class SalUn(RandomLabel):
 
     card = Card(
         name="salun",
-        group="other",
+        group="weights",
         title="SalUn: Empowering Machine Unlearning via Gradient-based Weight Saliency",
         authors="Fan et al.",
         year=2024,

@@ -26,7 +26,7 @@ class Scrub(WeightsTrained):
 
     card = Card(
         name="scrub",
-        group="other",
+        group="weights",
         title="Towards Unbounded Machine Unlearning",
         authors="Kurmanji et al.",
         year=2023,

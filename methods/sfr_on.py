@@ -17,7 +17,7 @@ class SfrOn(NegGrad):
 
     card = Card(
         name="sfr-on",
-        group="other",
+        group="weights",
         title="Unified Gradient-Based Machine Unlearning with Remain Geometry Enhancement",
         authors="Huang et al.",
         year=2024,

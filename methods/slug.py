@@ -17,7 +17,7 @@ class Slug(Method):
 
     card = Card(
         name="slug",
-        group="other",
+        group="weights",
         title="Targeted Unlearning with Single Layer Unlearning Gradient",
         authors="Cai et al.",
         year=2025,

@@ -16,7 +16,7 @@ class Spotter(WeightsTrained):
 
     card = Card(
         name="spotter",
-        group="other",
+        group="weights",
         title="Unlearning's Blind Spots: Over-Unlearning and Prototypical Relearning Attack",
         authors="Ha et al.",
         year=2026,

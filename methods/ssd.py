@@ -16,7 +16,7 @@ class Ssd(Method):
 
     card = Card(
         name="ssd",
-        group="other",
+        group="weights",
         title="Fast Machine Unlearning without Retraining through Selective Synaptic Dampening",
         authors="Foster et al.",
         year=2024,
@@ -34,7 +34,7 @@ class Ssd(Method):
     presets = (
         Preset(
             "lfssd",
-            group="other",
+            group="weights",
             summary="Label-free form (arXiv:2402.19308): the squared norm of the logits takes the loss's place.",
             label_free=True,
         ),

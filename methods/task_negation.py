@@ -16,7 +16,7 @@ class TaskNegation(WeightsTrained):
 
     card = Card(
         name="task-negation",
-        group="other",
+        group="weights",
         title="Editing Models with Task Arithmetic",
         authors="Ilharco et al.",
         year=2023,

@@ -17,7 +17,7 @@ class TaskRes(Trained):
 
     card = Card(
         name="task-res",
-        group="other",
+        group="tuning",
         title="Task Residual for Tuning Vision-Language Models",
         authors="Yu et al.",
         year=2023,

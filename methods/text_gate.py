@@ -14,7 +14,7 @@ class TextGate(Method):
 
     card = Card(
         name="text-gate",
-        group="other",
+        group="training-free",
         title="Zero-shot domain words and abstention",
         authors="adu-bench",
         year=2026,

@@ -18,7 +18,7 @@ class TipAdapter(Trained):
 
     card = Card(
         name="tip-adapter",
-        group="other",
+        group="tuning",
         title="Tip-Adapter: Training-free Adaption of CLIP for Few-shot Classification",
         authors="Zhang et al.",
         year=2022,

@@ -109,6 +109,8 @@ class Board:
         Why no row may be compared with new runs; empty if all rows may.
     forgetting
         What audits say of the methods with a complete block; None where none was measured.
+    absent
+        The methods that have no run on a board of committed rows, by group.
     """
 
     suite: str
@@ -125,6 +127,7 @@ class Board:
     sample: Sample | None = None
     warning: str = ""
     forgetting: Forgetting | None = None
+    absent: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def make_board(plan: Plan, found: Iterable[Scorable]) -> Board:

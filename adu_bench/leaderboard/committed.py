@@ -9,6 +9,7 @@ from pathlib import Path
 
 from adu_bench.audits.catalogue import find_audits
 from adu_bench.core.errors import UserError, unknown
+from adu_bench.core.groups import GROUPS
 from adu_bench.leaderboard.board import Board, make_board, with_forgetting, without_numbers
 from adu_bench.leaderboard.measurements import read_measurements, read_oracle, stale_measurements
 from adu_bench.leaderboard.outside import recorded_outside
@@ -58,6 +59,7 @@ def committed_board(folder: Path, suite: str, catalogue: Catalogue, only: Sequen
         board,
         rows=(*board.rows, *(without_numbers(label, why) for label, why in strange.items())),
         warning=NOTE if recorded is not None else "",
+        absent={} if only else _absent(catalogue, there),
     )
     return _with_statuses(board, known)
 
@@ -110,6 +112,13 @@ def _plan(suite: Suite, choices: Sequence[Choice], runs: Sequence[StoredRun]) ->
         usual = kinds.most_common(1)[0][0]
         like = next(run.spec for run in runs if (run.spec.task.data_hash, run.spec.backbone) == usual)
         return plan(suite, choices, like=like)
+
+
+def _absent(catalogue: Catalogue, there: Container[str]) -> dict[str, tuple[str, ...]]:
+    """Return the names of the methods without a row by group."""
+    absent = [choice for choice in catalogue.select(["all"]) if choice.label not in there]
+    names = {group: tuple(choice.label for choice in absent if choice.preset.group == group) for group in GROUPS}
+    return {group: own for group, own in names.items() if own}
 
 
 def _choices(folder: Path, catalogue: Catalogue, labels: Iterable[str]) -> tuple[list[Choice], dict[str, str]]:

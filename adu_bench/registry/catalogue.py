@@ -9,13 +9,14 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from adu_bench.core.errors import UserError, unknown
+from adu_bench.core.groups import GROUPS
 from adu_bench.registry.choice import Choice
 from adu_bench.registry.local import shipped_folder
-from adu_bench.registry.manifest import GROUPS, MethodEntry, PresetEntry, read_methods
+from adu_bench.registry.manifest import MethodEntry, PresetEntry, read_methods
 from adu_bench.registry.overrides import split_choices, split_overrides
 
 ENTRY_POINTS = "adu_bench.methods"
-DEFAULT_GROUPS = ("paper", "reference", "other")
+DEFAULT_GROUPS = tuple(group for group in GROUPS if group != "ablation")
 """The groups in ``all``; ablations run only when they are named."""
 
 

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from adu_bench.core.groups import GROUPS
 from adu_bench.core.specs import Value
 from adu_bench.registry.bases import Classes
 from adu_bench.registry.bounds import Bounds
@@ -17,8 +18,6 @@ from adu_bench.registry.field_types import read_type
 from adu_bench.registry.fields import Field
 from adu_bench.registry.fingerprint import core_digest, method_digest
 from adu_bench.registry.local import Follower, Module, imported_names
-
-GROUPS = ("paper", "reference", "ablation", "other")
 
 
 @dataclass(frozen=True)

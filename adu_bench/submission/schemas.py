@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from adu_bench.core.files import read_text
+from adu_bench.core.groups import GROUPS
 from adu_bench.leaderboard.outside import OUTSIDE
 from adu_bench.leaderboard.rows import FORMAT as ROW_FORMAT
 from adu_bench.rerun.sandbox import FOLDER, NAMESPACES
@@ -98,7 +99,7 @@ ROW = _object(
     {
         "format": {"const": ROW_FORMAT},
         "label": _text(260, LABEL),
-        "group": {"enum": ["paper", "reference", "ablation", "other"]},
+        "group": {"enum": list(GROUPS)},
         "card": CARD,
         "common": {"type": "object"},
         "runs": {

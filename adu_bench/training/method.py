@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from adu_bench.core.specs import Value
     from adu_bench.training.problem import Problem
 
-GROUPS = ("paper", "reference", "ablation", "other")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
@@ -25,8 +23,8 @@ class Card:
     name
         Name on the command line: lower-case words joined by ``-``.
     group
-        ``paper`` (in the ADU paper's tables), ``reference`` (bounds and controls, never ranked), ``ablation`` or
-        ``other``.
+        One of `adu_bench.core.groups.GROUPS`, such as ``paper`` (in the ADU paper's tables), ``reference`` (bounds and
+        controls, never ranked), ``weights`` (changes the backbone's own weights) or ``other``.
     title, authors, year, paper, licence
         The source; ``paper`` is an arXiv number, DOI or venue.
     notes

@@ -221,6 +221,31 @@ def test_the_predictions_of_a_row_are_decoded_once_and_again_after_a_change(tmp_
     assert len(reads) == 2
 
 
+def test_families_are_shown_where_there_are_others_than_the_papers(board):
+    assert "| one | other |" in FORMATS["md"](board).replace("`", "")
+
+
+def test_methods_without_a_row_are_named_by_family(tmp_path):
+    chosen = Catalogue().select(["zero-shot", "coin"])
+    planned = plan(load_suite("toy"), chosen)
+    for method in ("zero-shot", "coin"):
+        own = [run for run in planned.runs if run.label == method]
+        write_block(tmp_path / "runs", own)
+        runs = [Store(tmp_path / "runs").load(run.spec.key) for run in own]
+        write_row(tmp_path / "rows", "toy", own, runs, {"title": "t"})
+    board = committed_board(tmp_path / "rows", "toy", Catalogue())
+    others = {choice.label: choice.preset.group for choice in Catalogue().select(["all"])}
+    assert {name: group for group, names in board.absent.items() for name in names} == {
+        name: group for name, group in others.items() if name not in ("zero-shot", "coin")
+    }
+    text = FORMATS["md"](board)
+    assert "Without runs on this suite: " in text
+    assert "| family |" not in text
+    assert "ip-clip, ntl (authorisation)" in text
+    assert "ip-clip, ntl (authorisation)" in web_page([board], {})
+    assert not committed_board(tmp_path / "rows", "toy", Catalogue(), ["coin"]).absent
+
+
 def test_a_row_whose_key_was_changed_is_refused(tmp_path):
     block = planned("one")
     write_block(tmp_path / "runs", block)

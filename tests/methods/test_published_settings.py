@@ -16,7 +16,7 @@ from adu_bench.training.problem import FullImages
 
 # One batch holds all images, so loops and searches run once, and all other settings are the published ones.
 SHORT = {"epochs": 1, "iterations": 1, "grid": 1}
-CHOICES = Catalogue().select(["other"])
+CHOICES = Catalogue().select(["authorisation", "tuning", "weights", "training-free"])
 
 
 @pytest.fixture(scope="module")

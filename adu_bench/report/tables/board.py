@@ -65,7 +65,7 @@ def board_table(board: Board, priority: int = 3) -> Table:
     board
         The board.
     priority
-        As for `shown_metrics`; the state of committed rows has priority 3.
+        As for `shown_metrics`; the state of committed rows has priority 3, as have families.
     """
     metrics, bold = shown_metrics(board, priority), best(board)
     states = priority >= 3 and has_states(board)
@@ -84,20 +84,28 @@ def board_table(board: Board, priority: int = 3) -> Table:
         return (
             Cell(place(row)),
             Cell(row.method, name=True),
+            *[Cell(row.group)] * families,
             *(cell(row, metric) for metric in metrics),
             *map(Cell, ends),
         )
 
+    families = priority >= 3 and any(row.group not in ("paper", "reference", "ablation") for row in board.rows)
     parts = tuple(tuple(cells(row) for row in rows) for _, rows in groupby(board.rows, key=lambda row: row.kind))
     notes = [f"{letter} {reason}" for reason, letter in letters.items()]
     notes += [f"{row.method} is not ranked: {row.reason}" for row in board.rows if row.reason]
     notes += [board.warning.rstrip(".")] * bool(board.warning)
     return Table(
-        columns=("", "method", *(metric.title for metric in metrics), *["state"] * states),
+        columns=("", "method", *["family"] * families, *(metric.title for metric in metrics), *["state"] * states),
         parts=parts,
-        align="ll" + "r" * len(metrics) + "l" * states,
+        align="ll" + "l" * families + "r" * len(metrics) + "l" * states,
         notes=tuple(notes),
     )
+
+
+def absent_text(board: Board) -> str:
+    """Return which methods have no run on the board, in one sentence; empty if all have."""
+    groups = [f"{', '.join(names)} ({group})" for group, names in board.absent.items()]
+    return f"Without runs on this suite: {'; '.join(groups)}." if groups else ""
 
 
 def board_legend(board: Board) -> list[tuple[str, str]]:
@@ -114,7 +122,8 @@ def board_markdown(board: Board, legend: bool = True) -> str:
     settings = [
         f"- {', '.join(map(markdown_code, methods))}: {markdown_text(text)}" for methods, text in settings_lines(board)
     ]
-    texts = [*lines * legend, *([f"{HEADING}:", "", *settings, ""] if settings else [])]
+    absent = [markdown_text(absent_text(board)), ""] * bool(board.absent)
+    texts = [*absent, *lines * legend, *([f"{HEADING}:", "", *settings, ""] if settings else [])]
     return "\n".join([markdown(board_table(board)), *texts])
 
 

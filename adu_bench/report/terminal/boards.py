@@ -11,7 +11,7 @@ from adu_bench.core.words import counted
 from adu_bench.leaderboard.board import Board
 from adu_bench.leaderboard.published import has_paper
 from adu_bench.metrics.measures import METRICS
-from adu_bench.report.tables.board import INTERVALS, board_table
+from adu_bench.report.tables.board import INTERVALS, absent_text, board_table
 from adu_bench.report.tables.forgetting import ABOUT, TITLE, forgetting_table
 from adu_bench.report.tables.paper import WORDS, paper_legend, paper_table
 from adu_bench.report.tables.table import Cell, Table, terminal
@@ -31,8 +31,9 @@ def print_board(board: Board, console: Console) -> None:
     print_table(console, table, title, bright=int(any(row.rank for row in board.rows)))
     if wide and any(row["letters"] for row in board.rows):
         say(console, INTERVALS)
-    for note in table.notes:
-        say(console, f"{note}.")
+    for text in (*(f"{note}." for note in table.notes), absent_text(board)):
+        if text:
+            say(console, text)
     if board.forgetting is not None:
         print_forgetting(board, console)
     if has_paper(board):

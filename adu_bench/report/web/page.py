@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
+from adu_bench.core.groups import GROUPS
 from adu_bench.core.words import counted
 from adu_bench.leaderboard.board import Board, Row
 from adu_bench.leaderboard.published import has_paper
@@ -19,6 +20,7 @@ from adu_bench.report.style import look
 from adu_bench.report.tables.board import (
     ABOUT,
     INTERVALS,
+    absent_text,
     best,
     board_csv,
     board_json,
@@ -42,7 +44,7 @@ _BEFORE = (
     Column(
         "group",
         "family",
-        "paper: published; ablation: a part left out; reference: bounds and controls",
+        "; ".join(f"{group}: {what}" for group, what in GROUPS.items()),
         "family",
         "ascending",
     ),
@@ -147,6 +149,7 @@ def _panel(
         "heading": heading,
         "block": f"{board.title}. Complete rows have {block}.{f' {INTERVALS}' * letters}",
         "made": _made(board, runs),
+        "absent": absent_text(board),
         "links": [
             *(links if board is whole else ()),
             download("CSV", board_csv(board), f"{name}.csv", "text/csv"),
