@@ -17,7 +17,7 @@ from adu_bench.runner.evaluate import Images, predict
 from adu_bench.training.problem import Problem
 from tests.pretend_gpu import CUDA, OnGpu, pretend_gpu
 
-CHOICES = Catalogue().select(["paper,reference,ablation,other"])
+CHOICES = Catalogue().select(["all,ablation"])
 LOOPS = sorted(choice.preset.name for choice in CHOICES if "epochs" in dict(choice.resolve({}, {}).fields))
 OTHERS = sorted({choice.preset.name for choice in CHOICES} - set(LOOPS))
 GATE = "gate.py"
