@@ -6,7 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from adu_bench.api import Card, Classifier, Method, Part, Problem, RunFailed, add_domain_gate
+from adu_bench.api import Card, Classifier, Method, Part, Problem, add_domain_gate
+
+from ._trained import require_forget_images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +44,7 @@ class Leace(Method):
 
     def unlearn(self, problem: Problem) -> Classifier:
         """Fit the probe and the eraser, and add both as one part."""
-        if not bool(problem.train.forget.any()):
-            raise RunFailed("There is no image of a domain that is to be forgotten, and the eraser is fitted on those.")
+        require_forget_images(problem)
         model = problem.classifier()
         scratch = problem.classifier()
         gate = add_domain_gate(problem, scratch, answer="uniform", weight_decay=self.weight_decay)
