@@ -12,7 +12,7 @@ import importlib.util
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache, lru_cache
 from pathlib import Path
 
 from adu_bench.core.files import SMALL, read_bytes
@@ -50,15 +50,39 @@ class Module:
     package: bool = field(default=False, repr=False)
     """Whether it is a folder with modules."""
 
-    @cached_property
+    @property
     def tree(self) -> ast.Module:
-        """The syntax tree of the text."""
-        try:
-            return ast.parse(self.source, filename=str(self.path))
-        except SyntaxError as error:
-            raise ValueError(f"{self.path.name}: {error.msg}, line {error.lineno}") from error
-        except (RecursionError, MemoryError) as error:
-            raise ValueError(f"{self.path.name} has expressions that are nested too deeply") from error
+        """The syntax tree of the text, which is shared and must not be changed."""
+        return _parsed(self.source, self.path)
+
+    @property
+    def imports(self) -> tuple[ast.AST, ...]:
+        """The nodes of the tree that import modules, or can do so when the code runs."""
+        return _imports(self.source, self.path)
+
+
+# Catalogues are made often, and many methods import the same helper: each text is parsed and walked once.
+@lru_cache(maxsize=256)
+def _parsed(source: str, path: Path) -> ast.Module:
+    try:
+        return ast.parse(source, filename=str(path))
+    except SyntaxError as error:
+        raise ValueError(f"{path.name}: {error.msg}, line {error.lineno}") from error
+    except (RecursionError, MemoryError) as error:
+        raise ValueError(f"{path.name} has expressions that are nested too deeply") from error
+
+
+@lru_cache(maxsize=256)
+def _imports(source: str, path: Path) -> tuple[ast.AST, ...]:
+    return tuple(node for node in ast.walk(_parsed(source, path)) if _can_import(node))
+
+
+def _can_import(node: ast.AST) -> bool:
+    if isinstance(node, ast.Name):
+        return node.id == "__import__"
+    if isinstance(node, ast.Attribute):
+        return isinstance(node.value, ast.Name) and node.value.id == "sys"
+    return isinstance(node, ast.Import | ast.ImportFrom)
 
 
 class Follower:
@@ -88,7 +112,7 @@ class Follower:
         while waiting:
             module = waiting.pop()
             _refuse_hidden_imports(module)
-            for node in ast.walk(module.tree):
+            for node in module.imports:
                 for target in self.targets(node, module):
                     parts = target.split(".")
                     for name in (".".join(parts[: end + 1]) for end in range(len(parts))):
@@ -190,7 +214,7 @@ class Follower:
 
     def package(self, modules: Sequence[Module]) -> str:
         """Return the importable package that is the method's folder, if modules of it are imported by full names."""
-        nodes = (node for module in modules for node in ast.walk(module.tree))
+        nodes = (node for module in modules for node in module.imports)
         for top in dict.fromkeys(name.partition(".")[0] for node in nodes for name in _absolute(node)):
             if top != PROJECT and (folder := self._package(top)) is not None:
                 return ".".join([top, *self.home.relative_to(folder).parts])
@@ -246,10 +270,10 @@ class _Relative(ast.NodeTransformer):
         return ast.copy_location(ast.ImportFrom(base or None, node.names, self.up), node)
 
 
-def imported_names(tree: ast.Module) -> set[str]:
-    """Return the names that code takes from ``adu_bench.api``, and other modules of the project that it imports."""
+def imported_names(module: Module) -> set[str]:
+    """Return the names that a module takes from ``adu_bench.api``, and other modules of the project that it imports."""
     found = set()
-    for node in ast.walk(tree):
+    for node in module.imports:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level:
@@ -263,15 +287,15 @@ def imported_names(tree: ast.Module) -> set[str]:
 
 def _refuse_hidden_imports(module: Module) -> None:
     """Refuse imports whose target is known only when the code runs: it would be missing from the digest."""
-    for node in ast.walk(module.tree):
+    for node in module.imports:
         names: Iterator[str] = iter(())
         if isinstance(node, ast.Import):
             names = (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and not node.level:
             names = (f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Name):
-            names = iter([node.id] if node.id == "__import__" else [])
-        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "sys":
+            names = iter([node.id])
+        elif isinstance(node, ast.Attribute):
             names = iter([f"sys.{node.attr}"])
         for name in names:
             if _hides(name):

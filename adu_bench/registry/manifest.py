@@ -98,7 +98,7 @@ def read_methods(path: Path) -> list[MethodEntry]:
     """
     follower = Follower(path)
     modules = follower.modules()
-    imports = tuple(sorted(set().union(*(imported_names(module.tree) for module in modules))))
+    imports = tuple(sorted(set().union(*(imported_names(module) for module in modules))))
     classes = Classes(follower, modules)
     found = []
     for node in modules[0].tree.body:

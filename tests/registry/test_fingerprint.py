@@ -204,7 +204,7 @@ def test_one_changed_operator_of_a_method_changes_its_key(name):
     ],
 )
 def test_every_way_to_import_a_core_module_counts(line):
-    names = imported_names(ast.parse(f"from adu_bench.api import Card, Method\n{line}\n"))
+    names = imported_names(Module("", Path("m.py"), f"from adu_bench.api import Card, Method\n{line}\n"))
     assert "adu_bench.training.mmd" in CORE.modules(names)
     assert core_digest(names) != core_digest({"adu_bench.api:Card", "adu_bench.api:Method"})
 

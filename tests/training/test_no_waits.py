@@ -65,7 +65,7 @@ def trained(problem: Problem, name: str, iterations: int = 2) -> Classifier:
 @pytest.mark.parametrize("name", LOOPS)
 def test_a_training_step_does_not_wait(name, tiny_problem):
     counts, answers = {}, {}
-    for batch in (36, 12):
+    for batch in (36, 18):
         with pretend_gpu() as waits:
             problem = moved(tiny_problem, batch)
             waits.clear()
@@ -75,12 +75,12 @@ def test_a_training_step_does_not_wait(name, tiny_problem):
                 answers[batch] = classifier.logits(problem.train.images)
         assert isinstance(answers[batch], OnGpu)
         assert classifier.backbone.device == CUDA
-    # With one and with three steps per epoch.
-    assert counts[36] == counts[12]
+    # With one and with two steps per epoch.
+    assert counts[36] == counts[18]
     counts = {batch: {where: n for where, n in own.items() if GATE not in where} for batch, own in counts.items()}
-    fetched = [where for where in counts[12] if "loop.py" in where]
+    fetched = [where for where in counts[18] if "loop.py" in where]
     assert len(fetched) == 1
-    assert counts[12][fetched[0]] == 2, "the means of each epoch"
+    assert counts[18][fetched[0]] == 2, "the means of each epoch"
 
 
 @pytest.mark.parametrize("name", OTHERS)
