@@ -12,6 +12,7 @@ import pytest
 from adu_bench.cli.main import COMMANDS, _parser, main
 from adu_bench.conformance import run_checks
 from adu_bench.core.errors import UserError
+from adu_bench.core.groups import GROUPS
 from adu_bench.leaderboard.committed import committed_board
 from adu_bench.leaderboard.rows import rows_dir
 from adu_bench.registry import Catalogue
@@ -78,6 +79,11 @@ def test_the_first_method_passes_all_checks(tmp_path):
     (tmp_path / "blur.py").write_text(code)
     (choice,) = Catalogue([tmp_path]).select(["blur"])
     assert {name: reason for name, reason in run_checks(choice) if reason} == {}
+
+
+def test_the_groups_of_methods_are_named():
+    words = re.findall(r"`([\w-]+)`", text_of("docs/first_method.md").split("choose it\n", 1)[1].split(".", 1)[0])
+    assert words == list(GROUPS)
 
 
 def test_every_command_is_in_the_table_and_no_other():
