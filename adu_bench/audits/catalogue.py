@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from adu_bench.core.syntax import canonical_code
 from adu_bench.registry.fingerprint import imports, method_digest
 from adu_bench.registry.loading import load_class
 from adu_bench.registry.local import Follower, Module
+from adu_bench.registry.source import MethodSource, method_source
 
 PACKAGE = "adu_bench.audits"
 FOLDER = Path(__file__).parent
@@ -52,6 +53,12 @@ class AuditEntry:
     def name(self) -> str:
         """The audit's name."""
         return self.card.name
+
+    @property
+    def source(self) -> MethodSource:
+        """The code, ready to travel to another machine; see `located`."""
+        shipped = self.path.parent == FOLDER
+        return MethodSource(self.path.name, PACKAGE) if shipped else method_source(self.path, self.code)
 
     def load(self) -> Audit:
         """Import the audit.
@@ -92,6 +99,24 @@ def find_audits(extra: str = "") -> dict[str, AuditEntry]:
                 )
             found[entry.name] = entry
     return found
+
+
+def located(entry: AuditEntry, source: MethodSource) -> AuditEntry:
+    """Return an audit that another machine chose, with its file on this one.
+
+    Raises
+    ------
+    UserError
+        If this machine has other code of the audit.
+    """
+    path = source.locate()
+    if entry.code not in {own.code for own in _read(path)}:
+        raise UserError(
+            f"The worker has another version of the audit '{entry.name}'.",
+            "Its code differs from that of the machine that sent the run.",
+            "Install the same version on all machines, and start the workers again.",
+        )
+    return replace(entry, path=path)
 
 
 def choose_audits(text: str, known: dict[str, AuditEntry]) -> list[AuditEntry]:

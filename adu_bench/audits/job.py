@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
-from adu_bench.audits.catalogue import AuditEntry
+from adu_bench.audits.catalogue import AuditEntry, located
 from adu_bench.audits.results import missing, write_result
 from adu_bench.core.progress import Progress
 from adu_bench.core.words import counted
+from adu_bench.registry import MethodSource
 from adu_bench.runner.executors.interface import State
 from adu_bench.runner.plan import PlannedRun
 from adu_bench.store import Store
+from adu_bench.store.artefacts import FOLDER, receive_artefacts
+from adu_bench.store.locks import PATIENCE
 
 
 @dataclass(frozen=True)
@@ -27,32 +29,59 @@ class AuditJob:
         The folder of the runs.
     entries
         The audits.
-    extra
-        Folder or file with further methods, which the run's classifier may need; empty for none.
     force
         Repeat audits that are done.
+    sources
+        The code of each audit, on a machine other than the one that planned the job; empty on that one.
+    patience
+        Seconds to wait for another process that has the run, which may be on a machine that is gone.
     """
 
     planned: PlannedRun
     store: Store
     entries: tuple[AuditEntry, ...]
-    extra: str = ""
     force: bool = False
+    sources: tuple[MethodSource, ...] = ()
+    patience: float = 0.0
 
     @property
     def title(self) -> str:
         """The run in a few words."""
         return self.planned.title
 
+    @property
+    def finished(self) -> bool:
+        """Whether all results are stored; with ``force`` they may be older ones, which do not count."""
+        return not self.force and not missing(self.store.root, self.planned.spec, self.entries)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The folders of the run and of its results; see `adu_bench.runner.executors.remote.Movable`."""
+        key = self.planned.spec.key
+        return key, f"{FOLDER}/{key}"
+
     def run(self, device: str, progress: Progress) -> tuple[State, str]:
         """Run the audits unless another process is at the run."""
-        spec = self.planned.spec
-        with self.store.lock(spec.key) as ours:
-            applying = [entry for entry in self.entries if entry.card.applies(spec.task)]
-            todo = applying if self.force else missing(self.store.root, spec, self.entries)
-            if not ours or not todo:
-                return "elsewhere", "another process has it"
-            return "done", self._audited(todo, device, progress)
+        spec, deadline = self.planned.spec, time.monotonic() + self.patience
+        here = [located(entry, source) for entry, source in zip(self.entries, self.sources, strict=False)]
+        while True:
+            with self.store.lock(spec.key) as ours:
+                applying = [entry for entry in here or self.entries if entry.card.applies(spec.task)]
+                todo = applying if self.force else missing(self.store.root, spec, applying)
+                if ours and todo:
+                    return "done", self._audited(todo, device, progress)
+                if ours or not todo or time.monotonic() >= deadline:
+                    return "elsewhere", "another process has it"
+            time.sleep(2)
+
+    def moved(self, store: Store) -> AuditJob:
+        """Return the job for another machine; see `adu_bench.runner.executors.remote.Movable`."""
+        sources = self.sources or tuple(entry.source for entry in self.entries)
+        return replace(self, store=store, sources=sources, patience=PATIENCE)
+
+    def receive(self, store: Store) -> None:
+        """Take over the results that another store has."""
+        receive_artefacts(self.store.root, self.planned.spec.key, store.root)
 
     def fail(self, kind: str, reason: str, traceback: str = "") -> None:
         """Store nothing: the next call tries again."""
@@ -67,7 +96,8 @@ class AuditJob:
         start = time.perf_counter()
         backbone = load_shared_backbone(self.planned.backbone, device)
         make_deterministic(backbone.device)
-        catalogue = Catalogue([Path(self.extra)] if self.extra else [])
+        source = self.planned.source
+        catalogue = Catalogue([source.locate()] if source.file else [], shipped=False)
         run = self.store.load(self.planned.spec.key)
         subject = Subject(run, backbone, catalogue, progress)
         subject.check()

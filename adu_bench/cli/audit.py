@@ -58,7 +58,7 @@ def audit_and_print(
     executor
         Where to compute.
     options
-        Gives ``from`` and ``force``.
+        Gives ``force``.
     quiet
         Print nothing but JSON to standard output.
     """
@@ -66,7 +66,7 @@ def audit_and_print(
     from adu_bench.workflows.audit import finished_runs, inapplicable, pending
 
     runs = finished_runs(plan, store)
-    jobs = pending(runs, store, entries, extra=options["from"], force=options.force)
+    jobs = pending(runs, store, entries, force=options.force)
     names = ", ".join(entry.name for entry in entries)
     if not quiet:
         print(f"Audits {names}: {len(runs)} finished runs, {len(jobs)} to audit, in {store.root}/")

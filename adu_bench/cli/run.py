@@ -164,31 +164,25 @@ def _cluster(options: Any) -> Any:
     Raises
     ------
     UserError
-        If there is no such cluster, or an option does not go with one.
+        If there is no such cluster, or an option is not valid.
     """
     from adu_bench.core.devices import parse_device
     from adu_bench.runner.executors.fused import Fused
+    from adu_bench.workflows.run import limit_of
 
     if options.cluster not in ("dask", "slurm"):
         raise unknown("cluster", options.cluster, ["dask", "slurm"])
     parse_device(options.device)
-    if options.timeout or options.audits:
-        name = "--timeout" if options.timeout else "--audits"
-        raise UserError(
-            f"{name} does not go with --cluster.",
-            "It is for processes of this machine.",
-            "Limit the time with --slurm time=4:00:00."
-            if options.timeout
-            else f"Audit afterwards: adu-bench audit --suite {options.suite} --runs {options.out}",
-        )
+    limit = limit_of(options.timeout, options.fuse)
     if options.cluster == "dask":
         from adu_bench.runner.executors.dask_cluster import DaskCluster
 
-        return Fused(DaskCluster(options.address, options.scheduler_file, options.device, options.jobs), options.fuse)
+        place = options.address, options.scheduler_file
+        return Fused(DaskCluster(*place, options.device, options.jobs, limit), options.fuse)
     from adu_bench.runner.executors.slurm import Slurm
 
-    slurm = Slurm(settings_of(options.slurm), Path(options.out).absolute() / ".slurm", options.device)
-    return Fused(slurm, options.fuse)
+    logs = Path(options.out).absolute() / ".slurm"
+    return Fused(Slurm(settings_of(options.slurm), logs, options.device, timeout=limit), options.fuse)
 
 
 def settings_of(text: str) -> tuple[tuple[str, str], ...]:
@@ -213,9 +207,10 @@ def settings_of(text: str) -> tuple[tuple[str, str], ...]:
 def _execute(todo: Any, store: Any, executor: Any, options: Any) -> tuple[list[Any], int]:
     """Execute runs, print a line per run, and return the failed results and the number of runs elsewhere."""
     from adu_bench.cli.progress import display, result_line
+    from adu_bench.runner.executors.interface import settled
     from adu_bench.workflows.run import execute_runs
 
-    failed, elsewhere = [], 0
+    failed, elsewhere = [], []
     with display() as shown:
         if len(todo) > 1:
             shown("runs", 0, len(todo))
@@ -224,8 +219,8 @@ def _execute(todo: Any, store: Any, executor: Any, options: Any) -> tuple[list[A
             shown.line(result_line(result, count, len(todo)))
             shown("runs", count, len(todo))
             failed += [result] if result.state == "failed" else []
-            elsewhere += result.state == "elsewhere"
-    return failed, elsewhere
+            elsewhere += [result] if result.state == "elsewhere" else []
+    return failed, sum(settled(result).state == "elsewhere" for result in elsewhere)
 
 
 def _print_board(plan: Any, store: Any) -> None:

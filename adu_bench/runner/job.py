@@ -11,7 +11,7 @@ from adu_bench.core.progress import Progress
 from adu_bench.runner.executors.interface import State
 from adu_bench.runner.plan import PlannedRun
 from adu_bench.store import Store
-from adu_bench.store.locks import BEAT, STALE
+from adu_bench.store.locks import PATIENCE
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,11 @@ class RunJob:
         """Whether the result is stored; with ``force`` that may be an older one, which does not count."""
         return self.store.has(self.planned.spec.key) and not self.force
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Nothing that is stored; see `adu_bench.runner.executors.remote.Movable`."""
+        return ()
+
     def run(self, device: str, progress: Progress) -> tuple[State, str]:
         """Execute the run unless another process has it."""
         from adu_bench.runner.execute import execute  # imports torch
@@ -70,7 +75,7 @@ class RunJob:
 
     def moved(self, store: Store) -> RunJob:
         """Return the job for another machine; see `adu_bench.runner.executors.remote.Movable`."""
-        return replace(self, store=store, patience=STALE + 2 * BEAT)
+        return replace(self, store=store, patience=PATIENCE)
 
     def receive(self, store: Store) -> None:
         """Take over the result or the failure that another store has."""

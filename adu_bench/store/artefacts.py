@@ -93,6 +93,13 @@ def write_artefact(root: Path, key: str, name: str, artefact: Artefact) -> Path:
     return path
 
 
+def receive_artefacts(root: Path, key: str, other: Path) -> None:
+    """Copy the artefacts of a run from another folder of runs; they replace earlier ones."""
+    for path in sorted((Path(other) / FOLDER / key).glob("*.safetensors")):
+        with replacing(artefact_path(root, key, path.stem)) as temporary:
+            temporary.write_bytes(path.read_bytes())
+
+
 def read_artefact(root: Path, key: str, name: str) -> Artefact | None:
     """Return an artefact of a run, or None if there is none.
 

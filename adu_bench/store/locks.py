@@ -24,6 +24,8 @@ BEAT = 15.0
 STALE = 150.0
 """Seconds without a renewal after which a holder on another machine is gone.  NFS may show times that are up to 60 s
 old."""
+PATIENCE = STALE + 2 * BEAT
+"""Seconds that a job waits for a holder that may be gone."""
 _TEMPORARY = ".new-"
 
 

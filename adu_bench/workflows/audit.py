@@ -11,7 +11,7 @@ from adu_bench.audits.results import missing, read_result
 from adu_bench.core.errors import UserError
 from adu_bench.core.progress import Progress, silent
 from adu_bench.runner.decoding import decode_needed
-from adu_bench.runner.executors.interface import Executor, Result
+from adu_bench.runner.executors.interface import Executor, Result, settled
 from adu_bench.runner.executors.local import LocalProcesses
 from adu_bench.runner.plan import Plan, PlannedRun
 from adu_bench.store import Store
@@ -39,7 +39,7 @@ def finished_runs(plan: Plan, store: Store) -> list[PlannedRun]:
 
 
 def pending(
-    runs: Sequence[PlannedRun], store: Store, entries: Sequence[AuditEntry], *, extra: str = "", force: bool = False
+    runs: Sequence[PlannedRun], store: Store, entries: Sequence[AuditEntry], *, force: bool = False
 ) -> list[AuditJob]:
     """Return one job for each run that lacks a current result of an audit, or for each run.
 
@@ -49,13 +49,11 @@ def pending(
         Finished runs, and where they are.
     entries
         The audits.
-    extra
-        Folder or file with further methods; empty for none.
     force
         Repeat audits that are done.
     """
     return [
-        AuditJob(run, store, tuple(entries), extra, force)
+        AuditJob(run, store, tuple(entries), force)
         for run in runs
         if missing(store.root, run.spec, entries)
         or (force and any(entry.card.applies(run.spec.task) for entry in entries))
@@ -91,7 +89,7 @@ def run_audits(
     """
     decode_needed([job.planned for job in jobs], progress)
     with closing((executor or LocalProcesses()).run(list(jobs), progress)) as results:  # type: ignore[type-var]
-        yield from results
+        yield from map(settled, results)
 
 
 def counts(runs: Sequence[PlannedRun], store: Store, entries: Sequence[AuditEntry]) -> dict[str, dict[str, int]]:

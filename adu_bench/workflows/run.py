@@ -11,7 +11,7 @@ from adu_bench.core.errors import UserError
 from adu_bench.core.progress import Progress, silent
 from adu_bench.runner.decoding import decode_needed
 from adu_bench.runner.executors.fused import Fused
-from adu_bench.runner.executors.interface import Executor, Result
+from adu_bench.runner.executors.interface import Executor, Result, settled
 from adu_bench.runner.executors.local import LocalProcesses
 from adu_bench.runner.job import RunJob
 from adu_bench.runner.plan import PlannedRun
@@ -56,7 +56,7 @@ def execute_runs(
     decode_needed(runs, progress)
     jobs = [RunJob(run, store, force, log) for run in runs]
     with closing((executor or LocalProcesses()).run(jobs, progress)) as results:  # type: ignore[type-var]
-        yield from results
+        yield from map(settled, results)
 
 
 def local_executor(device: str = "auto", jobs: int = 1, fuse: int = 1, timeout: float | None = None) -> Executor:
@@ -79,12 +79,22 @@ def local_executor(device: str = "auto", jobs: int = 1, fuse: int = 1, timeout: 
         If there is no such device, or a number is out of range.
     """
     require_device(device)
+    return Fused(LocalProcesses(device, jobs, limit_of(timeout, fuse)), fuse)
+
+
+def limit_of(timeout: float | None, fuse: int = 1) -> float | None:
+    """Return the time limit of a job in seconds, or None; it is given per run, and a group of runs is one job.
+
+    Raises
+    ------
+    UserError
+        If it is not a time.
+    """
     if not 0 <= (timeout or 0) < float("inf"):
         raise UserError(
             f"--timeout {timeout} is not a time.", "It counts seconds, from 0.", "Leave it out for no limit."
         )
-    # The limit is per run, and a group of runs is one job.
-    return Fused(LocalProcesses(device, jobs, timeout * fuse if timeout else None), fuse)
+    return timeout * fuse if timeout else None
 
 
 def require_device(device: str) -> None:

@@ -17,6 +17,8 @@ from adu_bench.runner.executors.local import threads_for
 from adu_bench.runner.executors.remote import Delivery, Parcel, arrived, lost, packed, wanted_threads
 
 _CONNECT = "10s"
+_AGAIN = 2
+"""How often a job with a time limit is repeated whose process ended before it; Dask counts lost workers itself."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,15 @@ class DaskCluster:
         See `adu_bench.core.devices`; checked by the workers.
     workers
         Number of processes of a new cluster.
+    timeout
+        Seconds after which a job is ended and counts as failed; None for no limit.
     """
 
     address: str = ""
     scheduler_file: str = ""
     device: str = "auto"
     workers: int = 1
+    timeout: float | None = None
 
     def run(self, jobs: Sequence[Job], progress: Progress = silent) -> Iterator[Result]:
         """Run jobs; see `adu_bench.runner.executors.interface.Executor`.
@@ -51,10 +56,12 @@ class DaskCluster:
         """
         distributed = _distributed()
         with ExitStack() as stack:
-            parcels = stack.enter_context(packed(jobs, self.device))
+            parcels = stack.enter_context(packed(jobs, self.device, self.timeout))
             client = stack.enter_context(self._client(distributed, stack))
+            if any(job.inputs for job in jobs) and not _all_share(client, parcels):  # type: ignore[attr-defined]
+                parcels = [parcel.with_files() for parcel in parcels]
             sent = {
-                client.submit(_do, parcel, pure=False, priority=-place): job
+                client.submit(_do, parcel, pure=False, priority=-place, retries=_AGAIN): job
                 for place, (job, parcel) in enumerate(zip(jobs, parcels, strict=True))
             }
             stack.callback(client.cancel, list(sent))
@@ -96,6 +103,12 @@ def _unreachable(place: str, why: str) -> UserError:
         f"{why.splitlines()[0].rstrip('.')}.",
         "Start one with `dask scheduler`, and give its address with --address or its file with --scheduler-file.",
     )
+
+
+def _all_share(client: Any, parcels: Sequence[Parcel]) -> bool:
+    """Return whether all workers have the folder of the runs, as far as there are workers yet."""
+    seen = client.run(parcels[0].shared)
+    return bool(seen) and all(seen.values())
 
 
 def _do(parcel: Parcel) -> Delivery:

@@ -15,7 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from adu_bench.core.errors import UserError
 from adu_bench.core.progress import Progress, silent
-from adu_bench.runner.executors.interface import Executor, Job, Outcome, Result, failed, perform
+from adu_bench.runner.executors.interface import Executor, Job, Outcome, Result, failed, perform, settled
 from adu_bench.store import Store
 
 
@@ -102,6 +102,16 @@ class Group:
         """Where the results go."""
         return self.jobs[0].store  # type: ignore[attr-defined]
 
+    @property
+    def finished(self) -> bool:
+        """Whether all results are stored."""
+        return all(job.finished for job in self.jobs)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The folders that the jobs read; see `adu_bench.runner.executors.remote.Movable`."""
+        return tuple(folder for job in self.jobs for folder in job.inputs)  # type: ignore[attr-defined]
+
     def moved(self, store: Store) -> Group:
         """Return the group for another machine; see `adu_bench.runner.executors.remote.Movable`."""
         return Group(tuple(job.moved(store) for job in self.jobs))  # type: ignore[attr-defined]
@@ -121,7 +131,7 @@ class Group:
         """Return one result per job."""
         if result.state == "done":
             for job, (state, text, seconds) in zip(self.jobs, json.loads(result.text), strict=True):
-                yield Result(job, state, text, seconds)
+                yield settled(Result(job, state, text, seconds))
             return
         for job in self.jobs:
             seconds = result.seconds / len(self.jobs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, Protocol
 
 from adu_bench.core.errors import RunFailed, UserError
@@ -14,6 +14,24 @@ State = Literal["done", "failed", "elsewhere"]
 """``elsewhere``: another process is executing the job or has finished it."""
 LOST_DEVICE = ("cuda error", "device-side assert", "illegal memory access", "unspecified launch failure")
 """Words of errors after which CUDA refuses all further work of a process."""
+
+
+class Timeout(RunFailed):
+    """A job that was ended because it took too long."""
+
+
+class Died(RunFailed):
+    """A job whose process ended before it."""
+
+
+def too_long(seconds: float) -> str:
+    """Return why a job was ended that exceeded its limit, and the remedy."""
+    return f"It took longer than {seconds:g} s (--timeout). Give it more, or leave out --timeout."
+
+
+def how_it_died(code: int | None) -> str:
+    """Return how a process ended, by its exit code."""
+    return f"The worker process ended with code {code}{', often for lack of memory' if code == -9 else ''}."
 
 
 class Outcome(NamedTuple):
@@ -98,6 +116,13 @@ def failed(job: Job, error: Exception) -> Outcome:
     kind, reason = _reason(error)
     job.fail(kind, reason, traceback.format_exc())
     return Outcome("failed", reason, device_lost(error))
+
+
+def settled(result: Result) -> Result:
+    """Return a result in which a job that another process had counts as done if its results are stored."""
+    if result.state == "elsewhere" and getattr(result.job, "finished", False):
+        return replace(result, state="done", text="")
+    return result
 
 
 def device_lost(error: BaseException) -> bool:

@@ -16,7 +16,7 @@ from multiprocessing.process import BaseProcess
 from adu_bench.core.cores import usable_cores
 from adu_bench.core.errors import UserError
 from adu_bench.core.progress import Progress, silent
-from adu_bench.runner.executors.interface import Job, Result
+from adu_bench.runner.executors.interface import Job, Result, how_it_died, too_long
 from adu_bench.runner.executors.worker import Message, work
 
 
@@ -214,12 +214,10 @@ def broken(worker: _Worker, timeout: float | None) -> tuple[str, str] | None:
     if worker.job is None:
         return None
     if timeout is not None and worker.seconds > timeout:
-        return "timeout", f"It took longer than {timeout:g} s (--timeout)."
+        return "timeout", too_long(timeout)
     if worker.gone:
         worker.process.join(5)
-        code = worker.process.exitcode
-        why = ", often for lack of memory" if code == -9 else ""
-        return "died", f"The worker process ended with code {code}{why}."
+        return "died", how_it_died(worker.process.exitcode)
     return None
 
 

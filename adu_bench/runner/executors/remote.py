@@ -7,17 +7,18 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Protocol
 
 from adu_bench.core.errors import UserError
-from adu_bench.core.progress import silent
 from adu_bench.registry.fingerprint import core_digest
-from adu_bench.runner.executors.interface import Job, Outcome, Result, failed, perform
+from adu_bench.runner.executors.interface import Died, Job, Outcome, Result, failed, settled
+from adu_bench.runner.executors.limited import limited
+from adu_bench.runner.executors.worker import perform_here
 from adu_bench.store import Store
 
 _ALONE = threading.Lock()
@@ -30,6 +31,14 @@ class Movable(Job, Protocol):
     @property
     def store(self) -> Store:
         """Where its results go."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether its results are stored."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The folders below that of the runs that it reads."""
 
     def moved(self, store: Store) -> Movable:
         """Return the job with another store; it waits for locks of machines that may be gone."""
@@ -69,32 +78,56 @@ class Parcel:
         The name of a file in the folder of the runs, by which another machine recognises that folder.
     core
         Digest of the sender's code that computes numbers, see `adu_bench.registry.fingerprint.core_digest`.
+    timeout
+        Seconds after which the job is ended and counts as failed; None for no limit.
+    files
+        Names and contents of what the job reads; empty where that is in a shared folder.
     """
 
     job: Movable
     device: str
     mark: str
     core: str
+    timeout: float | None = None
+    files: tuple[tuple[str, bytes], ...] = ()
 
     def do(self, threads: int, place: int = 0) -> Delivery:
-        """Do the job in this process; ``place`` as in `adu_bench.clip.device.resolve_device`.
+        """Do the job in this process, or in one of its own if it has a time limit.
 
-        It fails if this process lacks the device, or has other code that computes numbers than the sender.
+        It fails if this machine lacks the device, or has other code that computes numbers than the sender.
+
+        Parameters
+        ----------
+        threads
+            Of the process.
+        place
+            As in `adu_bench.clip.device.resolve_device`.
+
+        Raises
+        ------
+        Died
+            If a process of its own ended before the job.
         """
         with _ALONE:
-            start, store = time.monotonic(), self.job.store
-            if (store.root / self.mark).is_file():
-                return Delivery(self._performed(store, threads, place), time.monotonic() - start)
-            with tempfile.TemporaryDirectory() as folder:
-                outcome = self._performed(Store(Path(folder)), threads, place)
-                return Delivery(outcome, time.monotonic() - start, tuple(_contents(Path(folder))))
+            if self.shared():
+                return Delivery(*self._performed(self.job.store, threads, place))
+            with tempfile.TemporaryDirectory() as name:
+                folder = Path(name)
+                _write(folder, self.files)
+                ended = self._performed(Store(folder), threads, place)
+                return Delivery(*ended, tuple(file for file in _contents(folder) if file not in self.files))
 
-    def _performed(self, store: Store, threads: int, place: int) -> Outcome:
-        """Do the job with a store; what keeps this process from doing it is recorded as its failure."""
-        from adu_bench.clip.device import resolve_device
-        from adu_bench.runner.executors.worker import limit_threads
+    def shared(self) -> bool:
+        """Return whether this machine has the folder of the runs."""
+        return (self.job.store.root / self.mark).is_file()
 
-        job = self.job.moved(store)
+    def with_files(self) -> Parcel:
+        """Return the parcel for a machine without the folder of the runs."""
+        return replace(self, files=tuple(_contents(self.job.store.root, self.job.inputs)))
+
+    def _performed(self, store: Store, threads: int, place: int) -> tuple[Outcome, float]:
+        """Do the job with a store, and return its seconds; what keeps this machine from it is recorded as failure."""
+        start, job = time.monotonic(), self.job.moved(store)
         try:
             if self.core != _core():
                 raise UserError(
@@ -102,11 +135,14 @@ class Parcel:
                     "Its code that computes numbers differs from that of the machine that sent the run.",
                     "Install the same version on all machines, and start the workers again.",
                 )
-            limit_threads(threads)
-            device = resolve_device(self.device, place)
+            if self.timeout is not None:
+                return limited(job, self.device, place, threads, self.timeout)
+            outcome = perform_here(job, self.device, place, threads)
+        except Died:
+            raise
         except Exception as error:
-            return failed(job, error)
-        return perform(job, device, silent)
+            outcome = failed(job, error)
+        return outcome, time.monotonic() - start
 
 
 @cache
@@ -114,15 +150,24 @@ def _core() -> str:
     return core_digest(("adu_bench.api",))
 
 
-def _contents(folder: Path) -> Iterator[tuple[str, bytes]]:
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder)
-        if path.is_file() and not name.parts[0].startswith("."):
-            yield name.as_posix(), path.read_bytes()
+def _contents(root: Path, folders: Iterable[str] = (".",)) -> Iterator[tuple[str, bytes]]:
+    """Yield the names and contents of the files in folders below a root, without hidden ones."""
+    for folder in folders:
+        for path in sorted((root / folder).rglob("*")):
+            name = path.relative_to(root)
+            if path.is_file() and not name.parts[0].startswith("."):
+                yield name.as_posix(), path.read_bytes()
+
+
+def _write(root: Path, files: Iterable[tuple[str, bytes]]) -> None:
+    for name, content in files:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
 
 
 @contextmanager
-def packed(jobs: Sequence[Job], device: str) -> Iterator[list[Parcel]]:
+def packed(jobs: Sequence[Job], device: str, timeout: float | None = None) -> Iterator[list[Parcel]]:
     """Make jobs ready to be sent, while the folder of the runs is marked.
 
     Raises
@@ -133,10 +178,12 @@ def packed(jobs: Sequence[Job], device: str) -> Iterator[list[Parcel]]:
     mark, roots, parcels = f".shared-{uuid.uuid4().hex}", set(), []
     for job in jobs:
         if not hasattr(job, "moved"):
-            raise UserError(f"'{job.title}' cannot run on a cluster.", "Only runs travel.", "Leave out --cluster.")
+            raise UserError(
+                f"'{job.title}' cannot run on a cluster.", "Only runs and audits travel.", "Leave out --cluster."
+            )
         store = Store(job.store.root.absolute())  # type: ignore[attr-defined]
         roots.add(store.root)
-        parcels.append(Parcel(job.moved(store), device, mark, _core()))
+        parcels.append(Parcel(job.moved(store), device, mark, _core(), timeout))
     try:
         for root in roots:
             (root / mark).touch()
@@ -152,14 +199,12 @@ def arrived(job: Job, delivery: Delivery) -> Result:
     try:
         if delivery.files:
             with tempfile.TemporaryDirectory() as folder:
-                for name, content in delivery.files:
-                    path = Path(folder) / name
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    path.write_bytes(content)
+                _write(Path(folder), delivery.files)
                 job.receive(Store(Path(folder)))  # type: ignore[attr-defined]
     except Exception as error:
         outcome = failed(job, error)
-    return Result(job, outcome.state, outcome.text, delivery.seconds)
+    # A worker that was lost after it stored the results leaves them to the one that repeats the job.
+    return settled(Result(job, outcome.state, outcome.text, delivery.seconds))
 
 
 def lost(job: Job, reason: str) -> Result:

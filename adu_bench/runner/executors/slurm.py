@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from adu_bench.core.cores import usable_cores
 from adu_bench.core.errors import UserError
 from adu_bench.core.progress import Progress, silent
-from adu_bench.runner.executors.interface import Job, Result
+from adu_bench.runner.executors.interface import Job, Result, Timeout
 from adu_bench.runner.executors.remote import Delivery, Parcel, arrived, lost, packed, wanted_threads
 
 ATTEMPTS = 3
-"""How often a job is submitted whose process ends without a result."""
+"""How often a job is submitted whose process ends without a result, and how often it may reach its time limit."""
+PAUSE = 2.0
+"""Seconds between two looks for results."""
+LOOK = 20.0
+"""Seconds between two questions to SLURM.  A job that it does not list twice, and that has no result, is lost: a result
+can be seen a few seconds late on a shared folder."""
 
 
 @dataclass(frozen=True)
@@ -35,15 +42,15 @@ class Slurm:
         See `adu_bench.core.devices`; checked on the nodes.
     engine
         ``local`` starts processes on this machine in place of SLURM jobs.
-    pause
-        Seconds between two looks at the jobs.
+    timeout
+        Seconds after which a job is ended and counts as failed; None for no limit but that of SLURM.
     """
 
     settings: tuple[tuple[str, str], ...]
     logs: Path
     device: str = "auto"
     engine: Literal["slurm", "local"] = "slurm"
-    pause: float = 2.0
+    timeout: float | None = None
 
     def run(self, jobs: Sequence[Job], progress: Progress = silent) -> Iterator[Result]:
         """Run jobs; see `adu_bench.runner.executors.interface.Executor`.
@@ -56,13 +63,15 @@ class Slurm:
             If submitit or SLURM is missing, or SLURM refuses the settings.
         """
         executor = self._executor()
-        with packed(jobs, self.device) as parcels:
+        with packed(jobs, self.device, self.timeout) as parcels:
             tasks = [Task(parcel) for parcel in parcels]
             waiting = dict(zip(range(len(jobs)), self._submitted(executor, tasks), strict=True))
-            attempts = dict.fromkeys(waiting, 1)
+            attempts, queue = dict.fromkeys(waiting, 1), Queue(self._listed)
             try:
                 while waiting:
-                    ended = [place for place, sent in waiting.items() if sent.done()]
+                    ended = [place for place, sent in waiting.items() if _has_result(sent)]
+                    gone = queue.left([waiting[place] for place in waiting if place not in ended])
+                    ended += [place for place, sent in waiting.items() if sent.job_id in gone]
                     for place in ended:
                         delivery, log = _delivery(waiting[place]), waiting[place].paths.stderr
                         if delivery is None and attempts[place] < ATTEMPTS:
@@ -78,7 +87,7 @@ class Slurm:
                         progress(result.job.title, 1, 1)
                         yield result
                     if waiting and not ended:
-                        time.sleep(self.pause)
+                        time.sleep(PAUSE)
             finally:
                 for sent in waiting.values():
                     sent.cancel(check=False)
@@ -100,9 +109,20 @@ class Slurm:
                 "The command sbatch or srun does not exist.",
                 "Start this command on a login node of the cluster.",
             )
-        executor = submitit.SlurmExecutor(self.logs)
+        executor = submitit.SlurmExecutor(self.logs, max_num_timeout=ATTEMPTS - 1)
         executor.update_parameters(**parameters(self.settings))
         return executor
+
+    def _listed(self, sent: Sequence[Any]) -> set[str] | None:
+        """Return the numbers of the jobs that have not ended; None if SLURM does not answer."""
+        if self.engine == "local":
+            return {job.job_id for job in sent if not job.done()}
+        elsewhere = [f"--{name}={text}" for name, text in self.settings if name in ("cluster", "clusters")]
+        command = ["squeue", f"--user={os.getuid()}", "--array", "--noheader", "--format=%i", *elsewhere]
+        try:
+            return set(subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.split())
+        except (OSError, subprocess.SubprocessError):
+            return None
 
     def _submitted(self, executor: Any, tasks: list[Task]) -> list[Any]:
         """Submit tasks as one array; the log of a run has a link with its title as the name."""
@@ -124,6 +144,34 @@ class Slurm:
         return sent
 
 
+@dataclass
+class Queue:
+    """Notices jobs that ended without a result, without the accounting that ``sacct`` needs.
+
+    Parameters
+    ----------
+    listed
+        Returns the numbers of those jobs that have not ended; None if nobody knows.
+    """
+
+    listed: Callable[[Sequence[Any]], set[str] | None]
+    missing: set[str] = field(default_factory=set)
+    """The jobs that were not listed last time."""
+    asked: float = field(default_factory=time.monotonic)
+
+    def left(self, sent: Sequence[Any]) -> set[str]:
+        """Return the numbers of jobs that were not listed twice, if it is time to ask; otherwise none."""
+        if time.monotonic() - self.asked < LOOK:
+            return set()
+        self.asked = time.monotonic()
+        listed = self.listed(sent)
+        if listed is None:
+            return set()
+        missing = {job.job_id for job in sent} - listed
+        gone, self.missing = missing & self.missing, missing
+        return gone
+
+
 @dataclass(frozen=True)
 class Task:
     """What a SLURM job does; after pre-emption it is queued again, and its finished runs are skipped."""
@@ -132,6 +180,7 @@ class Task:
 
     def __call__(self) -> Delivery:
         """Do the job."""
+        _name_time_limit()
         granted = os.environ.get("SLURM_CPUS_PER_TASK", "")
         return self.parcel.do(wanted_threads(int(granted) if granted.isdecimal() else usable_cores()))
 
@@ -140,6 +189,25 @@ class Task:
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
+
+
+def _name_time_limit() -> None:
+    """Let the job end in words where submitit queues it no more, since it reached its time limit too often."""
+    from submitit import JobEnvironment
+    from submitit.core.utils import UncompletedJobError
+
+    number = signal.Signals[f"SIG{JobEnvironment.USR_SIG}"]
+    of_submitit = signal.getsignal(number)
+
+    def handle(*given: Any) -> None:
+        try:
+            of_submitit(*given)  # type: ignore[operator, misc]
+        except UncompletedJobError as error:
+            raise Timeout(
+                f"Its SLURM job reached the time limit {ATTEMPTS} times. Give it more, as in --slurm time=8:00:00."
+            ) from error
+
+    signal.signal(number, handle)
 
 
 def parameters(settings: Sequence[tuple[str, str]]) -> dict[str, Any]:
@@ -175,8 +243,18 @@ def minutes(text: str) -> int:
     return 1440 * int(days or 0) + 60 * hours + minute + (second > 0)
 
 
+def _has_result(sent: Any) -> bool:
+    """Return whether a job left its result."""
+    with suppress(OSError):
+        # Makes a client of NFS read the folder again.
+        sent.paths.folder.chmod(sent.paths.folder.stat().st_mode)
+    return sent.paths.result_pickle.exists()
+
+
 def _delivery(sent: Any) -> Delivery | None:
-    """Return what a job left; None if its process ended before."""
+    """Return what a job left; None if it left nothing, or what kept it from its work."""
+    if not _has_result(sent):
+        return None
     try:
         return sent.result()
     except Exception:

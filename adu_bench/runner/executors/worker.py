@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
 
-from adu_bench.runner.executors.interface import Job, perform
+from adu_bench.core.progress import silent
+from adu_bench.runner.executors.interface import Job, Outcome, failed, perform
 
 BLAS_THREADS = 2
 """numpy's linear algebra rounds differently with another number of threads, and searches such as CMA-ES amplify the
@@ -64,6 +65,18 @@ def work(pipe: Connection, device: str, threads: int, place: int) -> None:
         pipe.send(Message(outcome.state, outcome.text, last=outcome.device_lost))
         if outcome.device_lost:
             return
+
+
+def perform_here(job: Job, device: str, place: int, threads: int) -> Outcome:
+    """Do a job in this process without telling anybody how far it is; a device that is missing fails the job."""
+    from adu_bench.clip.device import resolve_device
+
+    try:
+        limit_threads(threads)
+        device = resolve_device(device, place)
+    except Exception as error:
+        return failed(job, error)
+    return perform(job, device, silent)
 
 
 def limit_threads(threads: int) -> None:
