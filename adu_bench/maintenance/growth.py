@@ -14,7 +14,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -32,6 +31,18 @@ IMAGES = 240
 """Test images of a made-up run."""
 ANSWERS = 8
 """Different tables of answers for each task; runs share them as hard links."""
+_LAUNCHER = """
+import json, os, resource, subprocess, sys, time
+start = time.perf_counter()
+code = subprocess.run(sys.argv[2:]).returncode
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+mb = used.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+found = {"seconds": time.perf_counter() - start, "cpu": used.ru_utime + used.ru_stime, "mb": mb}
+with open(sys.argv[1], "w") as file:
+    json.dump({name: round(value, 2 if name != "mb" else None) for name, value in found.items()}, file)
+sys.exit(code)
+"""
+"""Starts what is measured: Linux counts the memory of the process that starts another one as that one's peak."""
 
 
 def planned(runs: int) -> Plan:
@@ -129,20 +140,13 @@ def measure(arguments: Sequence[str], environment: Mapping[str, str] | None = No
     RuntimeError
         If it fails.
     """
-    start = time.perf_counter()
-    with tempfile.TemporaryFile("w+") as output:
-        process = subprocess.Popen([sys.executable, *arguments], stdout=output, env=os.environ | (environment or {}))
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+    with tempfile.NamedTemporaryFile("r") as figures, tempfile.TemporaryFile("w+") as output:
+        command = [sys.executable, "-c", _LAUNCHER, figures.name, sys.executable, *arguments]
+        code = subprocess.run(command, stdout=output, env=os.environ | (environment or {})).returncode
+        if code:
+            raise RuntimeError(f"{' '.join(arguments)[:200]} ended with code {code}")
         output.seek(0)
-        if process.returncode:
-            raise RuntimeError(f"{' '.join(arguments)[:200]} ended with code {process.returncode}")
-        figures = {
-            "seconds": round(time.perf_counter() - start, 2),
-            "cpu": round(used.ru_utime + used.ru_stime, 2),
-            "mb": round(used.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)),
-        }
-        return figures, output.read()
+        return json.load(figures), output.read()
 
 
 def main() -> int:

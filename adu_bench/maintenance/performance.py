@@ -27,7 +27,7 @@ from PIL import Image
 from adu_bench.core.cores import usable_cores
 from adu_bench.core.files import write_text
 from adu_bench.core.paths import cache_in
-from adu_bench.maintenance import growth
+from adu_bench.maintenance import growth, workers
 from adu_bench.maintenance.performance_page import page
 from adu_bench.registry import Catalogue, Choice
 from adu_bench.runner.job import RunJob
@@ -210,6 +210,7 @@ PARTS: Mapping[str, Callable[[], Found]] = {
     "operators": operators,
     "features": features_only,
     "fused": fused,
+    "workers": workers.efficiencies,
     "growth": partial(many_runs, 1000, 10_000, 100_000),
     "files": small_files,
     "texts": texts,

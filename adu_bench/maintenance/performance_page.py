@@ -14,6 +14,8 @@ TARGETS: Mapping[str, Mapping[str, float]] = {
 """The smallest ratios wanted on a CPU, by backbone."""
 FEATURES_LIMIT = 60
 """Seconds on two cores for all runs of the methods that read frozen features."""
+EFFICIENCY = 0.9
+"""The smallest efficiency wanted of two workers."""
 MANY = {"plan": 20, "status": 10, "read": 10, "board": 10}
 """Seconds that a step may take with 100,000 runs."""
 MANY_MB = 1024
@@ -24,7 +26,8 @@ _STEPS = {"prepare": "`data prepare`", "plan": "`run --sizes 1-5 --methods all -
 def page(found: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the page; parts that are missing are "not measured"."""
     parts = [_START, _bound(found), _features(found.get("features")), _fused(found.get("fused"))]
-    parts += [_growth(found.get("growth")), _files(found.get("files")), _texts(found.get("texts")), _GPU]
+    parts += [_workers(found.get("workers")), _growth(found.get("growth")), _files(found.get("files"))]
+    parts += [_texts(found.get("texts")), _GPU]
     return re.sub("\n{3,}", "\n\n", "\n".join([*parts, _machines(found)]))
 
 
@@ -79,6 +82,21 @@ def _fused(own: Mapping[str, Any] | None) -> str:
         if isinstance(each, Mapping)
     ]
     return _FUSED + table(["command", f"processor time without over with {size}"], rows)
+
+
+def _workers(own: Mapping[str, Any] | None) -> str:
+    if own is None:
+        return f"{_WORKERS}\n{NONE}\n"
+    rows = [
+        [name, f"{100 * value:.0f} %", f"{100 * EFFICIENCY:.0f} %", _word(value >= EFFICIENCY)]
+        for name, value in own["engines"].items()
+    ]
+    one, two = own["others"]
+    beside = (
+        f"\n{own['runs']} equal runs, beside {one:.1f} busy cores of other processes for one worker and {two:.1f} "
+        "for two.\n\n"
+    )
+    return _WORKERS + beside + table(["engine", "efficiency", "wanted", ""], rows)
 
 
 def _growth(own: Mapping[str, Any] | None) -> str:
@@ -161,6 +179,12 @@ _FUSED = """
 Few settings on `toy` with the start of all processes. On one core the arithmetic is the same, so about 1 is expected:
 `--fuse` is for GPUs that one small run does not fill.
 
+"""
+_WORKERS = """
+## Two workers
+
+The runs per second of two workers of one thread, over twice those of one worker, on two cores, without the start of
+the processes (`python -m adu_bench.maintenance.workers`). Busy neighbours take a core from two workers first.
 """
 _GROWTH = """
 ## Many runs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from adu_bench.maintenance import growth
@@ -33,3 +34,12 @@ def test_status_counts_all_runs_and_the_board_those_of_one_seed(root):
     _, board = growth.measure(steps["board"])
     assert len(board.splitlines()) == 1 + len(methods)
     assert "finished" not in board, "a row that is not complete gives its reason"
+
+
+def test_the_memory_of_the_measuring_process_does_not_count():
+    mine = np.ones(40_000_000)
+    figures, output = growth.measure(["-c", "print('out')"])
+    assert mine.nbytes / 2**20 > 300 > 100 > figures["mb"] > 1
+    assert output == "out\n"
+    with pytest.raises(RuntimeError, match="ended with code 3"):
+        growth.measure(["-c", "raise SystemExit(3)"])

@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import re
+import shutil
 import signal
 import sys
-from dataclasses import dataclass, replace
+import time
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from adu_bench.audits.catalogue import find_audits
 from adu_bench.cli.run import settings_of
 from adu_bench.core.errors import UserError
 from adu_bench.registry import Catalogue
+from adu_bench.runner.executors import slurm
 from adu_bench.runner.executors.dask_cluster import DaskCluster
 from adu_bench.runner.executors.fused import Fused
-from adu_bench.runner.executors.remote import arrived, packed
+from adu_bench.runner.executors.interface import Died, Outcome, Timeout
+from adu_bench.runner.executors.remote import Delivery, arrived, packed
 from adu_bench.runner.executors.slurm import Slurm, minutes
 from adu_bench.runner.job import RunJob
 from adu_bench.runner.plan import plan
 from adu_bench.store import Store
 from adu_bench.suites import load_suite
+from adu_bench.workflows.audit import pending, run_audits
+
+BEHAVIOUR = find_audits()["behaviour"].path
 
 
 @dataclass(frozen=True)
 class Deadly:
-    """A run whose worker is killed the first time, while it holds the lock."""
+    """A run; the first worker that has it, if it is deadly, is killed while it holds the lock."""
 
     job: RunJob
     log: Path
     deadly: bool
+    inputs: tuple[str, ...] = ()
+    maker: int = field(default_factory=os.getpid)
 
     @property
     def title(self):
@@ -40,7 +52,18 @@ class Deadly:
     def store(self):
         return self.job.store
 
+    @property
+    def finished(self):
+        return self.job.finished
+
     def moved(self, store):
+        if os.getpid() != self.maker:
+            with self.log.open("a") as log:
+                log.write(f"{self.job.planned.spec.key}\n")
+            if self.deadly and not (died := self.log.with_suffix(".died")).exists():
+                died.touch()
+                assert store.lock(self.job.planned.spec.key).__enter__()
+                os.kill(os.getpid(), signal.SIGKILL)
         return replace(self, job=self.job.moved(store))
 
     def receive(self, store):
@@ -50,18 +73,61 @@ class Deadly:
         self.job.fail(*words)
 
     def run(self, device, progress):
-        with self.log.open("a") as log:
-            log.write(f"{self.job.planned.spec.key}\n")
-        if self.deadly and not (died := self.log.with_suffix(".died")).exists():
-            died.touch()
-            assert self.job.store.lock(self.job.planned.spec.key).__enter__()
-            os.kill(os.getpid(), signal.SIGKILL)
         return self.job.run(device, progress)
+
+
+@dataclass(frozen=True)
+class Told:
+    """A job without a run, which does what its word says."""
+
+    word: str
+    store: Store
+    finished: bool = False
+    inputs: tuple[str, ...] = ()
+
+    @property
+    def title(self):
+        return self.word
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        if self.word == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def moved(self, store):
+        return replace(self, store=store)
+
+    def fail(self, kind, reason, traceback=""):
+        (self.store.root / "failed").write_text(f"{kind}: {reason}")
+
+    def receive(self, store):
+        shutil.copy(store.root / "failed", self.store.root)
+
+    def run(self, device, progress):
+        time.sleep(600)
 
 
 @pytest.fixture
 def planned():
-    return plan(load_suite("toy"), Catalogue().select(["zero-shot"]), seeds=[1, 2]).runs[:4]
+    return plan(load_suite("toy"), Catalogue().select(["zero-shot"]), seeds=[1, 2]).runs[:2]
+
+
+@pytest.fixture(scope="module")
+def dask_cluster():
+    """Two workers, forked from a process that has imported what they need."""
+    distributed = pytest.importorskip("distributed", reason="needs adu-bench[dask]")
+    import dask
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(distributed.utils, "_forkserver_preload_set", True)
+        multiprocessing.get_context("forkserver").set_forkserver_preload(
+            ["distributed", "adu_bench.runner.execute", "adu_bench.audits.examine", __name__]
+        )
+        with (
+            dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}),
+            distributed.LocalCluster(2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster,
+        ):
+            yield cluster.scheduler_address
 
 
 def check(executor, runs, folder: Path) -> None:
@@ -80,31 +146,87 @@ def check(executor, runs, folder: Path) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_a_dask_cluster_repeats_what_a_killed_worker_had_and_nothing_else(tmp_path, planned, monkeypatch):
-    """Shared folder, then a cluster that does not see the folder, and one group: on the same two workers."""
-    distributed = pytest.importorskip("distributed", reason="needs adu-bench[dask]")
-    with distributed.LocalCluster(2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster:
-        executor = DaskCluster(cluster.scheduler_address, device="cpu")
-        check(executor, planned, tmp_path)
-        before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").glob("*/run.json")}
-        again = [RunJob(run, Store(tmp_path / "runs")) for run in planned]
-        assert {result.state for result in executor.run(again)} == {"elsewhere"}
-        assert {path: path.stat().st_mtime_ns for path in before} == before
-        # Without its mark the folder is not recognised, as on a machine that has no such folder.
-        touch = Path.touch
-        monkeypatch.setattr(Path, "touch", lambda path: None if ".shared-" in path.name else touch(path))
-        apart = [RunJob(run, Store(tmp_path / "far")) for run in planned]
-        assert {result.state for result in Fused(executor, 2).run(apart)} == {"done"}
-        assert Store(tmp_path / "far").keys() == Store(tmp_path / "runs").keys()
-        frames = [Store(tmp_path / name).load(planned[0].spec.key).predictions() for name in ("far", "runs")]
-        assert frames[0].equals(frames[1])
+def test_a_dask_cluster_repeats_what_a_killed_worker_had_and_nothing_else(tmp_path, planned, dask_cluster, monkeypatch):
+    """Shared folder, then a cluster that does not see the folder, one group, and audits: on the same two workers."""
+    executor = DaskCluster(dask_cluster, device="cpu")
+    check(executor, planned, tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").glob("*/run.json")}
+    again = [RunJob(run, Store(tmp_path / "runs")) for run in planned]
+    assert {result.state for result in executor.run(again)} == {"done"}, "another process finished them"
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    # Without its mark the folder is not recognised, as on a machine that has no such folder.
+    touch = Path.touch
+    monkeypatch.setattr(Path, "touch", lambda path: None if ".shared-" in path.name else touch(path))
+    far = Store(tmp_path / "far")
+    apart = [RunJob(run, far) for run in planned]
+    assert {result.state for result in Fused(executor, 2).run(apart)} == {"done"}
+    assert far.keys() == Store(tmp_path / "runs").keys()
+    frames = [Store(tmp_path / name).load(planned[0].spec.key).predictions() for name in ("far", "runs")]
+    assert frames[0].equals(frames[1])
+    shutil.copy(BEHAVIOUR, tmp_path / "own.py")
+    (tmp_path / "own.py").write_text((tmp_path / "own.py").read_text().replace('name="behaviour"', 'name="own"'))
+    known = find_audits(str(tmp_path / "own.py"))
+    audits = pending(planned[:1], far, [known["behaviour"], known["own"]])
+    run_json = (far.root / planned[0].spec.key / "run.json").stat().st_mtime_ns
+    assert [result.state for result in run_audits(audits, executor)] == ["done"]
+    assert pending(planned[:1], far, [known["behaviour"], known["own"]]) == []
+    assert (far.root / planned[0].spec.key / "run.json").stat().st_mtime_ns == run_json, "only results came back"
+    audits = pending(planned[:1], far, [replace(known["behaviour"], code="other")])
+    (result,) = run_audits(audits, executor)
+    assert "another version of the audit 'behaviour'" in result.text
 
 
-def test_submitit_repeats_what_a_killed_process_had_and_nothing_else(tmp_path, planned):
+def test_submitit_repeats_what_a_killed_process_had_and_nothing_else(tmp_path, planned, monkeypatch):
     pytest.importorskip("submitit", reason="needs adu-bench[slurm]")
+    monkeypatch.setattr(slurm, "PAUSE", 0.2)
+    monkeypatch.setattr(slurm, "LOOK", 0.5)
     logs = tmp_path / "logs"
-    check(Slurm((), logs, "cpu", engine="local", pause=0.2), planned[:2], tmp_path)
+    check(Slurm((), logs, "cpu", engine="local", timeout=600.0), planned, tmp_path)
     assert len([path for path in logs.glob("*.log") if path.is_symlink() and path.exists()]) == 2
+
+
+def test_a_job_that_exceeds_its_time_fails_with_the_remedy(tmp_path):
+    job = Told("sleep", Store(tmp_path))
+    with packed([job], "cpu", 0.5) as (parcel,):
+        result = arrived(job, replace(parcel, mark="none").do(1))
+    assert result.state == "failed"
+    assert result.text == "It took longer than 0.5 s (--timeout). Give it more, or leave out --timeout."
+    assert (tmp_path / "failed").read_text() == f"timeout: {result.text}"
+
+
+def test_a_process_that_dies_is_left_to_the_engine(tmp_path):
+    with packed([Told("die", Store(tmp_path))], "cpu", 60.0) as (parcel,), pytest.raises(Died, match="code -9"):
+        parcel.do(1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_job_that_another_process_had_is_done_once_its_results_are_there(tmp_path):
+    other = Delivery(Outcome("elsewhere", "another process has it"), 1.0)
+    states = [arrived(Told("wait", Store(tmp_path), finished), other).state for finished in (True, False)]
+    assert states == ["done", "elsewhere"]
+
+
+def test_a_slurm_job_that_reached_its_time_limit_too_often_says_so(monkeypatch):
+    core = pytest.importorskip("submitit.core.utils", reason="needs adu-bench[slurm]")
+
+    def never_again(*given):
+        raise core.UncompletedJobError("Job not requeued because: timed-out too many times.")
+
+    before = signal.signal(signal.SIGUSR2, never_again)
+    try:
+        slurm._name_time_limit()
+        with pytest.raises(Timeout, match=r"time limit 3 times\. .* --slurm time="):
+            os.kill(os.getpid(), signal.SIGUSR2)
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+
+
+def test_only_jobs_that_slurm_does_not_list_twice_are_lost(monkeypatch):
+    monkeypatch.setattr(slurm, "LOOK", 0.0)
+    sent = [SimpleNamespace(job_id=name) for name in ("7_0", "7_1", "7_2")]
+    answers = iter([{"7_0", "7_1"}, None, {"7_1", "7_2"}, {"7_1"}])
+    queue = slurm.Queue(lambda jobs: next(answers))
+    assert [queue.left(sent) for _ in range(4)] == [set(), set(), set(), {"7_0"}]
 
 
 @pytest.mark.parametrize("shared", [True, False])

@@ -105,5 +105,6 @@ def test_a_plan_survives_a_killed_and_a_requeued_job(tmp_path, cluster, monkeypa
     assert not list((tmp_path / "runs" / ".locks").iterdir())
     assert not list((tmp_path / "runs").glob(".shared-*"))
     assert said("squeue", "--noheader") == ""
+    assert "Restarts=1 " in said("scontrol", "show", "job", "1_1")
     with pytest.raises(UserError, match=r"SLURM refused the jobs\. .*partition"):
         list(executor.Slurm((("partition", "none"),), tmp_path / "logs", "cpu").run([]))
