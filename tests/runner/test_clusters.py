@@ -31,8 +31,6 @@ from adu_bench.store import Store
 from adu_bench.suites import load_suite
 from adu_bench.workflows.audit import pending, run_audits
 
-BEHAVIOUR = find_audits()["behaviour"].path
-
 
 @dataclass(frozen=True)
 class Deadly:
@@ -163,9 +161,9 @@ def test_a_dask_cluster_repeats_what_a_killed_worker_had_and_nothing_else(tmp_pa
     assert far.keys() == Store(tmp_path / "runs").keys()
     frames = [Store(tmp_path / name).load(planned[0].spec.key).predictions() for name in ("far", "runs")]
     assert frames[0].equals(frames[1])
-    shutil.copy(BEHAVIOUR, tmp_path / "own.py")
-    (tmp_path / "own.py").write_text((tmp_path / "own.py").read_text().replace('name="behaviour"', 'name="own"'))
-    known = find_audits(str(tmp_path / "own.py"))
+    own = tmp_path / "own.py"
+    own.write_text(find_audits()["behaviour"].path.read_text().replace('name="behaviour"', 'name="own"'))
+    known = find_audits(str(own))
     audits = pending(planned[:1], far, [known["behaviour"], known["own"]])
     run_json = (far.root / planned[0].spec.key / "run.json").stat().st_mtime_ns
     assert [result.state for result in run_audits(audits, executor)] == ["done"]

@@ -11,12 +11,21 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 from adu_bench.runner.executors.interface import Died, Job, Outcome, Timeout, how_it_died, too_long
 from adu_bench.runner.executors.worker import perform_here
 
 _JOB, _BEGUN, _OUTCOME = "job", "begun", "outcome"
 _PAUSE = 0.2
+_START = """
+import pickle, sys
+with open(sys.argv[1], "rb") as file:
+    sys.path[:] = pickle.load(file)
+    from adu_bench.runner.executors.limited import work
+    work(file)
+"""
+"""Imports nothing before it has the parent's path of modules, which does not begin with the current folder."""
 
 
 def limited(job: Job, device: str, place: int, threads: int, timeout: float) -> tuple[Outcome, float]:
@@ -46,7 +55,7 @@ def limited(job: Job, device: str, place: int, threads: int, timeout: float) -> 
         folder = Path(name)
         (folder / _JOB).write_bytes(pickle.dumps(sys.path) + pickle.dumps((job, device, place, threads)))
         # The process ends itself when the pipe closes because this one is gone.
-        process = subprocess.Popen([sys.executable, "-m", __name__, name], stdin=subprocess.PIPE)
+        process = subprocess.Popen([sys.executable, "-P", "-c", _START, folder / _JOB], stdin=subprocess.PIPE)
         begun = None
         try:
             while process.poll() is None:
@@ -63,15 +72,15 @@ def limited(job: Job, device: str, place: int, threads: int, timeout: float) -> 
         return pickle.loads((folder / _OUTCOME).read_bytes())
 
 
-def _work(folder: Path) -> None:
+def work(file: BinaryIO) -> None:
+    """Do the job that a file contains, and leave its outcome beside the file."""
     # SLURM tells all processes of a job that it will end, and the parent decides what happens then.
     for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    with (folder / _JOB).open("rb") as file:
-        sys.path[:] = pickle.load(file)
-        job, device, place, threads = pickle.load(file)
+    folder = Path(file.name).parent
+    job, device, place, threads = pickle.load(file)
     from adu_bench.runner import execute  # noqa: F401 - loaded before the clock starts
 
     (folder / _BEGUN).touch()
@@ -85,7 +94,3 @@ def _end_with_parent() -> None:
     # Not through sys.stdin, whose lock the end of Python would wait for.
     os.read(0, 1)
     os._exit(1)
-
-
-if __name__ == "__main__":
-    _work(Path(sys.argv[1]))
