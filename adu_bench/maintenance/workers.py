@@ -22,6 +22,7 @@ from typing import Any
 
 import psutil
 
+from adu_bench.core.progress import silent
 from adu_bench.registry import Catalogue
 from adu_bench.runner.executors.dask_cluster import DaskCluster
 from adu_bench.runner.executors.interface import Executor
@@ -84,7 +85,7 @@ def timed_runs(engine: Engine, workers: int, runs: int) -> tuple[float, float]:
         store.require_writable()
         jobs = [RunJob(run, store) for run in equal_runs(runs + workers)]
         start, idle = time.perf_counter(), _Others()
-        for count, result in enumerate(engine(workers).run(jobs), start=1):
+        for count, result in enumerate(engine(workers).run(jobs, silent), start=1):
             if result.state != "done":
                 raise RuntimeError(f"{result.job.title}: {result.text}")
             if count == workers:
