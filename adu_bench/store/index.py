@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping, Set
+from collections.abc import Container, Mapping, Set
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -60,12 +60,13 @@ class Index:
     ----------
     root
         The folder of the runs.
-    entries
-        Signatures, and the runs as they were read.
+    stored
+        The entries of the file; None where there is none or it cannot be used.
     """
 
     root: Path
-    entries: dict[str, tuple[Signature, Run]] = field(default_factory=dict)
+    stored: _Stored | None = None
+    _new: dict[str, tuple[Signature, Run]] = field(default_factory=dict)
     _changed: bool = False
     _tasks: dict[str, Task] = field(default_factory=dict)
     _rests: dict[str, RunSpec] = field(default_factory=dict)
@@ -81,14 +82,16 @@ class Index:
             table = pq.read_table(pa.BufferReader(body))
             if table.schema.metadata.get(b"adu_bench") != _VERSION:
                 return Index(root)
-            return Index(root, _entries(root, table))
+            return Index(root, _Stored(root, table))
         except (OSError, pa.ArrowException):
             return Index(root)
 
     def find(self, key: str, signature: Signature) -> Run | None:
         """Return a run if its entry is current."""
-        known = self.entries.get(key)
-        return known[1] if known is not None and known[0] == signature else None
+        if key in self._new:
+            known, run = self._new[key]
+            return run if known == signature else None
+        return self.stored.find(key, signature) if self.stored is not None else None
 
     def add(self, run: Run, signature: Signature) -> Run:
         """Enter a run that was read, with the signature from before it was read, and return it.
@@ -100,25 +103,31 @@ class Index:
         rest = self._rests.setdefault(_rest(spec), spec)
         run = replace(run, spec=replace(rest, task=task, seed=spec.seed))
         if time.time_ns() - signature.changed > SETTLED:
-            self.entries[run.key] = signature, run
+            self._new[run.key] = signature, run
             self._changed = True
         return run
 
     def drop(self, key: str) -> None:
         """Remove a run that is gone."""
-        self._changed |= self.entries.pop(key, None) is not None
+        in_file = self.stored is not None and self.stored.rows.pop(key, None) is not None
+        self._changed |= in_file or key in self._new
+        self._new.pop(key, None)
 
     def keep(self, keys: Set[str]) -> None:
         """Remove all runs but these."""
-        for key in self.entries.keys() - keys:
+        known = set(self._new) | (set(self.stored.rows) if self.stored is not None else set())
+        for key in known - keys:
             self.drop(key)
 
     def write(self) -> None:
         """Store the index if it changed; without effect where that is not possible."""
         if not self._changed:
             return
+        table = _table(self._new)
+        if self.stored is not None:
+            table = pa.concat_tables([self.stored.without(self._new), table]).unify_dictionaries()
         buffer = pa.BufferOutputStream()
-        pq.write_table(_table(self.entries), buffer, compression="zstd")
+        pq.write_table(table, buffer, compression="zstd")
         body = buffer.getvalue()
         try:
             with replacing(self.root / FILE) as temporary:
@@ -157,32 +166,38 @@ def _coded(texts: list[str]) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(list(places), pa.string()))
 
 
-def _entries(root: Path, table: pa.Table) -> dict[str, tuple[Signature, Run]]:
-    tasks, own_task = _decoded(table, "task")
-    rests, own_rest = _decoded(table, "rest")
-    labels, own_label = _decoded(table, "label")
-    task_of = [Task.from_dict(json.loads(text)) for text in tasks]
-    spec_of = [RunSpec.from_dict({**json.loads(text), "seed": 0, "task": json.loads(tasks[0])}) for text in rests]
-    signatures = zip(*(table[name].to_pylist() for name in Signature._fields), strict=True)
-    names = ("key", "seed", "measured", "finished")
-    rows = zip(*(table[name].to_pylist() for name in names), signatures, own_task, own_rest, own_label, strict=True)
-    return {
-        key: (
-            Signature(*signature),
-            Run(
-                root / key,
-                replace(spec_of[rest], task=task_of[task], seed=seed),
-                labels[label],
-                json.loads(measured),
-                finished,
-            ),
-        )
-        for key, seed, measured, finished, signature, task, rest, label in rows
-    }
+class _Stored:
+    """The entries of an index file; a run is made from them when it is asked for, since most commands read few."""
 
+    def __init__(self, root: Path, table: pa.Table) -> None:
+        self.root, self.table = root, table.combine_chunks()
+        self.rows = {key: row for row, key in enumerate(table["key"].to_pylist())}
+        """The row of each entry that was not dropped, by key."""
+        self._signatures = np.stack([table[name].to_numpy() for name in Signature._fields], axis=1)
+        tasks, self._task = self._decoded("task")
+        rests, self._rest = self._decoded("rest")
+        self._labels, self._label = self._decoded("label")
+        self._tasks = [Task.from_dict(json.loads(text)) for text in tasks]
+        self._specs = [
+            RunSpec.from_dict({**json.loads(text), "seed": 0, "task": json.loads(tasks[0])}) for text in rests
+        ]
 
-def _decoded(table: pa.Table, name: str) -> tuple[list[str], list[int]]:
-    column = table[name].combine_chunks()
-    if isinstance(column, pa.ChunkedArray):
-        column = column.chunk(0)
-    return column.dictionary.to_pylist(), column.indices.to_pylist()
+    def find(self, key: str, signature: Signature) -> Run | None:
+        """Return a run if its entry is current."""
+        row = self.rows.get(key)
+        if row is None or self._signatures[row].tolist() != list(signature):
+            return None
+        seed, measured, finished = (self.table[name][row].as_py() for name in ("seed", "measured", "finished"))
+        spec = replace(self._specs[self._rest[row]], task=self._tasks[self._task[row]], seed=seed)
+        return Run(self.root / key, spec, self._labels[self._label[row]], json.loads(measured), finished)
+
+    def without(self, keys: Container[str]) -> pa.Table:
+        """Return the entries that were not dropped, less those with some keys."""
+        return self.table.take(pa.array([row for key, row in self.rows.items() if key not in keys], pa.int64()))
+
+    def _decoded(self, name: str) -> tuple[list[str], np.ndarray]:
+        """Return the different texts of a column, and the place of each row's text among them."""
+        column = self.table[name].unify_dictionaries().combine_chunks()
+        if isinstance(column, pa.ChunkedArray):
+            column = column.chunk(0)
+        return column.dictionary.to_pylist(), column.indices.to_numpy()
