@@ -33,7 +33,7 @@ from adu_bench.store import Store
 from adu_bench.suites import load_suite
 
 SUITE, METHOD = "toy", "baseline"
-RUNS = 12
+RUNS = 8
 """Runs that are timed; as many as there are workers come before, while libraries are loaded and images encoded."""
 ROUNDS = 3
 
