@@ -170,10 +170,12 @@ class _Stored:
     """The entries of an index file; a run is made from them when it is asked for, since most commands read few."""
 
     def __init__(self, root: Path, table: pa.Table) -> None:
-        self.root, self.table = root, table.combine_chunks()
+        self.root, self.table = root, table
         self.rows = {key: row for row, key in enumerate(table["key"].to_pylist())}
         """The row of each entry that was not dropped, by key."""
-        self._signatures = np.stack([table[name].to_numpy() for name in Signature._fields], axis=1)
+        self._signatures = list(zip(*(table[name].to_pylist() for name in Signature._fields), strict=True))
+        names = ("seed", "measured", "finished")
+        self._values = list(zip(*(table[name].to_pylist() for name in names), strict=True))
         tasks, self._task = self._decoded("task")
         rests, self._rest = self._decoded("rest")
         self._labels, self._label = self._decoded("label")
@@ -185,9 +187,9 @@ class _Stored:
     def find(self, key: str, signature: Signature) -> Run | None:
         """Return a run if its entry is current."""
         row = self.rows.get(key)
-        if row is None or self._signatures[row].tolist() != list(signature):
+        if row is None or self._signatures[row] != signature:
             return None
-        seed, measured, finished = (self.table[name][row].as_py() for name in ("seed", "measured", "finished"))
+        seed, measured, finished = self._values[row]
         spec = replace(self._specs[self._rest[row]], task=self._tasks[self._task[row]], seed=seed)
         return Run(self.root / key, spec, self._labels[self._label[row]], json.loads(measured), finished)
 
@@ -195,9 +197,9 @@ class _Stored:
         """Return the entries that were not dropped, less those with some keys."""
         return self.table.take(pa.array([row for key, row in self.rows.items() if key not in keys], pa.int64()))
 
-    def _decoded(self, name: str) -> tuple[list[str], np.ndarray]:
+    def _decoded(self, name: str) -> tuple[list[str], list[int]]:
         """Return the different texts of a column, and the place of each row's text among them."""
         column = self.table[name].unify_dictionaries().combine_chunks()
         if isinstance(column, pa.ChunkedArray):
             column = column.chunk(0)
-        return column.dictionary.to_pylist(), column.indices.to_numpy()
+        return column.dictionary.to_pylist(), column.indices.to_pylist()

@@ -99,12 +99,14 @@ def _from_runs(selection: Selection, folder: Path, only: Sequence[str]) -> Board
             f"adu-bench run --suite {selection.suite}",
         )
     store = Store(folder)
-    runs = store.runs()
     methods = ",".join(only) or selection.methods
     if not methods:
         known = selection.catalogue.presets
-        methods = ",".join(dict.fromkeys(run.label for run in runs if run.label.partition("[")[0] in known))
-    board = make_board(replace(selection, methods=methods).plan(store), runs)
+        methods = ",".join(dict.fromkeys(run.label for run in store.runs() if run.label.partition("[")[0] in known))
+    plan = replace(selection, methods=methods).plan(store)
+    runs = store.runs(sorted({run.spec.key for run in plan.runs}))
+    # Other runs only say why some of the plan are missing.
+    board = make_board(plan, runs if len(runs) == len(plan.runs) else store.runs())
     if not any((folder / "artefacts").glob("*/audit-*")):
         return board
     return with_forgetting(board, measurements_of(folder, selection.suite, board.runs, find_audits()))

@@ -7,6 +7,8 @@ import pytest
 
 from adu_bench.maintenance import growth
 from adu_bench.store import Store
+from adu_bench.workflows.board import Results, board_of
+from adu_bench.workflows.selection import Selection
 
 
 @pytest.fixture(scope="module")
@@ -43,3 +45,21 @@ def test_the_memory_of_the_measuring_process_does_not_count():
     assert output == "out\n"
     with pytest.raises(RuntimeError, match="ended with code 3"):
         growth.measure(["-c", "raise SystemExit(3)"])
+
+
+def test_a_board_reads_other_runs_only_to_say_why_some_are_missing(root, monkeypatch):
+    asked = []
+    runs = Store.runs
+    monkeypatch.setattr(Store, "runs", lambda store, keys=None: asked.append(keys) or runs(store, keys))
+    chosen = Selection(growth.SUITE, methods="zero-shot,coin", seeds=(1,)), Results(runs=str(root))
+    board = board_of(*chosen)
+    wanted = sorted(run.key for run in board.runs)
+    assert asked == [wanted]
+    hidden = root / wanted[0]
+    hidden.rename(root / "hidden")
+    try:
+        reasons = {row.method: row.reason for row in board_of(*chosen).rows}
+    finally:
+        (root / "hidden").rename(hidden)
+    assert asked[1:] == [wanted, None]
+    assert sorted(bool(reason) for reason in reasons.values()) == [False, True]
