@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from adu_bench.core.errors import UserError
 from adu_bench.runner.executors import slurm as executor
 from adu_bench.store import Store
 from tests.command import call
@@ -104,7 +103,8 @@ def test_a_plan_survives_a_killed_and_a_requeued_job(tmp_path, cluster, monkeypa
     assert {path.name for path in logs.glob("*.log") if path.is_symlink() and path.exists()} == names
     assert not list((tmp_path / "runs" / ".locks").iterdir())
     assert not list((tmp_path / "runs").glob(".shared-*"))
-    assert said("squeue", "--noheader") == ""
+    wait_for(lambda: said("squeue", "--noheader") == "")
     assert "Restarts=1 " in said("scontrol", "show", "job", "1_1")
-    with pytest.raises(UserError, match=r"SLURM refused the jobs\. .*partition"):
-        list(executor.Slurm((("partition", "none"),), tmp_path / "logs", "cpu").run([]))
+    refused = call("run", *select, "--force", "--cluster", "slurm", "--slurm", "partition=x", cwd=tmp_path, status=2)
+    assert "SLURM refused the jobs." in refused.stderr
+    assert "Invalid partition name" in refused.stderr
