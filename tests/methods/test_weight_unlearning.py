@@ -8,6 +8,7 @@ import pytest
 import torch
 from adu_bench._methods import (
     _trained,
+    anchored,
     bad_teacher,
     l1_sparse,
     neg_grad,
@@ -67,6 +68,36 @@ def test_neg_grad_is_descent_minus_ascent_up_to_the_cap(tiny_problem):
     high = torch.tensor([9.0], requires_grad=True)
     high.clamp(max=6.0).sum().backward()
     assert float(high.grad) == 0
+
+
+def test_the_margin_bends_at_the_uniform_answer_and_is_bounded_below():
+    for classes in (2, 15):
+        labels = torch.arange(classes)
+        uniform = torch.zeros(classes, classes)
+        assert torch.allclose(anchored.above_chance(uniform, labels), torch.full((classes,), math.log(2)))
+        # A true class of probability p has odds (C - 1) p / (1 - p) over those of chance.
+        chances = torch.tensor([0.1, 0.5, 0.9])
+        rest = ((1 - chances) / (classes - 1))[:, None].repeat(1, classes)
+        logits = rest.scatter(1, torch.zeros(3, 1, dtype=torch.int64), chances[:, None]).log()
+        expected = torch.log1p((classes - 1) * chances / (1 - chances))
+        assert torch.allclose(anchored.above_chance(logits, torch.zeros(3, dtype=torch.int64)), expected, atol=1e-5)
+    assert float(anchored.above_chance(torch.tensor([[-80.0, 0.0]]), torch.tensor([0]))) >= 0
+
+
+def test_zero_shot_clip_is_anchored_to_itself(tiny_problem):
+    method = anchored.Anchored()
+    model = prepared(method, tiny_problem)
+    terms = method.loss(tiny_problem, model)(next(tiny_problem.batches()))
+    assert float(terms["anchor"]) == pytest.approx(0, abs=1e-4)
+    assert float(terms["match"]) == pytest.approx(0, abs=1e-4)
+    retain = tiny_problem.train.select((~tiny_problem.train.forget).nonzero()[:, 0])
+    apart = {}
+    for anchor in (0.0, 100.0):
+        tiny_problem.rng.manual_seed(0)
+        trained = anchored.Anchored(epochs=3, lr=0.01, anchor=anchor).unlearn(tiny_problem)
+        with torch.no_grad():
+            apart[anchor] = float((1 - (trained.features(retain.images) * retain.frozen).sum(dim=-1)).mean())
+    assert 0 < apart[100.0] < apart[0.0]
 
 
 def test_random_labels_are_wrong_for_forget_images_and_right_for_others(tiny_problem, monkeypatch):
