@@ -12,12 +12,13 @@ import pandas as pd
 from adu_bench.core.specs import RunSpec
 from adu_bench.leaderboard.aspects import Forgetting
 from adu_bench.leaderboard.forgetting import forgetting_of
+from adu_bench.leaderboard.scored import scored
 from adu_bench.metrics.evidence import harmonic
-from adu_bench.metrics.frame import Scorable, score
+from adu_bench.metrics.frame import Scorable
 from adu_bench.metrics.measures import board_metrics
 from adu_bench.registry import ChangedField
 from adu_bench.runner.plan import Plan, PlannedRun
-from adu_bench.stats.sample import Collector, Sample
+from adu_bench.stats.sample import Sample
 
 BASELINE = "baseline"
 """The method that ablations are compared with, beside the method that they belong to."""
@@ -155,10 +156,8 @@ def make_board(plan: Plan, found: Iterable[Scorable]) -> Board:
     if small:
         block = set().union(*(tasks[label] for label in small))
         views[PART] = [task for task in whole if task in block]
-    collector = Collector(labels, views, metrics=("h",))
-    frame = score(counted, plan.suite.name, also=collector.add)
+    frame, samples = scored(plan.suite.name, counted, labels, views)
     frame["method"] = frame["key"].map(labels)
-    samples: dict[Any, Sample] = collector.samples()
 
     def part(methods: Sequence[str], view: Any) -> Board:
         return _board(plan, methods, samples[view], frame, stale)
@@ -233,7 +232,8 @@ def _board(plan: Plan, labels: Sequence[str], sample: Sample, frame: pd.DataFram
     """Make the board of some methods on the tasks of a sample."""
     runs = [run for run in plan.runs if run.label in labels and run.spec.task.name in sample.tasks]
     own = frame[frame["method"].isin(labels) & frame["task"].isin(sample.tasks)]
-    rows = [_row(label, [run for run in runs if run.label == label], own, sample, stale) for label in labels]
+    means = _means(own)
+    rows = [_row(label, [run for run in runs if run.label == label], own, means, sample, stale) for label in labels]
     tasks = tuple(dict.fromkeys(run.spec.task.name for run in runs))
     seeds = tuple(dict.fromkeys(run.spec.seed for run in runs))
     return Board(
@@ -273,6 +273,7 @@ def _row(
     label: str,
     planned: Sequence[PlannedRun],
     frame: pd.DataFrame,
+    means: Mapping[str, Mapping[str, float]],
     sample: Sample,
     stale: Sequence[Scorable],
 ) -> Row:
@@ -285,7 +286,7 @@ def _row(
         group=group,
         reference=group == "reference",
         rank=None,
-        values=_values(own, _interval(label, sample)),
+        values=_values(means.get(label, {}), _interval(label, sample)),
         tasks=own["task"].nunique(),
         runs=len(keys),
         reason=_reason(label, planned, missing, stale) if missing else "",
@@ -293,15 +294,21 @@ def _row(
     )
 
 
-def _values(own: pd.DataFrame, interval: tuple[float, float] | None) -> dict[str, Any]:
-    """Return a method's values of all board metrics from the frame of its runs."""
+def _means(frame: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Return the finite means of each method by metric."""
     # Seeds are averaged first: a mean is over tasks, and seeds are not independent tasks.
-    by_task = own.groupby(["metric", "task"])["value"].mean()
-    means: dict[str, Any] = {name: float(by_task[name].mean()) for name in own["metric"].unique()}
-    means = {name: mean for name, mean in means.items() if isfinite(mean)}
-    if interval is not None:
-        means["h_interval"] = interval
-    values = {metric.key: metric.on_board(means) for metric in board_metrics()}
+    by_task = frame.groupby(["method", "metric", "task"])["value"].mean()
+    found: dict[str, dict[str, float]] = {}
+    for (method, metric), mean in by_task.groupby(level=["method", "metric"]).mean().items():
+        if isfinite(mean):
+            found.setdefault(method, {})[metric] = float(mean)
+    return found
+
+
+def _values(means: Mapping[str, float], interval: tuple[float, float] | None) -> dict[str, Any]:
+    """Return a method's values of all board metrics."""
+    known = {**means, **({"h_interval": interval} if interval is not None else {})}
+    values = {metric.key: metric.on_board(known) for metric in board_metrics()}
     return {key: value for key, value in values.items() if value is not None}
 
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from adu_bench.core.errors import UserError
 from adu_bench.core.files import read_bytes, read_text, replacing, write_text
-from adu_bench.core.hashing import file_sha256
+from adu_bench.core.hashing import canonical_json, file_sha256
 from adu_bench.core.parquet_files import DAMAGES, opened, read_table
 from adu_bench.core.specs import RunSpec
 from adu_bench.leaderboard.outside import OUTSIDE
@@ -69,6 +69,11 @@ class StoredRun:
     def key(self) -> str:
         """The run's key."""
         return self.spec.key
+
+    @property
+    def source(self) -> str:
+        """The hash of the predictions, the run's place there, and what was measured; see `read_suite`."""
+        return f"{self.sha256} {self.number} {canonical_json(self.measured)}"
 
     def predictions(self) -> pd.DataFrame:
         """Return one row per test image; probabilities are exact to 1/65535, and which answers are right is exact.

@@ -40,6 +40,10 @@ class Scorable(Protocol):
     def finished(self) -> str:
         """When it finished, ISO 8601."""
 
+    @property
+    def source(self) -> str:
+        """A text that changes with what its metrics are computed from; empty where there is none."""
+
     def predictions(self) -> pd.DataFrame:
         """Return one row per test image."""
 

@@ -8,13 +8,10 @@ deleted at any time, and a folder that cannot be written does without.
 from __future__ import annotations
 
 import json
-import os
-import time
 from collections.abc import Container, Mapping, Set
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -24,32 +21,12 @@ from adu_bench.core.files import replacing
 from adu_bench.core.hashing import canonical_json
 from adu_bench.core.specs import RunSpec, Task
 from adu_bench.store.run import FORMAT, Run
+from adu_bench.store.signature import Signature
 
 FILE = ".index"
 """A SHA-256 (32 bytes) of what follows it, a Parquet file; pages of Parquet have checksums, its footer has none."""
-SETTLED = 2 * 10**9
-"""A run.json that changed in the last nanoseconds of this number is not indexed: clocks of file systems are coarse, so
-another change at once might not show."""
 _VERSION = f"index 1, run {FORMAT}".encode()
 _DIGEST = 32
-
-
-class Signature(NamedTuple):
-    """What tells without reading it that a run.json is as it was: bytes, times in ns, and inode."""
-
-    size: int
-    modified: int
-    changed: int
-    inode: int
-
-    @staticmethod
-    def of(run: Path) -> Signature | None:
-        """Return the signature of a run directory; None if it has no run.json."""
-        try:
-            found = os.stat(run / "run.json")
-        except OSError:
-            return None
-        return Signature(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
 
 
 @dataclass
@@ -102,7 +79,7 @@ class Index:
         task = self._tasks.setdefault(spec.task.json, spec.task)
         rest = self._rests.setdefault(_rest(spec), spec)
         run = replace(run, spec=replace(rest, task=task, seed=spec.seed))
-        if time.time_ns() - signature.changed > SETTLED:
+        if signature.settled:
             self._new[run.key] = signature, run
             self._changed = True
         return run

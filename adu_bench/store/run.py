@@ -16,6 +16,7 @@ from adu_bench.core.files import read_bytes, read_text
 from adu_bench.core.hashing import digest, file_sha256
 from adu_bench.core.parquet_files import DAMAGES, read_table
 from adu_bench.core.specs import RunSpec
+from adu_bench.store.signature import Signature
 
 FORMAT = 2
 LARGEST = 100_000_000
@@ -53,6 +54,12 @@ class Run:
     def key(self) -> str:
         """The hash of the spec; it is also the directory's name."""
         return self.path.name
+
+    @property
+    def source(self) -> str:
+        """Sizes, times and inodes of the files that metrics are computed from; empty until these have settled."""
+        found = [Signature.of(self.path / name) for name in ("run.json", "predictions.parquet", "features.safetensors")]
+        return str([tuple(one) for one in found if one]) if all(one and one.settled for one in found) else ""
 
     @cached_property
     def info(self) -> dict[str, Any]:

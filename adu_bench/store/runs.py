@@ -23,9 +23,10 @@ from adu_bench.core.errors import RunFailed, UserError
 from adu_bench.core.files import read_text, write_text
 from adu_bench.core.hashing import KEY_LENGTH, digest, file_sha256
 from adu_bench.core.specs import BackboneSpec, RunSpec
-from adu_bench.store.index import Index, Signature
+from adu_bench.store.index import Index
 from adu_bench.store.locks import STALE, Lock
 from adu_bench.store.run import FORMAT, LARGEST, Run, read_run
+from adu_bench.store.signature import Signature
 
 _TEMPORARY, _REPLACED = ".tmp-", ".old-"
 """Beginnings of the names of a run's folder while it is being written, and while the new one takes its place."""
@@ -123,7 +124,7 @@ class Store:
 
     def _indexed(self, key: str, index: Index) -> Run | None:
         """Return a finished run, from the index if it did not change; None if there is none."""
-        signature = Signature.of(self.root / key)
+        signature = Signature.of(self.root / key / "run.json")
         if signature is None:
             index.drop(key)
             return None

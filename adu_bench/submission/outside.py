@@ -44,6 +44,11 @@ class OutsideRun:
         """The run's key."""
         return self.spec.key
 
+    @property
+    def source(self) -> str:
+        """Empty: its metrics are computed once."""
+        return ""
+
     def predictions(self) -> pd.DataFrame:
         """Return one row per test image; the columns are those of `adu_bench.runner.evaluate.predict`."""
         return self.frame

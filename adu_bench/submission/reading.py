@@ -57,6 +57,11 @@ class BundledRun:
         """The run's key."""
         return self.spec.key
 
+    @property
+    def source(self) -> str:
+        """Empty: its metrics are computed once."""
+        return ""
+
     def predictions(self) -> pd.DataFrame:
         """Return one row per test image; errors as in `adu_bench.submission.predictions_file.read_predictions`.
 

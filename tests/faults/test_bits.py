@@ -19,7 +19,7 @@ from adu_bench.data.cache import cached
 from adu_bench.data.files import inspect_files
 from adu_bench.data.prepare.build import prepare
 from adu_bench.data.rows import RowCache, keys_of
-from adu_bench.store import Store, index
+from adu_bench.store import Store, index, signature
 from adu_bench.store.artefacts import Artefact, read_artefact, write_artefact
 from tests.conftest import make_spec, write_run
 from tests.data.trees import grow
@@ -107,7 +107,7 @@ def test_a_flipped_bit_in_a_prepared_data_set_is_refused(tmp_path, monkeypatch, 
 
 @COUNTS
 def test_a_flipped_bit_beside_the_runs_is_noticed(tmp_path, monkeypatch, count):
-    monkeypatch.setattr(index, "SETTLED", 0)
+    monkeypatch.setattr(signature, "SETTLED", 0)
     key = write_run(tmp_path, make_spec())
     right = Store(tmp_path).runs()
     made = Artefact({"x": np.arange(6, dtype=np.float32)}, {"count": 2})

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from adu_bench.core.errors import UserError
-from adu_bench.store import Store, index
+from adu_bench.store import Store, index, signature
 from adu_bench.store.index import FILE
 from tests.conftest import forge_run, make_spec, write_run
 
@@ -14,7 +14,7 @@ from tests.conftest import forge_run, make_spec, write_run
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch):
     """Index runs however young they are."""
-    monkeypatch.setattr(index, "SETTLED", 0)
+    monkeypatch.setattr(signature, "SETTLED", 0)
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_a_folder_that_cannot_be_written_does_without(tmp_path, monkeypatch):
 
 def test_a_run_that_changed_a_moment_ago_is_not_indexed(tmp_path, monkeypatch, loaded):
     """Within the resolution of a file system's clock another change of it might not show."""
-    monkeypatch.setattr(index, "SETTLED", 3600 * 10**9)
+    monkeypatch.setattr(signature, "SETTLED", 3600 * 10**9)
     keys = _write_three(tmp_path)
     Store(tmp_path).runs()
     Store(tmp_path).runs()
