@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from adu_bench.cli.common import suite_option
+from adu_bench.core.commands import command
 
 
 def options(parser: Any) -> None:
@@ -32,5 +33,5 @@ def run(options: Any) -> int:
         f"Claimed: Mem {100 * claimed['mem']:.2f}, For {100 * claimed['for']:.2f}, mean of H "
         f"{100 * claimed['h_mean']:.2f}, H of means {100 * claimed['h_of_means']:.2f}."
     )
-    print(f"Wrote {path}. The board: adu-bench leaderboard --suite {options.suite} --rows {options.out}")
+    print(f"Wrote {path}. The board: {command('leaderboard', suite=options.suite, rows=options.out)}")
     return 0

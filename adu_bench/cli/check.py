@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from adu_bench.cli.common import flag, from_option
+from adu_bench.core.commands import command
 from adu_bench.core.errors import RunFailed, UserError
 from adu_bench.core.words import counted
 
@@ -33,7 +34,7 @@ def run(options: Any) -> int:
         raise UserError(
             f"--all and '{options.method}' were both given.",
             "--all checks every method and audit.",
-            f"adu-bench check {options.method}, or adu-bench check --all",
+            f"{command('check', options.method)}, or {command('check', all=True)}",
         )
     if not 0 <= options.timeout < float("inf"):
         raise UserError(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from adu_bench.cli.common import flag, plan_options, results_of, results_options, selection_of
+from adu_bench.core.commands import command
 from adu_bench.core.errors import UserError, unknown
 
 
@@ -49,7 +50,7 @@ def run(options: Any) -> int:
         raise UserError(
             "--check goes with neither --write, --paper nor --format.",
             "It only says whether committed files are current.",
-            f"adu-bench leaderboard --check{f' --rows {options.rows}' if options.rows else ''}",
+            command("leaderboard", check=True, rows=options.rows),
         )
     if options.check:
         return _check(options)
@@ -61,7 +62,7 @@ def run(options: Any) -> int:
         raise UserError(
             f"--suite {options.suite} is more than one suite.",
             "Only a page (--format html) has several.",
-            f"adu-bench leaderboard --suite {options.suite} --format html",
+            command("leaderboard", suite=options.suite, format="html"),
         )
     from adu_bench.workflows.board import board_of
 
@@ -140,7 +141,7 @@ def _check(options: Any) -> int:
     folder = results_of(options).rows_folder
     pages, stale = stale_files(folder, selection_of(options).catalogue)
     for path in pages:
-        print(f"{path} is not current: adu-bench leaderboard --write {folder}", file=sys.stderr)
+        print(f"{path} is not current: {command('leaderboard', write=str(folder))}", file=sys.stderr)
     if not pages:
         print(f"The generated files in {folder} are current.")
     for suite, kind, reason, names in stale:

@@ -37,6 +37,7 @@ from adu_bench.cli import (
 )
 from adu_bench.cli.endings import Ended, unwound
 from adu_bench.cli.terminal import drop_output, guarded_output, printable
+from adu_bench.core.commands import repeating
 from adu_bench.core.errors import UserError
 
 COMMANDS = {
@@ -118,7 +119,9 @@ def _run(arguments: list[str]) -> int:
     if any("\0" in argument for argument in arguments):
         raise UserError("An argument contains the character NUL.", "No path or name can.", "Write it without.")
     options = _parser().parse_args(arguments)
-    return COMMANDS[options.command].run(options[options.command])
+    own = options[options.command]
+    with repeating(options.command, vars(own)):
+        return COMMANDS[options.command].run(own)
 
 
 def _told(error: UserError) -> int:

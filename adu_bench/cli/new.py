@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from adu_bench.cli.common import DEFAULT_SUITE
+from adu_bench.core.commands import command
+
 
 def options(parser: Any) -> None:
     """Add the command's options."""
@@ -21,6 +24,8 @@ def run(options: Any) -> int:
 
     method, test = new_method(options.name, like=options.like, out=options.out)
     print(f"Wrote {method} and {test}.")
-    print(f"Check it: adu-bench check {options.name} --from {method}")
-    print(f"Compare it: adu-bench run --suite emoji-mini --methods {options.name},{options.like} --from {method}")
+    own = {"from": method}
+    print(f"Check it: {command('check', options.name, **own)}")
+    both = f"{options.name},{options.like}"
+    print(f"Compare it: {command('run', suite=DEFAULT_SUITE, methods=both, **own)}")
     return 0

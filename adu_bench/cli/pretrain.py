@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from adu_bench.cli.common import device_option, suite_option
+from adu_bench.core.commands import command
 from adu_bench.core.errors import UserError
 
 
@@ -43,7 +44,7 @@ def run(options: Any) -> int:
     except KeyboardInterrupt:
         print(f"Interrupted; the last checkpoint is in {options.out}/. The same command continues.")
         return 130
-    print(f"Use it: adu-bench run --suite {options.suite} --backbone {options.out}")
+    print(f"Use it: {command('run', suite=options.suite, backbone=options.out)}")
     return 0
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from adu_bench.cli.common import plan_options, selection_of, study_option
+from adu_bench.core.commands import command
 from adu_bench.core.errors import UserError
 from adu_bench.core.files import replacing
 
@@ -34,7 +35,7 @@ def run(options: Any) -> int:
         raise UserError(
             f"There are no finished runs of '{plan.suite.name}' in '{folder}'.",
             "Metrics are computed from runs.",
-            f"adu-bench run --suite {plan.suite.name} --out {folder}",
+            command("run", suite=options.suite, methods=options.methods, study=options.study),
         )
     frame = score(runs, plan.suite.name)
     frame["method"] = frame["key"].map({run.spec.key: run.name for run in plan.runs})

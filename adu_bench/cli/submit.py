@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from adu_bench.cli.common import from_option, selection_of, suite_option
+from adu_bench.core.commands import command
 from adu_bench.core.errors import UserError
 from adu_bench.core.words import counted
 
@@ -48,5 +49,8 @@ def run(options: Any) -> int:
         f"Claimed: Mem {100 * claimed['mem']:.2f}, For {100 * claimed['for']:.2f}, mean of H "
         f"{100 * claimed['h_mean']:.2f}, H of means {100 * claimed['h_of_means']:.2f}."
     )
-    print(f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB). Anyone can check it: adu-bench verify {path}")
+    own_suite = options.suite if options.suite != suite.name else ""
+    # The bundle has the method's code.
+    check_it = command("verify", str(path), suite=own_suite, **{"from": ""})
+    print(f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB). Anyone can check it: {check_it}")
     return 0

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adu_bench.cli.common import device_option, flag, from_option, fuse_option, selection_of, suite_option
+from adu_bench.core.commands import command
 
 if TYPE_CHECKING:
     from adu_bench.runner.tune import Chosen
@@ -49,7 +50,7 @@ def run(options: Any) -> int:
             score_test=options.score_test,
         )
     print(f"wrote {write_tuning_page(suite, catalogue, options.trials, Path(options.out))}")
-    print(f"wrote {settings}; use it: adu-bench run --suite {options.suite} --settings {settings}")
+    print(f"wrote {settings}; use it: {command('run', suite=options.suite, settings=settings)}")
     return 0
 
 

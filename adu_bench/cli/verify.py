@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from adu_bench.cli.common import device_option, from_option
+from adu_bench.core.commands import command
 from adu_bench.core.errors import UserError
 from adu_bench.core.words import counted
 
@@ -100,7 +101,10 @@ def _one(path: Path, folder: Path, options: Any) -> bool:
     else:
         print("Only predictions are known, and nobody can run the method again: the row stays 're-scored'.")
     if options.write:
-        print(f"wrote {write_verified(submission, path, Path(options.write), again, seed, options.tolerance)}")
+        written = write_verified(
+            submission, path, Path(options.write), again, seed, options.tolerance, suite=options.suite
+        )
+        print(f"wrote {written}")
         if not is_committed(path):
             _print_next(path, submission, options.write)
     return True
@@ -168,4 +172,4 @@ def _print_next(path: Path, submission: Any, folder: str) -> None:
         print(
             f"The row counts where its method is known: unzip -p {path} {METHOD} > methods/{name.replace('-', '_')}.py"
         )
-    print(f"Then: adu-bench leaderboard --write {folder}")
+    print(f"Then: {command('leaderboard', write=folder)}")

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from adu_bench.audits.catalogue import find_audits
+from adu_bench.core.commands import command
 from adu_bench.core.errors import UserError, unknown
 from adu_bench.core.groups import GROUPS
 from adu_bench.leaderboard.board import Board, make_board, with_forgetting, without_numbers
@@ -17,7 +18,9 @@ from adu_bench.leaderboard.rows import StoredRun, VerificationStatus, read_suite
 from adu_bench.leaderboard.stale import NOTE, as_recorded, stale_rows
 from adu_bench.registry import Catalogue, Choice
 from adu_bench.runner.plan import Plan, plan
-from adu_bench.suites import Suite, load_suite
+from adu_bench.suites import Suite, load_suite, suite_name
+
+SUITE_FILE = "suite.yaml"
 
 
 def committed_board(folder: Path, suite: str, catalogue: Catalogue, only: Sequence[str] = ()) -> Board:
@@ -26,7 +29,7 @@ def committed_board(folder: Path, suite: str, catalogue: Catalogue, only: Sequen
     Parameters
     ----------
     folder, suite, catalogue
-        The folder of the rows, the suite's name, and the known methods.
+        The folder of the rows, the suite's name or the path of its file, and the known methods.
     only
         The methods whose rows are wanted; all if empty.
 
@@ -35,6 +38,7 @@ def committed_board(folder: Path, suite: str, catalogue: Catalogue, only: Sequen
     UserError
         If the suite has no row of a known method, or no row of a wanted method.
     """
+    declared, suite = suite_of_rows(folder, suite), suite_name(suite)
     rows = read_suite(folder, suite)
     there = {*rows.statuses, *rows.damaged}
     for method in only if there else ():
@@ -46,12 +50,14 @@ def committed_board(folder: Path, suite: str, catalogue: Catalogue, only: Sequen
     if not choices:
         why = next(iter(strange.values()), "A board needs results")
         raise UserError(
-            f"There are no committed rows for '{suite}' in '{folder}'.",
+            f"No row of '{suite}' in '{folder}' can be shown." if there else f"'{folder}' has no rows of '{suite}'.",
             f"{why[0].upper()}{why[1:].rstrip('.')}.",
-            f"Name a folder with runs: adu-bench leaderboard --suite {suite} --runs runs",
+            "Name the folder or file of the rows' methods: --from DIR"
+            if strange and not rows.damaged
+            else f"Name a folder with runs: {command('leaderboard', suite=suite, folder='runs')}",
         )
     runs = rows.runs
-    planned = _plan(load_suite(suite), choices, runs)
+    planned = _plan(declared, choices, runs)
     recorded = as_recorded(planned.suite, choices, runs, stale_rows(planned, runs))
     board = make_board(recorded or planned, runs)
     board = with_forgetting(board, read_measurements(folder, suite), read_oracle(folder, suite))
@@ -76,7 +82,8 @@ def committed_stale_rows(folder: Path, suite: str, catalogue: Catalogue) -> dict
     """
     rows = read_suite(folder, suite)
     choices, strange = _choices(folder / suite, catalogue, rows.statuses)
-    found = stale_rows(_plan(load_suite(suite), choices, rows.runs), rows.runs) if choices else {}
+    planned = _plan(suite_of_rows(folder, suite), choices, rows.runs) if choices else None
+    found = stale_rows(planned, rows.runs) if planned is not None else {}
     return found | strange | rows.damaged
 
 
@@ -93,6 +100,22 @@ def committed_stale_measurements(folder: Path, suite: str) -> dict[str, str]:
         return {}
     keys, known = {run.key for run in read_suite(folder, suite).runs}, find_audits()
     return stale_measurements(measured, keys, known) | stale_measurements(oracle, (), known)
+
+
+def suite_of_rows(folder: Path, suite: str) -> Suite:
+    """Return the suite of committed rows, which lies beside them where it is not shipped.
+
+    Raises
+    ------
+    UserError
+        If there is no such suite.
+    """
+    return load_suite(suite, suite_file(folder, suite))
+
+
+def suite_file(folder: Path, suite: str) -> Path:
+    """Return where the declaration of a suite that is not shipped lies beside its rows."""
+    return folder / suite_name(suite) / SUITE_FILE
 
 
 def committed_suites(folder: Path) -> list[str]:

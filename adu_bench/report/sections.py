@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from adu_bench.core.commands import command
 from adu_bench.core.errors import UserError, unknown
 from adu_bench.leaderboard.board import BASELINE, Board, Row, with_letters
 from adu_bench.leaderboard.curves import curves_of
@@ -101,7 +102,7 @@ def make_report(material: Material) -> Report:
         raise UserError(
             f"No method has finished all its runs of '{board.suite}'.",
             "A report shows complete blocks only, so that all means are over the same tasks.",
-            f"adu-bench run --suite {board.suite}",
+            command("run", suite=board.suite),
         )
     known = {run.spec.task.name for run in board.runs}
     if material.task and material.task not in known:
@@ -188,7 +189,7 @@ def _main(board: Board) -> Iterator[Section | Missing]:
         yield Missing(
             "Accuracy by domain, before and after",
             "there are no zero-shot runs, or no ranked method",
-            f"adu-bench run --suite {board.suite} --methods zero-shot,paper",
+            command("run", suite=board.suite, methods="zero-shot,paper"),
         )
 
 
@@ -198,15 +199,13 @@ def _depth(board: Board) -> Iterator[Section | Missing]:
         yield Section("did-it-forget", DEPTH, depth.caption(board), draw_depth, seen=words.depth_words(board))
     else:
         reason = "no method was audited on all its tasks"
-        yield Missing(DEPTH, reason, f"adu-bench run --suite {board.suite} --audits core")
+        yield Missing(DEPTH, reason, command("run", suite=board.suite, audits="core"))
 
 
 def _summaries(board: Board) -> Iterator[Section | Missing]:
     if not ranked(board):
         reason = "no ranked method is complete"
-        yield Missing(
-            "Summary, profile and improvement", reason, f"adu-bench run --suite {board.suite} --methods paper"
-        )
+        yield Missing("Summary, profile and improvement", reason, command("run", suite=board.suite, methods="paper"))
         return
     table = summaries.summary_table(board)
     caption = summaries.summary_caption(board)
@@ -253,7 +252,7 @@ def _ablations(material: Material, part: Board | None) -> Iterator[Section | Mis
         yield Missing(
             "Ablations",
             "no ablation is complete",
-            f"adu-bench run --suite {material.suite.name} --methods {BASELINE},adu,ablation",
+            command("run", suite=material.suite.name, methods=f"{BASELINE},adu,ablation"),
         )
 
 
@@ -292,7 +291,7 @@ def _embedding(material: Material) -> Iterator[Section | Missing]:
     yield Missing(
         "Features, before and after",
         "there are no runs with features that differ from zero-shot CLIP's (committed rows hold predictions alone)",
-        f"adu-bench run --suite {material.suite.name} --methods zero-shot,paper",
+        command("run", suite=material.suite.name, methods="zero-shot,paper"),
     )
 
 
@@ -336,7 +335,7 @@ def _attention(material: Material) -> Iterator[Section | Missing]:
     yield Missing(
         "Attention, before and after",
         "no attention maps are stored",
-        f"adu-bench attention {' '.join(best)} --suite {material.suite.name}",
+        command("attention", *best, suite=material.suite.name),
     )
 
 
@@ -375,7 +374,7 @@ def _sweeps(material: Material) -> Iterator[Section | Missing]:
             yield Missing(
                 title,
                 f"study {name} has no method with two finished points",
-                f"adu-bench run --suite {material.suite.name} --study {name}",
+                command("run", suite=material.suite.name, study=name),
             )
 
 

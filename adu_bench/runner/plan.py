@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from adu_bench.clip.weights import backbone_spec
+from adu_bench.core.commands import command
 from adu_bench.core.errors import UserError, unknown
 from adu_bench.core.specs import BackboneSpec, RunSpec, Value
 from adu_bench.registry import Catalogue, ChangedField, Choice, MethodSource, method_source
@@ -204,7 +205,7 @@ def _with_tasks(suite: Suite, study: str, sweep: Sweep) -> Suite:
         raise UserError(
             f"The study '{study}' has none of the chosen tasks of '{suite.name}'.",
             "The suite limits the study to some forget sets, which are not among them.",
-            f"adu-bench run --suite {suite.name} --study {study} --sizes {sizes}",
+            command("run", suite=suite.name, study=study, sizes=sizes),
         )
     return replace(suite, forget=forget)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from adu_bench import __version__
+from adu_bench.core.commands import command
 from adu_bench.core.errors import UserError
 from adu_bench.core.hashing import canonical_json, file_sha256
 from adu_bench.core.specs import BackboneSpec
@@ -108,7 +109,7 @@ def from_runs(
             f"The runs of {choice.label} on {suite.name} are not complete.",
             f"{len(planned.runs) - len(unfinished)} of {len(planned.runs)} runs are finished in '{folder}'; "
             f"{unfinished[0].title}, for example, is missing.",
-            f'adu-bench run --suite {suite.name} --methods "{choice.label}" --out {folder}',
+            command("run", suite=suite.name, methods=choice.label, folder=folder),
         )
     return of_plan(planned, choice, store)
 

@@ -7,8 +7,10 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, TypeGuard
 
+import yaml
+
 from adu_bench.core.errors import UserError, unknown
-from adu_bench.core.files import read_text
+from adu_bench.core.files import read_text, write_text
 from adu_bench.core.paths import RESOURCES
 from adu_bench.core.specs import PRECISIONS, SUPERVISIONS, TrainingSpec
 from adu_bench.data import prepared
@@ -43,8 +45,20 @@ def suite_names() -> tuple[str, ...]:
     return (*shipped_names(), *(name for name in prepared.prepared_names() if name not in described()))
 
 
-def load_suite(name: str) -> Suite:
+def suite_name(suite: str) -> str:
+    """Return the name of a suite that is given by name or by the path of its YAML file."""
+    return Path(suite).stem if suite.endswith((".yaml", ".yml")) else suite
+
+
+def load_suite(name: str, kept: Path | None = None) -> Suite:
     """Read a suite by name, or from a YAML file by path.
+
+    Parameters
+    ----------
+    name
+        Name or path.
+    kept
+        A file, see `keep_suite`, that is read where no suite of this name is known here.
 
     Raises
     ------
@@ -61,10 +75,22 @@ def load_suite(name: str) -> Suite:
     if path.is_file():
         return _read(SuiteFile.read(path), path.stem)
     if name not in suite_names():
+        if kept is not None and kept.is_file():
+            return _read(SuiteFile.read(kept), name)
         raise unknown("suite", name, suite_names())
     pattern = SuiteFile.read(FOLDER / f"{PATTERN}.yaml")
     pattern.values |= {"title": prepared.require(name).title, "dataset": name}
     return _read(pattern, name)
+
+
+def keep_suite(suite: str, path: Path) -> None:
+    """Write the declaration of a suite that is given by its path into another file; a shipped one is known anyway."""
+    if suite_name(suite) == suite:
+        return
+    file, found = SuiteFile.read(Path(suite)), load_suite(suite)
+    # A list of classes may be a file beside the suite's.
+    classes = {"classes": list(found.classes)} if "classes" in file.values else {}
+    write_text(path, yaml.safe_dump({**file.values, **classes}, sort_keys=False, allow_unicode=True))
 
 
 def _read(file: SuiteFile, name: str) -> Suite:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adu_bench.core.commands import command
 from adu_bench.core.errors import UserError
 from adu_bench.store import Run, Store
 from adu_bench.store.artefacts import Artefact, artefact_path, read_artefact, write_artefact
@@ -118,6 +119,6 @@ def _of_method(name: str, store: Store, selection: Selection) -> list[str]:
         raise UserError(
             f"'{store.root}' has no finished run of '{name}' on '{suite.name}' with seed {seeds[0]}.",
             "An artefact is made from a run.",
-            f"adu-bench run --suite {suite.name} --methods {name} --seeds {seeds[0]}, --out {store.root}",
+            command("run", suite=selection.suite, methods=name, seeds=f"{seeds[0]},", folder=store.root),
         )
     return keys

@@ -8,6 +8,7 @@ from contextlib import closing
 from adu_bench.audits.catalogue import AuditEntry
 from adu_bench.audits.job import AuditJob
 from adu_bench.audits.results import missing, read_result
+from adu_bench.core.commands import command
 from adu_bench.core.errors import UserError
 from adu_bench.core.progress import Progress, silent
 from adu_bench.runner.decoding import decode_needed
@@ -28,12 +29,11 @@ def finished_runs(plan: Plan, store: Store) -> list[PlannedRun]:
     """
     runs = [run for run in plan.runs if store.has(run.spec.key)]
     if not runs:
-        methods = ",".join(dict.fromkeys(run.label for run in plan.runs))
-        chosen = f"--study {plan.study}" if plan.study else f"--methods '{methods}'"
+        methods = "" if plan.study else ",".join(dict.fromkeys(run.label for run in plan.runs))
         raise UserError(
             f"'{store.root}' has no finished run of this selection.",
             "An audit examines the stored classifier of a finished run.",
-            f"adu-bench run --suite {plan.suite.name} {chosen} --out '{store.root}' --audits core",
+            command("run", suite=plan.suite.name, study=plan.study, methods=methods, folder=store.root, audits="core"),
         )
     return runs
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from adu_bench.audits.catalogue import find_audits
+from adu_bench.core.commands import DEFAULT_FOLDER, command
 from adu_bench.core.errors import UserError
 from adu_bench.leaderboard.board import Board, make_board, with_forgetting
 from adu_bench.leaderboard.committed import (
@@ -20,7 +21,7 @@ from adu_bench.leaderboard.rows import rows_dir
 from adu_bench.registry import Catalogue
 from adu_bench.report.pages import stale_pages
 from adu_bench.store import Store
-from adu_bench.suites import load_suite, suite_names
+from adu_bench.suites import load_suite, suite_name, suite_names
 from adu_bench.workflows.selection import Selection
 
 
@@ -69,24 +70,37 @@ def board_of(selection: Selection, results: Results = ANY, only: Sequence[str] =
         If there is no such suite, there are no results, or the selection would change what a committed row is.
     """
     folder = results.rows_folder
-    there = {path.stem for path in (folder / selection.suite).glob("*.json")}
+    there = {path.stem for path in (folder / suite_name(selection.suite)).glob("*.json")}
     chosen = [choice.label for choice in selection.catalogue.select([selection.methods])] if selection.methods else []
     with_rows = [label for label in chosen if label in there]
     if results.rows or (there and not results.runs and (with_rows or not chosen)):
-        _require_whole_rows(selection)
+        require_whole_rows(selection, f"or add the folder of your runs: --runs {DEFAULT_FOLDER}")
         return committed_board(folder, selection.suite, selection.catalogue, only or with_rows or chosen)
     return _from_runs(selection, Path(results.runs or "runs"), only)
 
 
-def _require_whole_rows(selection: Selection) -> None:
-    """Refuse what only runs allow: a committed row is a method's whole block of the suite as it is declared."""
+def require_whole_rows(selection: Selection, otherwise: str = "") -> None:
+    """Refuse what only runs allow: a committed row is a method's whole block of the suite as it is declared.
+
+    Parameters
+    ----------
+    selection
+        Suite and methods.
+    otherwise
+        What can be done instead of leaving the options out; empty for nothing.
+
+    Raises
+    ------
+    UserError
+        If it chooses a part of the block, or other runs.
+    """
     names = ("seeds", "sizes", "limit", "backbone", "settings", "study")
     given = [f"--{name}" for name in names if getattr(selection, name)]
     if given:
         raise UserError(
             f"{' and '.join(given)} cannot be applied to the committed rows of '{selection.suite}'.",
             "A row is a method's whole block of the suite.",
-            f"Leave {'it' if len(given) == 1 else 'them'} out, or add the folder of your runs: --runs runs",
+            f"Leave {'it' if len(given) == 1 else 'them'} out{f', {otherwise}' if otherwise else '.'}",
         )
 
 
@@ -96,7 +110,7 @@ def _from_runs(selection: Selection, folder: Path, only: Sequence[str]) -> Board
         raise UserError(
             f"There is no folder '{folder}' with runs, and no committed rows for '{selection.suite}'.",
             "A board is made of results.",
-            f"adu-bench run --suite {selection.suite}",
+            command("run", suite=selection.suite, methods=selection.methods),
         )
     store = Store(folder)
     methods = ",".join(only) or selection.methods
@@ -141,7 +155,7 @@ def suites_with_results(results: Results = ANY) -> tuple[list[str], list[str]]:
         raise UserError(
             f"There are no results in '{results.runs or results.rows_folder}'.",
             "A page is made of results.",
-            "Name a folder with runs: adu-bench leaderboard --suite all --runs runs --format html",
+            f"Name a folder with runs: {command('leaderboard', suite='all', folder='DIR', format='html')}",
         )
     return found, left_out
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from adu_bench.core.errors import UserError
 from adu_bench.core.yaml_files import read_yaml
+from adu_bench.leaderboard.committed import suite_file
 from adu_bench.leaderboard.rows import VerificationStatus, write_row
 from adu_bench.registry import Catalogue
 from adu_bench.submission import schemas
@@ -19,7 +20,7 @@ from adu_bench.submission.outside import from_table, read_table
 from adu_bench.submission.refusal import Refused
 from adu_bench.submission.submission import Submission
 from adu_bench.submission.verify import check
-from adu_bench.suites import load_suite
+from adu_bench.suites import keep_suite, load_suite
 from adu_bench.workflows.selection import DEFAULT_SUITE
 
 _NAME = r"[a-z0-9][a-z0-9.-]{0,39}"
@@ -66,6 +67,7 @@ def bring(
     submission, answers = from_table(table, load_suite(suite), method, described)
     submission = replace(submission, claimed=submission.scored())
     check(submission)
+    keep_suite(suite, suite_file(Path(out), suite))
     status = VerificationStatus(submission.claimed, {}, {}, {"answers": answers})
     runs = submission.plan.runs
     return submission, write_row(Path(out), submission.suite.name, runs, submission.runs, described, status)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from adu_bench.core.commands import command
 from adu_bench.core.errors import UserError
 from adu_bench.leaderboard.board import Board
 from adu_bench.metrics.frame import Scorable
@@ -45,7 +46,9 @@ def pair_board(selection: Selection, a: str, b: str, results: Results = ANY) -> 
             raise UserError(
                 f"'{method}' has no finished run of '{board.suite}' that counts.",
                 f"{row.reason[0].upper()}{row.reason[1:]}." if row and row.reason else "It has no results here.",
-                f"adu-bench run --suite {selection.suite} --methods {method}",
+                command("run", suite=selection.suite, methods=method)
+                if method.partition("[")[0] in selection.catalogue.presets
+                else "Name the folder or file of the method: --from DIR",
             )
     return replace(shown, runs=board.runs, warning=board.warning)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from adu_bench.clip.identity import SHIPPED
+from adu_bench.core.commands import command
 from adu_bench.core.errors import UserError, unknown
 from adu_bench.core.paths import data_dir
 from adu_bench.core.progress import Progress, silent
@@ -152,7 +153,7 @@ def _table(index: pd.DataFrame, domains: Sequence[str]) -> list[str]:
 def run_hint(name: str) -> list[str]:
     """Say how to run the suite of a prepared data set, and which weights it takes from where."""
     backbone = load_suite(name).backbone
-    hint = [f"Run it: adu-bench run --suite {name}"]
+    hint = [f"Run it: {command('run', suite=name)}"]
     if backbone == SHIPPED:
         return hint
     return [

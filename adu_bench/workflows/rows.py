@@ -7,11 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from adu_bench.audits.catalogue import find_audits
+from adu_bench.leaderboard.committed import suite_file
 from adu_bench.leaderboard.measurements import measurements_of, merge, read_measurements, write_measurements
 from adu_bench.leaderboard.rows import read_rows
 from adu_bench.store import Store
 from adu_bench.submission.submission import of_plan
 from adu_bench.submission.verify import check, verification_status, write
+from adu_bench.suites import keep_suite, suite_name
+from adu_bench.workflows.board import require_whole_rows
 from adu_bench.workflows.selection import Selection
 
 
@@ -23,8 +26,10 @@ def write_rows(selection: Selection, runs: Path, target: Path) -> Iterator[tuple
     tuple
         Label of a method, and the file of its row; None where its block is not complete.
     """
+    require_whole_rows(selection)
     store = Store(runs)
     plan = selection.plan(store)
+    keep_suite(selection.suite, suite_file(target, selection.suite))
     for label in dict.fromkeys(run.label for run in plan.runs):
         block = replace(plan, runs=tuple(run for run in plan.runs if run.label == label))
         if block.unfinished(store):
@@ -36,7 +41,7 @@ def write_rows(selection: Selection, runs: Path, target: Path) -> Iterator[tuple
 
 
 def write_audits(suite: str, runs: Path, target: Path) -> Path | None:
-    """Write the current results of audits of the runs that committed rows consist of, beside the rows.
+    """Write the current results of audits of the runs that committed rows consist of, beside the rows of a suite.
 
     Measurements that are there already stay, unless the folder has newer ones or they are stale.
 
@@ -45,6 +50,7 @@ def write_audits(suite: str, runs: Path, target: Path) -> Path | None:
     Path or None
         The file; None where nothing was measured.
     """
+    suite = suite_name(suite)
     rows, known = read_rows(target, suite), find_audits()
     old = read_measurements(target, suite)
     new = measurements_of(runs, suite, rows, known)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from adu_bench.core.child import main_hidden
+from adu_bench.core.commands import command
 from adu_bench.core.errors import UserError
 from adu_bench.registry import Catalogue, Choice
 from adu_bench.registry.live_class import method_file
@@ -182,7 +183,8 @@ def _nothing(folder: Path, suite: str, why: str) -> UserError:
     return UserError(
         f"The folder '{folder}' has no finished run of '{suite}' that counts.",
         f"{why}.",
-        f"Name another suite, the folder of the method with extra=, or run it: adu-bench run --suite {suite}",
+        "Name another suite, the folder of the method with extra=, or run it: "
+        + command("run", suite=suite, folder=folder),
     )
 
 

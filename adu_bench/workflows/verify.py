@@ -11,6 +11,7 @@ from pathlib import Path
 
 from adu_bench.core.errors import UserError
 from adu_bench.core.progress import Progress, silent
+from adu_bench.leaderboard.committed import suite_file
 from adu_bench.leaderboard.rows import recorded_status, stamp_row
 from adu_bench.registry import Catalogue
 from adu_bench.rerun.job import RerunJob
@@ -20,6 +21,7 @@ from adu_bench.runner.plan import PlannedRun
 from adu_bench.submission.reading import read_bundle, read_committed
 from adu_bench.submission.submission import Submission, code_files
 from adu_bench.submission.verify import Rerun, compare, verification_status, write
+from adu_bench.suites import keep_suite
 
 
 def read_submission(path: Path, folder: Path, catalogue: Catalogue, suite: str = "") -> Submission:
@@ -97,11 +99,12 @@ def rerun(
 
 
 def write_verified(
-    submission: Submission, path: Path, target: Path, again: list[Rerun], seed: int, tolerance: float
+    submission: Submission, path: Path, target: Path, again: list[Rerun], seed: int, tolerance: float, suite: str = ""
 ) -> Path:
     """Write the verified row of a bundle into a folder, or stamp a committed row; return the written file."""
     status = verification_status(submission, again, seed, tolerance)
     if not is_committed(path):
+        keep_suite(suite, suite_file(target, suite))
         return write(submission, target, status)
     before = recorded_status(path)
     stamp_row(path, status if again else replace(status, reproduced=before.reproduced))
