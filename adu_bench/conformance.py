@@ -61,7 +61,7 @@ class Subject:
         try:
             with unchanged(data.backbone):
                 return unlearn(self.choice.entry.path, self.choice.entry.class_name, spec, data)
-        except RunFailed:
+        except BaseException:
             _task_data.cache_clear()  # it may hold a backbone that the method changed
             raise
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adu_bench.cli.common import device_option, from_option, selection_of, suite_option
+from adu_bench.cli.common import device_option, from_option, require_seed, selection_of, suite_option
 
 if TYPE_CHECKING:
     from adu_bench.clip.classifier import Classifier
@@ -45,6 +45,7 @@ def print_artefacts(options: Any, name: str, fits: dict[str, Any], make: Callabl
     from adu_bench.workflows.run import require_device
 
     require_device(options.device)
+    require_seed(options.seed)
     root = Path(options.runs)
     selection = replace(selection_of(options), seeds=(options.seed,) if options.seed else ())
     runs = named_runs(options.names, root, selection)

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from adu_bench.cli.common import flag, from_option
+from adu_bench.core.checks import CheckFailed
 from adu_bench.core.commands import command
-from adu_bench.core.errors import RunFailed, UserError
+from adu_bench.core.errors import UserError
 from adu_bench.core.words import counted
 
 BOUNDS = """add them to the class, for example bounds = {"epochs": ">= 1", "lr": "> 0"}"""
@@ -61,7 +62,7 @@ def run(options: Any) -> int:
     for audit in chosen:
         failed += _printed(audit.name, limited(run_audit_checks(audit), options.timeout))
     for broken in catalogue.broken:
-        if options.all or broken.name == options.method:
+        if options.all or options.method in broken.names:
             failed += 1
             print(f"{broken.name}: broken: {broken.reason} ({broken.path})")
     counts = {"method": len(methods), "audit": len(chosen)}
@@ -74,7 +75,7 @@ def limited(results: Iterable[tuple[str, str]], seconds: float) -> Iterator[tupl
     """Yield the results of checks, each of which fails if it takes longer than some seconds (0 for no limit)."""
 
     def end(*_: Any) -> None:
-        raise RunFailed(f"The check took longer than {seconds:g} s (--timeout).")
+        raise CheckFailed(f"The check took longer than {seconds:g} s (--timeout).")
 
     before = signal.signal(signal.SIGALRM, end) if seconds else None
     remaining = iter(results)

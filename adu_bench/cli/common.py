@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from adu_bench.workflows.selection import Selection
 
 DEFAULT_SUITE = "emoji-mini"
+MOST_DOMAINS = 1000
+"""Bound of the sizes of forget sets."""
 
 
 def suite_option(parser: Any) -> None:
@@ -128,7 +130,9 @@ def sizes_of(text: str) -> tuple[int, ...]:
     for part in text.split(",") if text else ():
         first, _, last = part.partition("-")
         try:
-            sizes += range(int(first), int(last or first) + 1)
+            low, high = int(first), int(last or first)
+            # The suite decides which sizes there are; without a bound, a list of them could fill the memory.
+            sizes += range(low, high + 1) if 0 < low <= high <= MOST_DOMAINS else [int("")]
         except ValueError:
             sizes = []
             break
@@ -141,6 +145,24 @@ def sizes_of(text: str) -> tuple[int, ...]:
     return tuple(sizes)
 
 
+def require_seed(seed: int) -> None:
+    """Check ``--seed``.
+
+    Raises
+    ------
+    UserError
+        If it is not a seed.
+    """
+    from adu_bench.suites.suite import LARGEST_SEED, are_seeds
+
+    if not are_seeds([seed]):
+        raise UserError(
+            f"--seed {str(seed)[:40]} is not a seed.",
+            f"Seeds are whole numbers from 0 to {LARGEST_SEED:,}.",
+            "For example --seed 1.",
+        )
+
+
 def seeds_of(text: str) -> tuple[int, ...]:
     """Read ``--seeds``: a count of seeds (1 to N), a list with commas, or nothing.
 
@@ -149,7 +171,7 @@ def seeds_of(text: str) -> tuple[int, ...]:
     UserError
         If it is none of these.
     """
-    from adu_bench.suites.suite import MOST, are_seeds
+    from adu_bench.suites.suite import LARGEST_SEED, MOST, are_seeds
 
     if not text:
         return ()
@@ -163,7 +185,7 @@ def seeds_of(text: str) -> tuple[int, ...]:
     if not counted and not (listed and are_seeds(numbers)):
         raise UserError(
             f"'{text[:60]}' is not a valid choice of seeds.",
-            "Seeds are a count, or different whole numbers with commas.",
+            f"Seeds are a count up to {MOST:,}, or different whole numbers from 0 to {LARGEST_SEED:,} with commas.",
             "For example --seeds 3 or --seeds 1,5.",
         )
     return tuple(numbers) if listed else tuple(range(1, numbers[0] + 1))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from adu_bench.cli.common import device_option, suite_option
+from adu_bench.cli.common import device_option, require_seed, suite_option
 from adu_bench.core.commands import command
 from adu_bench.core.errors import UserError
 
@@ -28,6 +28,7 @@ def run(options: Any) -> int:
         raise UserError(
             f"--steps {options.steps} is below zero.", "It counts training steps.", "Leave it out for the default."
         )
+    require_seed(options.seed)
     from adu_bench.suites import load_suite
 
     suite = load_suite(options.suite)

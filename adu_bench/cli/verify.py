@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from adu_bench.cli.common import device_option, from_option
+from adu_bench.cli.common import device_option, from_option, require_seed
 from adu_bench.core.commands import command
 from adu_bench.core.errors import UserError
 from adu_bench.core.words import counted
@@ -62,6 +62,7 @@ def run(options: Any) -> int:
         )
     from adu_bench.workflows.run import require_device
 
+    require_seed(max(options.seed, 0))
     require_device(options.device)
     with tempfile.TemporaryDirectory(prefix="adu-bench-verify-") as folder:
         results = [_one(Path(path), Path(folder, str(number)), options) for number, path in enumerate(options.paths)]

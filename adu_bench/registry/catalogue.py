@@ -12,21 +12,29 @@ from adu_bench.core.errors import UserError, unknown
 from adu_bench.core.groups import GROUPS
 from adu_bench.registry.choice import Choice
 from adu_bench.registry.local import shipped_folder
-from adu_bench.registry.manifest import MethodEntry, PresetEntry, read_methods
+from adu_bench.registry.manifest import MethodEntry, PresetEntry, declared_names, read_methods, unnamed_methods
 from adu_bench.registry.overrides import split_choices, split_overrides
 
 ENTRY_POINTS = "adu_bench.methods"
+CARD = 'card = Card(name="my-method", group="other", title="T", authors="A", year=2026, paper="none", licence="MIT")'
+"""An example of a card."""
 DEFAULT_GROUPS = tuple(group for group in GROUPS if group != "ablation")
 """The groups in ``all``; ablations run only when they are named."""
 
 
 @dataclass(frozen=True)
 class Broken:
-    """A method file that cannot be read: its name, path and the reason."""
+    """A method file that cannot be read: its name, path and the reason, and the methods that it declares."""
 
     name: str
     path: Path
     reason: str
+    declares: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names by which users may call it."""
+        return (self.name, *self.declares)
 
 
 class Catalogue:
@@ -53,7 +61,8 @@ class Catalogue:
             self._add(path)
         for point in entry_points(group=ENTRY_POINTS) if shipped else ():
             self._add_plugin(point)
-        for path in _files(extra):
+        self._extra = _files(extra)
+        for path in self._extra:
             self._add(path)
 
     def select(self, texts: Sequence[str]) -> list[Choice]:
@@ -77,14 +86,25 @@ class Catalogue:
         name, overrides = split_overrides(part)
         if name not in self.presets:
             for broken in self.broken:
-                if broken.name == name:
+                if name in broken.names:
                     raise UserError(
                         f"The method file '{broken.path}' is broken.",
                         f"{broken.reason}.",
                         "Correct it, or choose another method.",
                     )
+            self._refuse_unnamed(name)
             raise unknown("method", name, [*self.presets, *GROUPS, "all"])
         return [Choice.parse(*self.presets[name], overrides)]
+
+    def _refuse_unnamed(self, name: str) -> None:
+        """Say which class of a named file has no card, and so no name."""
+        for path in self._extra:
+            for unnamed in unnamed_methods(path):
+                raise UserError(
+                    f"There is no method called '{name}'.",
+                    f"The class {unnamed} in '{path}' has no card, which names a method.",
+                    f"Import Card from adu_bench.api, and write in the class: {CARD}",
+                )
 
     def _add_plugin(self, point: EntryPoint) -> None:
         """Add an installed method; an error in it must not stop the others."""
@@ -101,7 +121,7 @@ class Catalogue:
         try:
             entries = read_methods(path)
         except (OSError, ValueError, RecursionError, MemoryError) as error:
-            self.broken.append(Broken(path.stem.replace("_", "-"), path, str(error)))
+            self.broken.append(Broken(path.stem.replace("_", "-"), path, str(error), declared_names(path)))
             return
         for entry in entries:
             for preset in entry.presets:

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from adu_bench.core.files import SMALL, read_bytes
 from adu_bench.core.groups import GROUPS
 from adu_bench.core.specs import Value
 from adu_bench.registry.bases import Classes
@@ -107,6 +108,36 @@ def read_methods(path: Path) -> list[MethodEntry]:
             if card is not None:
                 found.append(_method(node, card, path, imports, modules, classes))
     return found
+
+
+def declared_names(path: Path) -> tuple[str, ...]:
+    """Return the names of the methods and presets that a file declares, as far as its text shows them."""
+    calls = (node for node in ast.walk(_parsed(path)) if isinstance(node, ast.Call))
+    named = (
+        value
+        for call in calls
+        if ast.unparse(call.func).rpartition(".")[2] in ("Card", "Preset")
+        for value in [*call.args[:1], *(keyword.value for keyword in call.keywords if keyword.arg == "name")]
+    )
+    return tuple(value.value for value in named if isinstance(value, ast.Constant) and isinstance(value.value, str))
+
+
+def unnamed_methods(path: Path) -> tuple[str, ...]:
+    """Return the subclasses of `Method` in a file that have no card, and so no name; none where it has a method."""
+    classes = [node for node in _parsed(path).body if isinstance(node, ast.ClassDef)]
+    if any(_assigned(node, "card") is not None for node in classes):
+        return ()
+    return tuple(
+        node.name for node in classes if any(ast.unparse(base).rpartition(".")[2] == "Method" for base in node.bases)
+    )
+
+
+def _parsed(path: Path) -> ast.Module:
+    """Return a file's syntax tree; an empty one where it has none."""
+    try:
+        return ast.parse(read_bytes(path, SMALL))
+    except (OSError, ValueError, SyntaxError, RecursionError, MemoryError):
+        return ast.Module([], [])
 
 
 def _method(

@@ -159,7 +159,7 @@ def check_fields(suite: Suite, catalogue: Catalogue) -> None:
         If a method, preset or field is unknown, or a value is not valid.
     """
     entries = {entry.name: entry for _, entry in catalogue.presets.values()}
-    broken = {broken.name for broken in catalogue.broken}
+    broken = {name for broken in catalogue.broken for name in broken.names}
     fields = {name for entry in entries.values() for name in entry.fields}
     for name, value in suite.budget.items():
         if isinstance(value, Mapping) and name not in entries.keys() | broken:

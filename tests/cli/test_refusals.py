@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from contextlib import suppress
 
 import pytest
 import yaml
@@ -11,6 +12,7 @@ import yaml
 from adu_bench.cli.check import limited
 from adu_bench.cli.main import _parser, main
 from adu_bench.core.checks import run_all
+from adu_bench.core.errors import RunFailed, UserError
 
 
 @pytest.mark.parametrize(
@@ -28,6 +30,17 @@ from adu_bench.core.checks import run_all
         ("list", "adu-bench list needs KIND.", "Try: adu-bench list --help"),
         ("compare", "adu-bench compare needs A and B.", "Try: adu-bench compare --help"),
         ("run --sede 1", "", "Try: adu-bench run --help"),
+        ("run --seeds 1-1000000000", "is not a valid choice of seeds", "For example --seeds 3 or --seeds 1,5."),
+        ("run --seeds 1000000000", "is not a valid choice of seeds", "For example --seeds 3 or --seeds 1,5."),
+        (
+            "run --seeds 9223372036854775808,1",
+            "is not a valid choice of seeds",
+            "For example --seeds 3 or --seeds 1,5.",
+        ),
+        ("run --sizes 1-1000000000", "of sizes", "For example --sizes 1, --sizes 1-5 or --sizes 1,3."),
+        ("attention adu --seed 9223372036854775808", "is not a seed", "For example --seed 1."),
+        ("pretrain --seed 9223372036854775808", "is not a seed", "For example --seed 1."),
+        ("verify x.zip --seed 9223372036854775808", "is not a seed", "For example --seed 1."),
     ],
 )
 def test_refused_with_a_remedy(capsys, command, what, remedy):
@@ -52,10 +65,18 @@ def test_a_check_that_takes_too_long_fails_and_the_next_one_runs():
     def slow(subject):
         time.sleep(30)
 
+    def slow_or_refused(subject):
+        with suppress(RunFailed, UserError):
+            slow(subject)
+
     def quick(subject):
         pass
 
     start = time.perf_counter()
-    found = dict(limited(run_all([slow, quick], None), 0.1))
-    assert found == {"slow": "The check took longer than 0.1 s (--timeout).", "quick": ""}
+    found = dict(limited(run_all([slow, slow_or_refused, quick], None), 0.1))
+    assert found == {
+        "slow": "The check took longer than 0.1 s (--timeout).",
+        "slow_or_refused": "the same as in 'slow'",
+        "quick": "",
+    }
     assert time.perf_counter() - start < 20

@@ -172,6 +172,23 @@ def test_broken_files_are_listed_with_the_reason_and_others_work(folder, text, r
         catalogue.select(["bad-one"])
 
 
+def test_a_broken_method_is_found_by_its_name_as_well(folder):
+    (folder / "other.py").write_text(METHOD.replace('"mine', '"named').replace("@dataclass", "# dataclass"))
+    with pytest.raises(UserError, match=r"other.py' is broken. Mine has fields but lacks the line @dataclass"):
+        Catalogue([folder]).select(["named"])
+
+
+def test_a_class_without_a_card_is_named(folder):
+    text = 'from adu_bench.api import Method\n\nclass Blurred(Method):\n    """Blur."""\n'
+    (folder / "blurred.py").write_text(text)
+    with pytest.raises(UserError, match=r"The class Blurred in '.*blurred.py' has no card") as caught:
+        Catalogue([folder / "blurred.py"]).select(["blurred"])
+    # The remedy can be pasted.
+    line = caught.value.remedy.partition(": ")[2]
+    (folder / "blurred.py").write_text(text.replace("import Method", "import Card, Method") + f"    {line}\n")
+    assert "my-method" in Catalogue([folder / "blurred.py"]).presets
+
+
 def test_two_methods_of_one_name_are_refused(folder):
     (folder / "again.py").write_text(METHOD)
     with pytest.raises(UserError, match="Two methods are called 'mine'"):
