@@ -299,7 +299,7 @@ def _means(frame: pd.DataFrame) -> dict[str, dict[str, float]]:
     # Seeds are averaged first: a mean is over tasks, and seeds are not independent tasks.
     by_task = frame.groupby(["method", "metric", "task"])["value"].mean()
     found: dict[str, dict[str, float]] = {}
-    for (method, metric), mean in by_task.groupby(level=["method", "metric"]).mean().items():
+    for (method, metric), mean in by_task.unstack("task").mean(axis=1).items():
         if isfinite(mean):
             found.setdefault(method, {})[metric] = float(mean)
     return found

@@ -80,7 +80,7 @@ class Metric:
         if self.unit == LETTERS:
             return str(value)
         if self.unit == INTERVAL:
-            return f"{100 * value[0]:.1f}-{100 * value[1]:.1f}"
+            return f"{100 * value[0]:.1f}\N{EN DASH}{100 * value[1]:.1f}"
         if self.unit == COUNT:
             return f"{value:,.0f}"
         return f"{100 * value:.1f}" if self.unit == PERCENT else f"{value:.1f}"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from adu_bench.leaderboard.aspects import ASPECTS, Forgetting, Standing
+from adu_bench.leaderboard.aspects import ASPECTS, Aspect, Forgetting, Standing
 from adu_bench.leaderboard.board import Board, Row
 from adu_bench.report.escape import markdown_text
 from adu_bench.report.figures.common import percent
@@ -76,14 +76,14 @@ def forgetting_table(board: Board, narrow: bool = False) -> Table:
         columns=("", "method", *(title for title, _ in heads)),
         parts=parts,
         align="ll" + "".join(side for _, side in heads),
-        notes=(*(f"{letter} {reason}" for reason, letter in letters.items()), *fewer_tasks(found)),
+        notes=(*(f"{letter} {reason}" for reason, letter in letters.items()), *fewer_tasks(found, aspects)),
     )
 
 
-def fewer_tasks(found: Forgetting) -> list[str]:
-    """Return which columns rest on some of the tasks only."""
+def fewer_tasks(found: Forgetting, aspects: Sequence[Aspect] = ()) -> list[str]:
+    """Return which of the columns rest on some of the tasks only; all columns if empty."""
     lines = []
-    for aspect in found.aspects:
+    for aspect in aspects or found.aspects:
         counts = {own[aspect.key].estimate.tasks for own in found.standings.values() if aspect.key in own}
         if counts and counts != {found.tasks}:
             lines.append(f"{aspect.title} rests on the {max(counts)} of {found.tasks} tasks that have an oracle")

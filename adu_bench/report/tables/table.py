@@ -17,7 +17,7 @@ from adu_bench.report.escape import markdown_code, markdown_text, spreadsheet_te
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
-MINUS = "\N{MINUS SIGN}"
+MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
 
 
 @dataclass(frozen=True)
@@ -112,12 +112,12 @@ def latex(table: Table) -> str:
 
 
 def _tex(text: str) -> str:
-    return tex_text(text).replace(MINUS, "$-$")
+    return tex_text(text).replace(MINUS, "$-$").replace(DASH, "--")
 
 
 def comma_separated(table: Table) -> str:
     """Return a table as CSV, with its texts as they are shown and one line of headings."""
-    rows = [[cell.text.replace(MINUS, "-") for cell in row] for row in table.rows]
+    rows = [[cell.text.replace(MINUS, "-").replace(DASH, "-") for cell in row] for row in table.rows]
     # A number may start with a sign; a word that does must not become a formula.
     safe = [
         [spreadsheet_text(text) if side == "l" else text for text, side in zip(row, table.align, strict=True)]

@@ -80,7 +80,7 @@ def _point(row: Row, across: _Axis, up: _Axis) -> dict[str, Any]:
     drawn = look(row.method, row.group)
     told = [f"{METRICS[key].title} {METRICS[key].text(row[key])}" for key in ("mem", "for", "h_mean")]
     if row["h_interval"] is not None:
-        told[-1] += f" ({METRICS['h_interval'].text(row['h_interval']).replace('-', chr(0x2013))})"
+        told[-1] += f" ({METRICS['h_interval'].text(row['h_interval'])})"
     if row["letters"]:
         told.append(f"letters {row['letters']}")
     return {
