@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from adu_bench.leaderboard.rows import read_row, rows_dir
 from adu_bench.registry import Catalogue
-from adu_bench.runner.cost import FLOP, RATES, Cost, cost, hours, longest_first
+from adu_bench.runner.cost import CPU_SECONDS, FLOP, RATES, Cost, cost, hours, longest_first
 from adu_bench.runner.plan import plan
 from adu_bench.store import Store
 from adu_bench.suites import load_suite
@@ -67,7 +68,7 @@ def test_many_runs_of_the_shipped_model_ask_first():
         Cost(1, **COUNTS | {"passes": 10}, measured=0, measured_hours=0.0, hours=None, cpu_hours=h) for h in (0.5, 2)
     )
     assert (short.much, long.much) == (False, True)
-    assert "they need roughly 2.0 h on two CPU cores (an estimate" in str(long)
+    assert "they need roughly 2.0 h on one CPU core (an estimate" in str(long)
     assert cost(planned("baseline[epochs=2]")).cpu_hours > cost(planned("baseline[epochs=1]")).cpu_hours > 0
 
 
@@ -92,3 +93,9 @@ def test_hours_in_all_are_known_only_if_those_of_every_run_are():
     assert Cost(4, **COUNTS, measured=3, measured_hours=6.0, hours=1.5).all_hours == 7.5
     assert Cost(4, **COUNTS, measured=4, measured_hours=6.0, hours=None).all_hours == 6.0
     assert Cost(4, **COUNTS, measured=3, measured_hours=6.0, hours=None).all_hours is None
+
+
+def test_the_seconds_of_a_training_image_are_those_of_the_committed_runs():
+    measured = [run.measured for run in read_row(rows_dir() / "emoji" / "adu.json")]
+    seconds = sum(one["seconds"] for one in measured) / sum(one["image_passes"] for one in measured)
+    assert seconds == pytest.approx(CPU_SECONDS, rel=0.05)
