@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
+import adu_bench
 from adu_bench.cli.main import COMMANDS, _parser, main
 from adu_bench.conformance import run_checks
 from adu_bench.core.errors import UserError
@@ -139,3 +142,12 @@ def test_local_links_lead_to_files(page):
 @pytest.mark.parametrize("page", PAGES)
 def test_no_placeholder_is_left(page):
     assert not re.findall(r"@[A-Z]+@", text_of(page))
+
+
+def test_the_version_is_the_same_everywhere():
+    found = {
+        tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"],
+        yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"],
+        re.search(r"^## (\S+) \(\d{4}-\d\d-\d\d\)$", (ROOT / "CHANGELOG.md").read_text(), re.M)[1],
+    }
+    assert found == {adu_bench.__version__}

@@ -171,21 +171,13 @@ def seeds_of(text: str) -> tuple[int, ...]:
     UserError
         If it is none of these.
     """
-    from adu_bench.suites.suite import LARGEST_SEED, MOST, are_seeds
+    from adu_bench.workflows.selection import seeds_from
 
     if not text:
         return ()
-    parts = [part for part in text.split(",") if part.strip()]
     try:
-        numbers = [int(part) for part in parts]
+        numbers = [int(part) for part in text.split(",") if part.strip()]
     except ValueError:
         numbers = []
-    listed = "," in text
-    counted = not listed and len(numbers) == 1 and 0 < numbers[0] <= MOST
-    if not counted and not (listed and are_seeds(numbers)):
-        raise UserError(
-            f"'{text[:60]}' is not a valid choice of seeds.",
-            f"Seeds are a count up to {MOST:,}, or different whole numbers from 0 to {LARGEST_SEED:,} with commas.",
-            "For example --seeds 3 or --seeds 1,5.",
-        )
-    return tuple(numbers) if listed else tuple(range(1, numbers[0] + 1))
+    given = numbers if "," in text or len(numbers) != 1 else numbers[0]
+    return seeds_from(given or -1, text)

@@ -8,13 +8,17 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from statistics import mean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adu_bench.cli.common import device_option, flag, fuse_option, plan_options, selection_of, study_option
-from adu_bench.core.errors import UserError, unknown
+from adu_bench.core.errors import UserError
 from adu_bench.core.words import counted
+
+if TYPE_CHECKING:
+    from adu_bench.workflows.run import Execution
 
 
 def options(parser: Any) -> None:
@@ -56,28 +60,22 @@ def options(parser: Any) -> None:
 def run(options: Any) -> int:
     """Execute the plan; 0 if everything is finished, 1 if a run failed, 130 after Ctrl-C."""
     from adu_bench.audits.catalogue import choose_audits, find_audits
-    from adu_bench.runner.cost import cost, longest_first
-    from adu_bench.runner.tracking import require_tracker
-    from adu_bench.store import Store
     from adu_bench.workflows.listing import budget_lines
-    from adu_bench.workflows.run import local_executor
+    from adu_bench.workflows.run import Where, prepare
 
     # Options are checked before anything is read.
-    here = options.device, options.jobs, options.fuse, options.timeout
-    executor = _cluster(options) if options.cluster else local_executor(*here)
-    require_tracker(options.log)
     entries = choose_audits(options.audits, find_audits(options["from"])) if options.audits else []
-    store = Store(Path(options.out))
-    plan = selection_of(options).plan(fetch=not options.dry)
-    unfinished = plan.unfinished(store)
-    todo = plan.runs if options.force else unfinished
+    where = Where(**{field.name: options[field.name] for field in fields(Where)})
+    made = prepare(
+        selection_of(options), Path(options.out), where, force=options.force, log=options.log, fetch=not options.dry
+    )
+    plan, store, todo, expected = made.plan, made.store, made.todo, made.expected
     print(
         f"{plan.suite.name}: {counted(len(plan.runs), 'run')} ({_factors(plan)}), "
-        f"{len(plan.runs) - len(unfinished)} finished, {len(todo)} to do, in {store.root}/"
+        f"{len(plan.runs) - len(made.unfinished)} finished, {len(todo)} to do, in {store.root}/"
     )
     for line in budget_lines({run.label: run.changed for run in plan.runs}):
         print(f"budget: {line}")
-    expected = cost(todo, plan.runs, store)
     if expected.much or (options.dry and todo):
         print(expected)
     if options.dry:
@@ -89,10 +87,8 @@ def run(options: Any) -> int:
     if expected.much and not options.yes and not _agreed(plan.suite.name):
         print("Nothing was started.")
         return 0
-    if options.cluster or options.jobs > 1:
-        todo = longest_first(todo, plan.runs, store)
     try:
-        failed, elsewhere = _execute(todo, store, executor, options) if todo else ([], 0)
+        failed, elsewhere = _execute(made) if todo else ([], 0)
     except KeyboardInterrupt:
         print("Interrupted; finished runs are kept. The same command continues.", file=sys.stderr)
         return 130
@@ -102,7 +98,7 @@ def run(options: Any) -> int:
         print(f"  Traceback: {store.failure_file(result.job.planned.spec.key)}", file=sys.stderr)
     if elsewhere:
         print(f"Another process executes {counted(elsewhere, 'run')}; run the command again for the board.")
-    audited = _audit(plan, store, entries, executor, options) if entries else 0
+    audited = _audit(made, entries, options) if entries else 0
     return audited or (1 if failed else 0)
 
 
@@ -132,13 +128,13 @@ def _factors(plan: Any) -> str:
     return " x ".join(counted(count, name) for name, count in counts.items() if name != "value" or count > 1)
 
 
-def _audit(plan: Any, store: Any, entries: list[Any], executor: Any, options: Any) -> int:
+def _audit(made: Execution, entries: list[Any], options: Any) -> int:
     """Audit the finished runs of a plan; there are none where all runs failed, which was said."""
     from adu_bench.cli.audit import audit_and_print
 
-    if not any(store.has(run.spec.key) for run in plan.runs):
+    if not any(made.store.has(run.spec.key) for run in made.plan.runs):
         return 0
-    return audit_and_print(plan, store, entries, executor, options)
+    return audit_and_print(made.plan, made.store, entries, made.executor, options)
 
 
 def _agreed(suite: str) -> bool:
@@ -158,66 +154,18 @@ def _agreed(suite: str) -> bool:
     return input("Start? [y/N] ").strip().lower() in ("y", "yes")
 
 
-def _cluster(options: Any) -> Any:
-    """Return the executor of a cluster.
-
-    Raises
-    ------
-    UserError
-        If there is no such cluster, or an option is not valid.
-    """
-    from adu_bench.core.devices import parse_device
-    from adu_bench.runner.executors.fused import Fused
-    from adu_bench.workflows.run import limit_of
-
-    if options.cluster not in ("dask", "slurm"):
-        raise unknown("cluster", options.cluster, ["dask", "slurm"])
-    parse_device(options.device)
-    limit = limit_of(options.timeout, options.fuse)
-    if options.cluster == "dask":
-        from adu_bench.runner.executors.dask_cluster import DaskCluster
-
-        place = options.address, options.scheduler_file
-        return Fused(DaskCluster(*place, options.device, options.jobs, limit), options.fuse)
-    from adu_bench.runner.executors.slurm import Slurm
-
-    logs = Path(options.out).absolute() / ".slurm"
-    return Fused(Slurm(settings_of(options.slurm), logs, options.device, timeout=limit), options.fuse)
-
-
-def settings_of(text: str) -> tuple[tuple[str, str], ...]:
-    """Read ``--slurm``.
-
-    Raises
-    ------
-    UserError
-        If a part is not an option with a value.
-    """
-    pairs = [part.strip().partition("=") for part in text.split(",") if part.strip()]
-    for name, _, value in pairs:
-        if not name or not value:
-            raise UserError(
-                f"'{name or value}' is not an option of sbatch with a value.",
-                "--slurm takes long names and values, with commas.",
-                'For example --slurm "partition=gpu,time=4:00:00,gpus=1".',
-            )
-    return tuple((name, value) for name, _, value in pairs)
-
-
-def _execute(todo: Any, store: Any, executor: Any, options: Any) -> tuple[list[Any], int]:
+def _execute(made: Execution) -> tuple[list[Any], int]:
     """Execute runs, print a line per run, and return the failed results and the number of runs elsewhere."""
     from adu_bench.cli.progress import display, result_line
     from adu_bench.runner.executors.interface import settled
-    from adu_bench.workflows.run import execute_runs
 
-    failed, elsewhere = [], []
+    failed, elsewhere, total = [], [], len(made.todo)
     with display() as shown:
-        if len(todo) > 1:
-            shown("runs", 0, len(todo))
-        results = execute_runs(todo, store, executor, shown, force=options.force, log=options.log)
-        for count, result in enumerate(results, start=1):
-            shown.line(result_line(result, count, len(todo)))
-            shown("runs", count, len(todo))
+        if total > 1:
+            shown("runs", 0, total)
+        for count, result in enumerate(made.results(shown), start=1):
+            shown.line(result_line(result, count, total))
+            shown("runs", count, total)
             failed += [result] if result.state == "failed" else []
             elsewhere += [result] if result.state == "elsewhere" else []
     return failed, sum(settled(result).state == "elsewhere" for result in elsewhere)

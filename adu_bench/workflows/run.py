@@ -1,22 +1,140 @@
-"""Execute planned runs."""
+"""Plan and execute runs: what the command ``run`` and `adu_bench.run` share."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
 from adu_bench.core.child import in_child
 from adu_bench.core.devices import parse_device
-from adu_bench.core.errors import UserError
+from adu_bench.core.errors import UserError, unknown
 from adu_bench.core.progress import Progress, silent
+from adu_bench.runner.cost import Cost, cost, longest_first
 from adu_bench.runner.decoding import decode_needed
 from adu_bench.runner.executors.fused import Fused
 from adu_bench.runner.executors.interface import Executor, Result, settled
 from adu_bench.runner.executors.local import LocalProcesses
 from adu_bench.runner.job import RunJob
-from adu_bench.runner.plan import PlannedRun
+from adu_bench.runner.plan import Plan, PlannedRun
 from adu_bench.runner.tracking import require_tracker
 from adu_bench.store import Store
+from adu_bench.workflows.selection import Selection
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where runs are executed; the names are those of the command's options.
+
+    Parameters
+    ----------
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+    jobs
+        Worker processes.
+    fuse
+        Runs of a method that are trained in one pass of the backbone, at most.
+    timeout
+        Seconds after which a run is ended and counts as failed; 0 or None for no limit.
+    cluster
+        ``dask`` or ``slurm``; empty for this machine.
+    address, scheduler_file
+        A Dask scheduler, ``tcp://HOST:PORT``, or its file.
+    slurm
+        Options of sbatch, such as ``partition=gpu,time=4:00:00,gpus=1``.
+    """
+
+    device: str = "auto"
+    jobs: int = 1
+    fuse: int = 1
+    timeout: float | None = None
+    cluster: str = ""
+    address: str = ""
+    scheduler_file: str = ""
+    slurm: str = ""
+
+    def executor(self, out: Path) -> Executor:
+        """Return the executor; a cluster keeps its logs in the folder of the runs.
+
+        Raises
+        ------
+        UserError
+            If there is no such device or cluster, or a number is out of range.
+        """
+        if self.cluster:
+            return _cluster(self, out)
+        return local_executor(self.device, self.jobs, self.fuse, self.timeout)
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Runs that are ready to be executed.
+
+    Parameters
+    ----------
+    plan, store
+        The runs, and the folder where finished ones are.
+    where, executor
+        Where they are executed.
+    unfinished, todo
+        Those that are not finished, and those that will be executed.
+    force, log
+        As for `execute_runs`.
+    """
+
+    plan: Plan
+    store: Store
+    where: Where
+    executor: Executor
+    unfinished: tuple[PlannedRun, ...]
+    todo: tuple[PlannedRun, ...]
+    force: bool = False
+    log: str = ""
+
+    @cached_property
+    def expected(self) -> Cost:
+        """What they cost."""
+        return cost(self.todo, self.plan.runs, self.store)
+
+    def results(self, progress: Progress = silent) -> Iterator[Result]:
+        """Execute them, and yield one result per run as it ends; parameters and errors as for `execute_runs`."""
+        if not self.todo:
+            return
+        spread = self.where.cluster or self.where.jobs > 1
+        runs = longest_first(self.todo, self.plan.runs, self.store) if spread else self.todo
+        yield from execute_runs(runs, self.store, self.executor, progress, force=self.force, log=self.log)
+
+
+def prepare(
+    selection: Selection, out: Path, where: Where, *, force: bool = False, log: str = "", fetch: bool = True
+) -> Execution:
+    """Plan runs, and check all options before anything is executed.
+
+    Parameters
+    ----------
+    selection
+        Which runs.
+    out
+        Folder of the runs.
+    where
+        Where they are executed.
+    force, log
+        As for `execute_runs`.
+    fetch
+        Whether weights that are not on this machine may be fetched.
+
+    Raises
+    ------
+    UserError
+        If the choice names something that does not exist, or an option is not valid.
+    """
+    executor = where.executor(out)
+    require_tracker(log)
+    store, plan = Store(out), selection.plan(fetch=fetch)
+    unfinished = tuple(plan.unfinished(store))
+    return Execution(plan, store, where, executor, unfinished, plan.runs if force else unfinished, force, log)
 
 
 def execute_runs(
@@ -107,3 +225,45 @@ def require_device(device: str) -> None:
     """
     if parse_device(device).kind == "cuda":
         in_child("adu_bench.clip.device:resolve_device", device)
+
+
+def _cluster(where: Where, out: Path) -> Executor:
+    """Return the executor of a cluster.
+
+    Raises
+    ------
+    UserError
+        If there is no such cluster, or an option is not valid.
+    """
+    if where.cluster not in ("dask", "slurm"):
+        raise unknown("cluster", where.cluster, ["dask", "slurm"])
+    parse_device(where.device)
+    limit = limit_of(where.timeout, where.fuse)
+    if where.cluster == "dask":
+        from adu_bench.runner.executors.dask_cluster import DaskCluster
+
+        place = where.address, where.scheduler_file
+        return Fused(DaskCluster(*place, where.device, where.jobs, limit), where.fuse)
+    from adu_bench.runner.executors.slurm import Slurm
+
+    logs = out.absolute() / ".slurm"
+    return Fused(Slurm(settings_of(where.slurm), logs, where.device, timeout=limit), where.fuse)
+
+
+def settings_of(text: str) -> tuple[tuple[str, str], ...]:
+    """Read ``--slurm``.
+
+    Raises
+    ------
+    UserError
+        If a part is not an option with a value.
+    """
+    pairs = [part.strip().partition("=") for part in text.split(",") if part.strip()]
+    for name, _, value in pairs:
+        if not name or not value:
+            raise UserError(
+                f"'{name or value}' is not an option of sbatch with a value.",
+                "--slurm takes long names and values, with commas.",
+                'For example --slurm "partition=gpu,time=4:00:00,gpus=1".',
+            )
+    return tuple((name, value) for name, _, value in pairs)

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from adu_bench.audits.catalogue import choose_audits, find_audits
 from adu_bench.core.child import main_hidden
 from adu_bench.core.commands import command
 from adu_bench.core.errors import UserError
 from adu_bench.registry import Catalogue, Choice
 from adu_bench.registry.live_class import method_file
+from adu_bench.runner.executors.interface import Result
 from adu_bench.store import Store
 from adu_bench.training.method import Method
+from adu_bench.workflows.audit import pending, run_audits
 from adu_bench.workflows.board import Results, suites_with_results
 from adu_bench.workflows.finished import Runs
-from adu_bench.workflows.run import execute_runs, local_executor
-from adu_bench.workflows.selection import DEFAULT_SUITE, Selection
+from adu_bench.workflows.run import Where, prepare
+from adu_bench.workflows.selection import DEFAULT_SUITE, Selection, seeds_from
 
 METHODS = "methods"
 """The folder below that of the runs with the files of classes that were defined in a notebook."""
@@ -33,12 +36,18 @@ def run(
     limit: int = 0,
     backbone: str = "",
     settings: str = "",
+    study: str = "",
     extra: str | Path | Sequence[str | Path] = (),
     out: str | Path = "runs",
     device: str = "auto",
     jobs: int = 1,
     fuse: int = 1,
     timeout: float | None = None,
+    cluster: str = "",
+    address: str = "",
+    scheduler_file: str = "",
+    slurm: str = "",
+    audits: str = "",
     force: bool = False,
     log: str = "",
     quiet: bool = False,
@@ -61,16 +70,16 @@ def run(
         Only the first tasks; 0 for all.
     backbone, settings
         In place of the suite's; see ``adu-bench run --help``.
+    study
+        A study that the suite declares; ``methods`` replaces its methods.
     extra
         Folders and files with further methods.
     out
         Folder of the runs.
-    device, jobs
-        ``auto``, ``cpu`` or ``cuda``, and the number of worker processes.
-    fuse
-        Runs of a method that are trained in one pass of the backbone, at most.
-    timeout
-        Seconds after which a run is ended and counts as failed; None for no limit.
+    device, jobs, fuse, timeout, cluster, address, scheduler_file, slurm
+        Where runs are executed, see `adu_bench.workflows.run.Where`.
+    audits
+        ``core``, ``full`` or names of audits, for the finished runs.
     force
         Run again what is finished.
     log
@@ -88,39 +97,43 @@ def run(
     UserError
         If the choice names something that does not exist, or a class cannot be written to a file.
     """
-    from adu_bench.runner.cost import longest_first
-
     folder = Path(out)
     names, files = _named(methods, folder)
-    if isinstance(seeds, int):
-        seeds = range(1, seeds + 1)
     selection = Selection(
         suite=suite,
         methods=",".join(names),
-        seeds=tuple(seeds),
+        seeds=seeds_from(seeds),
         sizes=tuple(sizes),
         limit=limit,
         backbone=backbone,
         settings=settings,
+        study=study,
         extra=tuple(dict.fromkeys([*files, *_places(extra)])),
     )
     with main_hidden():
-        executor = local_executor(device, jobs, fuse, timeout)
-        store, plan = Store(folder), selection.plan(fetch=True)
-        todo = plan.runs if force else plan.unfinished(store)
-        if jobs > 1:
-            todo = longest_first(todo, plan.runs, store)
-        failed = {}
-        results = execute_runs(todo, store, executor, force=force, log=log) if todo else ()
-        for count, result in enumerate(results, start=1):
-            if not quiet:
-                print(f"{count}/{len(todo)} {result.job.title}: {result.text or result.state}, {result.seconds:.1f} s")
-            if result.state == "failed":
-                failed[result.job.title] = result.text
-    if failed:
-        title, reason = next(iter(failed.items()))
-        warnings.warn(f"{len(failed)} of {len(todo)} runs failed; {title}: {reason}", stacklevel=2)
+        entries = choose_audits(audits, find_audits(*_places(extra)[:1])) if audits else []
+        where = Where(device, jobs, fuse, timeout, cluster, address, scheduler_file, slurm)
+        made = prepare(selection, folder, where, force=force, log=log)
+        failed = _followed(made.results(), len(made.todo), quiet)
+        done = [run for run in made.plan.runs if made.store.has(run.spec.key)] if entries else []
+        jobs_left = pending(done, made.store, entries)
+        not_audited = _followed(run_audits(jobs_left, made.executor), len(jobs_left), quiet) if jobs_left else {}
+    for kind, reasons, count in (("runs", failed, len(made.todo)), ("audits", not_audited, len(jobs_left))):
+        if reasons:
+            title, reason = next(iter(reasons.items()))
+            warnings.warn(f"{len(reasons)} of {count} {kind} failed; {title}: {reason}", stacklevel=2)
     return Runs(selection, folder, failed)
+
+
+def _followed(results: Iterable[Result], total: int, quiet: bool) -> dict[str, str]:
+    """Print a line per result, and return why those that failed did, by their titles."""
+    failed = {}
+    for count, result in enumerate(results, start=1):
+        if not quiet:
+            print(f"{count}/{total} {result.job.title}: {result.text or result.state}, {result.seconds:.1f} s")
+        if result.state == "failed":
+            failed[result.job.title] = result.text
+    return failed
 
 
 def load_runs(

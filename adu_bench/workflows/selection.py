@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ from adu_bench.registry import Catalogue, Choice
 from adu_bench.runner.plan import Plan, plan, plan_study
 from adu_bench.store import Store
 from adu_bench.suites import Suite, load_suite
+from adu_bench.suites.suite import LARGEST_SEED, MOST, are_seeds
 
 DEFAULT_SUITE = "emoji-mini"
 
@@ -103,6 +104,36 @@ class Selection:
         if self.study:
             return plan_study(suite, self.study, self.catalogue, methods=chosen, **options)
         return plan(suite, self.catalogue.select(chosen or suite.methods), **options)
+
+
+def seeds_from(given: int | Sequence[int], text: str = "") -> tuple[int, ...]:
+    """Return seeds that are given as their number or one by one; empty for the suite's.
+
+    Parameters
+    ----------
+    given
+        The number of seeds, or the seeds.
+    text
+        What the user typed, for messages.
+
+    Raises
+    ------
+    UserError
+        If they are not seeds.
+    """
+    if isinstance(given, int):
+        seeds: Sequence[int] = range(1, given + 1) if 0 < given <= MOST else ()
+        wrong = given != 0 and not seeds
+    else:
+        seeds = tuple(given)
+        wrong = len(seeds) > 0 and not are_seeds(seeds)
+    if wrong:
+        raise UserError(
+            f"'{(text or str(given))[:60]}' is not a valid choice of seeds.",
+            f"Seeds are a count up to {MOST:,}, or different whole numbers from 0 to {LARGEST_SEED:,} with commas.",
+            "For example --seeds 3 or --seeds 1,5.",
+        )
+    return tuple(seeds)
 
 
 def find_weights(backbone: str, suite: Suite, store: Store | None, fetch: bool) -> BackboneSpec:

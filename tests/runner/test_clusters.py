@@ -16,7 +16,6 @@ from types import SimpleNamespace
 import pytest
 
 from adu_bench.audits.catalogue import find_audits
-from adu_bench.cli.run import settings_of
 from adu_bench.core.errors import UserError
 from adu_bench.registry import Catalogue
 from adu_bench.runner.executors import slurm
@@ -30,6 +29,7 @@ from adu_bench.runner.plan import plan
 from adu_bench.store import Store
 from adu_bench.suites import load_suite
 from adu_bench.workflows.audit import pending, run_audits
+from adu_bench.workflows.run import settings_of
 
 
 @dataclass(frozen=True)

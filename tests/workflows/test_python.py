@@ -1,5 +1,6 @@
 """The Python API on the toy suite: what a notebook calls, and what it gets back."""
 
+import inspect
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import adu_bench as ab
+from adu_bench.cli.main import _parser
 from adu_bench.core.errors import UserError
 from adu_bench.data.sources import open_source
 from adu_bench.training.method import Method
@@ -36,7 +38,7 @@ class Mine(Method):
 
 # No guard: worker processes must not run this script.
 methods = ["collapse", "zero-shot", Mine, Mine(fails=True)]
-found = ab.run("toy", methods, limit=1, out="runs", device="cpu", log="trackio")
+found = ab.run("toy", methods, limit=1, out="runs", device="cpu", log="trackio", audits="part-off")
 assert len(found) == 3, found
 assert list(found.failed) == ["mine[fails=yes], forget filled, seed 1"], found.failed
 assert "as asked" in list(found.failed.values())[0]
@@ -66,6 +68,7 @@ def folder(tmp_path_factory):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 of 4 runs failed" in done.stderr
     assert done.stdout.count("forget filled, seed 1: done") == 3
+    assert len(list((place / "runs" / "artefacts").glob("*/audit-part-off*"))) == 3
     followed = (place / "followed.txt").read_text()
     assert followed == "mine, forget filled, seed 1 {'epoch': 1.0, 'kept': 0.5} 1\n"
     return place / "runs"
@@ -201,3 +204,26 @@ def test_names_are_listed_and_others_are_no_attributes():
     assert {"run", "evaluate", "load_runs"} <= set(dir(ab))
     with pytest.raises(AttributeError, match="nothing"):
         ab.nothing  # noqa: B018
+
+
+def test_the_function_takes_every_option_of_the_command():
+    """But those that print or ask: a notebook has neither a dry run nor a terminal."""
+    actions = _parser()._subcommands_action._name_parser_map["run"]._actions
+    options = {
+        option[2:].replace("-", "_") for action in actions for option in action.option_strings if option[:2] == "--"
+    }
+    known = set(inspect.signature(ab.run).parameters) | {"from"}
+    assert options - known == {"help", "config", "print_config", "dry", "yes"}
+
+
+@pytest.mark.parametrize("seeds", [10**9, -1, [1, 1], [2**63]])
+def test_impossible_seeds_are_refused(seeds):
+    with pytest.raises(UserError, match="is not a valid choice of seeds"):
+        ab.run("toy", "coin", seeds=seeds)
+
+
+def test_a_cluster_is_refused_as_on_the_command_line():
+    with pytest.raises(UserError, match="no cluster called 'sge'"):
+        ab.run("toy", "coin", cluster="sge")
+    with pytest.raises(UserError, match="not an option of sbatch"):
+        ab.run("toy", "coin", cluster="slurm", slurm="gpu")
