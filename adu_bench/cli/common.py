@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from adu_bench.core.devices import DEVICES
 from adu_bench.core.errors import UserError
+from adu_bench.core.groups import GROUPS
 
 if TYPE_CHECKING:
     from adu_bench.workflows.board import Results
@@ -50,7 +51,7 @@ def plan_options(parser: Any) -> None:
         type=str,
         default="",
         metavar="NAMES",
-        help='all, groups (paper, reference, ablation, other) or names such as "adu[gamma=10],baseline" '
+        help=f'all, groups ({", ".join(GROUPS)}) or names such as "adu[gamma=10],baseline" '
         "(default: what the suite says)",
     )
     parser.add_argument(

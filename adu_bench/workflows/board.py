@@ -105,7 +105,7 @@ def require_whole_rows(selection: Selection, otherwise: str = "") -> None:
 
 
 def _from_runs(selection: Selection, folder: Path, only: Sequence[str]) -> Board:
-    load_suite(selection.suite)
+    dataset = load_suite(selection.suite).dataset
     if not folder.is_dir():
         raise UserError(
             f"There is no folder '{folder}' with runs, and no committed rows for '{selection.suite}'.",
@@ -116,7 +116,8 @@ def _from_runs(selection: Selection, folder: Path, only: Sequence[str]) -> Board
     methods = ",".join(only) or selection.methods
     if not methods:
         known = selection.catalogue.presets
-        methods = ",".join(dict.fromkeys(run.label for run in store.runs() if run.label.partition("[")[0] in known))
+        own = [run.label for run in store.runs() if run.spec.task.dataset == dataset]
+        methods = ",".join(dict.fromkeys(label for label in own if label.partition("[")[0] in known))
     plan = replace(selection, methods=methods).plan(store)
     runs = store.runs(sorted({run.spec.key for run in plan.runs}))
     # Other runs only say why some of the plan are missing.

@@ -89,3 +89,11 @@ def test_a_part_of_a_block_is_not_written_as_a_row(place):
     refused = call("leaderboard", *SELECTED, *part, cwd=place, status=2).stderr
     assert refused.startswith("--seeds and --limit cannot be applied to the committed rows of")
     assert not (place / "other").exists()
+
+
+def test_a_board_names_the_methods_that_ran_on_its_data(place):
+    for number, run in enumerate(plan(load_suite("emoji-mini"), Catalogue().select(["coin"])).runs[:1]):
+        write_run(place / "runs", run.spec, run.label, possible_predictions(run.spec.task, number))
+    shown = call("leaderboard", *SELECTED, "--runs", "runs", cwd=place).stdout
+    assert "blur" in shown
+    assert "coin" not in shown
