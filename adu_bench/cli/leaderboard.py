@@ -136,7 +136,7 @@ def _write(options: Any) -> int:
 
 
 def _check(options: Any) -> int:
-    from adu_bench.workflows.board import stale_files
+    from adu_bench.workflows.rows import stale_files
 
     folder = results_of(options).rows_folder
     pages, stale = stale_files(folder, selection_of(options).catalogue)

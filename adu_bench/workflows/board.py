@@ -10,16 +10,9 @@ from adu_bench.audits.catalogue import find_audits
 from adu_bench.core.commands import DEFAULT_FOLDER, command
 from adu_bench.core.errors import UserError
 from adu_bench.leaderboard.board import Board, make_board, with_forgetting
-from adu_bench.leaderboard.committed import (
-    committed_board,
-    committed_stale_measurements,
-    committed_stale_rows,
-    committed_suites,
-)
+from adu_bench.leaderboard.committed import committed_board
 from adu_bench.leaderboard.measurements import measurements_of
 from adu_bench.leaderboard.rows import rows_dir
-from adu_bench.registry import Catalogue
-from adu_bench.report.pages import stale_pages
 from adu_bench.store import Store
 from adu_bench.suites import load_suite, suite_name, suite_names
 from adu_bench.workflows.selection import Selection
@@ -159,25 +152,3 @@ def suites_with_results(results: Results = ANY) -> tuple[list[str], list[str]]:
             f"Name a folder with runs: {command('leaderboard', suite='all', folder='DIR', format='html')}",
         )
     return found, left_out
-
-
-def stale_files(folder: Path, catalogue: Catalogue) -> tuple[list[Path], list[tuple[str, str, str, list[str]]]]:
-    """Find what is not current in a folder of committed rows.
-
-    Returns
-    -------
-    tuple
-        Generated files that differ from what would be written now; and what is stale, as suite, ``rows`` or
-        ``measurements``, reason and names.
-    """
-    stale = []
-    for suite in committed_suites(folder):
-        for kind, found in (
-            ("rows", committed_stale_rows(folder, suite, catalogue)),
-            ("measurements", committed_stale_measurements(folder, suite)),
-        ):
-            names: dict[str, list[str]] = {}
-            for name, reason in found.items():
-                names.setdefault(reason, []).append(name)
-            stale += [(suite, kind, reason, own) for reason, own in names.items()]
-    return list(stale_pages(folder, catalogue)), stale

@@ -1,4 +1,4 @@
-"""Write the rows of a committed board, and what audits found, from runs."""
+"""Write the rows of a committed board, and what audits found, from runs; find what is not current there."""
 
 from __future__ import annotations
 
@@ -7,9 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from adu_bench.audits.catalogue import find_audits
-from adu_bench.leaderboard.committed import suite_file
+from adu_bench.leaderboard.committed import (
+    committed_stale_measurements,
+    committed_stale_rows,
+    committed_suites,
+    suite_file,
+)
 from adu_bench.leaderboard.measurements import measurements_of, merge, read_measurements, write_measurements
 from adu_bench.leaderboard.rows import read_rows
+from adu_bench.registry import Catalogue
+from adu_bench.report.pages import stale_pages
 from adu_bench.store import Store
 from adu_bench.submission.submission import of_plan
 from adu_bench.submission.verify import check, verification_status, write
@@ -58,3 +65,25 @@ def write_audits(suite: str, runs: Path, target: Path) -> Path | None:
     if old.empty and found.empty:
         return None
     return write_measurements(target, suite, found)
+
+
+def stale_files(folder: Path, catalogue: Catalogue) -> tuple[list[Path], list[tuple[str, str, str, list[str]]]]:
+    """Find what is not current in a folder of committed rows.
+
+    Returns
+    -------
+    tuple
+        Generated files that differ from what would be written now; and what is stale, as suite, ``rows`` or
+        ``measurements``, reason and names.
+    """
+    stale = []
+    for suite in committed_suites(folder):
+        for kind, found in (
+            ("rows", committed_stale_rows(folder, suite, catalogue)),
+            ("measurements", committed_stale_measurements(folder, suite)),
+        ):
+            names: dict[str, list[str]] = {}
+            for name, reason in found.items():
+                names.setdefault(reason, []).append(name)
+            stale += [(suite, kind, reason, own) for reason, own in names.items()]
+    return list(stale_pages(folder, catalogue)), stale
