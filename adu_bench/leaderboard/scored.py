@@ -24,6 +24,7 @@ from adu_bench.core.files import replacing
 from adu_bench.core.hashing import digest, file_sha256
 from adu_bench.core.paths import RESOURCES, cache_dir
 from adu_bench.metrics.frame import Scorable, score
+from adu_bench.metrics.measures import METRICS
 from adu_bench.stats.sample import Collector, Sample
 
 FOLDER = "boards"
@@ -72,7 +73,7 @@ def scored(
     if kept:
         plan = [suite, list(labels.items()), [list(tasks) for tasks in views.values()]]
         path = cache_dir() / FOLDER / f"{digest(plan)}.npz"
-        key = digest([sources, _code()])
+        key = digest([sources, list(METRICS), _code()])
         with suppress(OSError, ValueError):
             return _read(path, key, views)
     collector = Collector(labels, views, metrics=(METRIC,))

@@ -212,9 +212,9 @@ def test_a_board_of_damaged_rows_alone_is_refused(row, capsys):
     assert main(board) == 2
     assert "Its row is damaged" in capsys.readouterr().err
     table.unlink()
-    assert "There are no committed rows for 'toy'" in refusal(capsys, *board)
+    assert "No row of 'toy' in 'rows' can be shown" in refusal(capsys, *board)
     row.write_text("[" * 100_000)
-    assert "There are no committed rows for 'toy'" in refusal(capsys, *board)
+    assert "No row of 'toy' in 'rows' can be shown" in refusal(capsys, *board)
 
 
 def test_absent_measures_leave_empty_cells_that_say_why(row, capsys):
