@@ -133,7 +133,7 @@ def sizes_of(text: str) -> tuple[int, ...]:
         try:
             low, high = int(first), int(last or first)
             # The suite decides which sizes there are; without a bound, a list of them could fill the memory.
-            sizes += range(low, high + 1) if 0 < low <= high <= MOST_DOMAINS else [int("")]
+            sizes += range(low, high + 1) if max(abs(low), abs(high)) <= MOST_DOMAINS else [int("")]
         except ValueError:
             sizes = []
             break
