@@ -17,6 +17,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 from adu_bench.core.errors import RunFailed, UserError
@@ -45,8 +46,12 @@ class Store:
 
     def has(self, key: str) -> bool:
         """Return whether a run is finished."""
-        # Not by way of a Path, which takes longer to build than the file takes to find.
-        return os.path.isfile(f"{self.root}/{key}/run.json")
+        # Not by way of a Path, which takes longer to build than the file takes to find; nor by `os.path.isfile`, which
+        # takes a folder that cannot be read for an empty one.
+        try:
+            return S_ISREG(os.stat(f"{self.root}/{key}/run.json").st_mode)
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            return False
 
     def size(self, key: str) -> int:
         """Return the bytes of a finished run's files."""
