@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from adu_bench.audits.catalogue import AuditEntry, located
@@ -62,17 +63,19 @@ class AuditJob:
 
     def run(self, device: str, progress: Progress) -> tuple[State, str]:
         """Run the audits unless another process is at the run."""
-        spec, deadline = self.planned.spec, time.monotonic() + self.patience
         here = [located(entry, source) for entry, source in zip(self.entries, self.sources, strict=False)]
-        while True:
-            with self.store.lock(spec.key) as ours:
-                applying = [entry for entry in here or self.entries if entry.card.applies(spec.task)]
-                todo = applying if self.force else missing(self.store.root, spec, applying)
-                if ours and todo:
-                    return "done", self._audited(todo, device, progress)
-                if ours or not todo or time.monotonic() >= deadline:
-                    return "elsewhere", "another process has it"
-            time.sleep(2)
+        entries = here or self.entries
+        with self.store.turn(self.planned.spec.key, lambda: self._todo(entries), self.patience) as todo:
+            if not todo:
+                return "elsewhere", "another process has it"
+            return "done", self._audited(todo, device, progress)
+
+    def _todo(self, entries: Sequence[AuditEntry]) -> list[AuditEntry]:
+        """Return the audits that apply to the run, with ``force`` also those that are done."""
+        spec = self.planned.spec
+        if self.force:
+            return [entry for entry in entries if entry.card.applies(spec.task)]
+        return missing(self.store.root, spec, entries)
 
     def moved(self, store: Store) -> AuditJob:
         """Return the job for another machine; see `adu_bench.runner.executors.remote.Movable`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -63,15 +62,11 @@ class RunJob:
         """Execute the run unless another process has it."""
         from adu_bench.runner.execute import execute  # imports torch
 
-        key, deadline = self.planned.spec.key, time.monotonic() + self.patience
-        while True:
-            with self.store.lock(key) as ours:
-                if ours and not self.finished:
-                    execute(self.planned, self.store, device, progress, self.log)
-                    return "done", ""
-                if ours or self.finished or time.monotonic() >= deadline:
-                    return "elsewhere", "another process has it"
-            time.sleep(2)
+        with self.store.turn(self.planned.spec.key, lambda: not self.finished, self.patience) as todo:
+            if not todo:
+                return "elsewhere", "another process has it"
+            execute(self.planned, self.store, device, progress, self.log)
+            return "done", ""
 
     def moved(self, store: Store) -> RunJob:
         """Return the job for another machine; see `adu_bench.runner.executors.remote.Movable`."""

@@ -14,11 +14,12 @@ import datetime
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from stat import S_ISREG
-from typing import Any
+from typing import Any, TypeVar
 
 from adu_bench.core.errors import RunFailed, UserError
 from adu_bench.core.files import read_text, write_text
@@ -29,6 +30,9 @@ from adu_bench.store.locks import STALE, Lock
 from adu_bench.store.run import FORMAT, LARGEST, Run, read_run
 from adu_bench.store.signature import Signature
 
+T = TypeVar("T")
+_PAUSE = 2.0
+"""Seconds between two attempts to lock a run."""
 _TEMPORARY, _REPLACED = ".tmp-", ".old-"
 """Beginnings of the names of a run's folder while it is being written, and while the new one takes its place."""
 
@@ -176,6 +180,33 @@ class Store:
         finally:
             del self._locks[key]
             lock.release()
+
+    @contextmanager
+    def turn(self, key: str, left: Callable[[], T], patience: float = 0.0) -> Iterator[T | None]:
+        """Lock a run for work, and yield what is left to do; None if another process has the run.
+
+        Parameters
+        ----------
+        key
+            The run's key.
+        left
+            Returns what is left to do; something false if all is done.
+        patience
+            Seconds to wait for the other process, which may be on a machine that is gone.
+
+        Raises
+        ------
+        UserError
+            As `lock`.
+        """
+        deadline = time.monotonic() + patience
+        while True:
+            with self.lock(key) as ours:
+                todo = left()
+                if ours or not todo or time.monotonic() >= deadline:
+                    yield todo if ours else None
+                    return
+            time.sleep(_PAUSE)
 
     @contextmanager
     def begin(self, key: str) -> Iterator[Path]:
