@@ -107,7 +107,7 @@ class Follower:
             If a file cannot be read or a local import cannot be followed; the message is one sentence without a
             full stop.
         """
-        found = {"": Module("", self.path, _read(self.path))}
+        found = {"": Module("", self.path, read_source(self.path))}
         waiting = [found[""]]
         while waiting:
             module = waiting.pop()
@@ -238,7 +238,7 @@ class Follower:
             raise _refused(importer, node, "it imports the method's file; move what both need to a third module")
         if path.is_dir():
             return Module(name, path, "", package=True)
-        return Module(name, path, _read(path), package=path.name == "__init__.py")
+        return Module(name, path, read_source(path), package=path.name == "__init__.py")
 
 
 def runnable(module: Module, follower: Follower) -> ast.Module:
@@ -323,8 +323,14 @@ def _refused(module: Module, node: ast.AST | None, why: str) -> ValueError:
     return ValueError(f"{module.path.name}{line}: {why}")
 
 
-def _read(path: Path) -> str:
-    """Read a file as Python's import does, with its declared encoding, since that text is what runs."""
+def read_source(path: Path) -> str:
+    """Read a file as Python's import does, with its declared encoding, since that text is what runs.
+
+    Raises
+    ------
+    ValueError, OSError
+        If it cannot be read; the message is one sentence without a full stop.
+    """
     try:
         return importlib.util.decode_source(read_bytes(path, SMALL))
     except (UnicodeDecodeError, LookupError, SyntaxError) as error:

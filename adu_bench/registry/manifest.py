@@ -10,7 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from adu_bench.core.files import SMALL, read_bytes
 from adu_bench.core.groups import GROUPS
 from adu_bench.core.specs import Value
 from adu_bench.registry.bases import Classes
@@ -18,7 +17,7 @@ from adu_bench.registry.bounds import Bounds
 from adu_bench.registry.field_types import read_type
 from adu_bench.registry.fields import Field
 from adu_bench.registry.fingerprint import core_digest, method_digest
-from adu_bench.registry.local import Follower, Module, imported_names
+from adu_bench.registry.local import Follower, Module, imported_names, read_source
 
 
 @dataclass(frozen=True)
@@ -135,8 +134,8 @@ def unnamed_methods(path: Path) -> tuple[str, ...]:
 def _parsed(path: Path) -> ast.Module:
     """Return a file's syntax tree; an empty one where it has none."""
     try:
-        return ast.parse(read_bytes(path, SMALL))
-    except (OSError, ValueError, SyntaxError, RecursionError, MemoryError):
+        return Module("", path, read_source(path)).tree
+    except (OSError, ValueError):
         return ast.Module([], [])
 
 
