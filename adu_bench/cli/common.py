@@ -133,7 +133,9 @@ def sizes_of(text: str) -> tuple[int, ...]:
         try:
             low, high = int(first), int(last or first)
             # The suite decides which sizes there are; without a bound, a list of them could fill the memory.
-            sizes += range(low, high + 1) if max(abs(low), abs(high)) <= MOST_DOMAINS else [int("")]
+            if max(abs(low), abs(high)) > MOST_DOMAINS:
+                raise ValueError(part)
+            sizes += range(low, high + 1)
         except ValueError:
             sizes = []
             break
