@@ -123,9 +123,36 @@ def dask_cluster():
         )
         with (
             dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}),
-            distributed.LocalCluster(2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster,
+            distributed.LocalCluster(
+                n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+            ) as cluster,
         ):
             yield cluster.scheduler_address
+
+
+@dataclass(frozen=True)
+class Variables(Told):
+    """A job that reports its process's environment variables as its failure."""
+
+    def run(self, device, progress):
+        self.fail("told", " ".join(sorted(os.environ)))
+        return Outcome("failed", "told")
+
+
+def test_own_workers_keep_their_memory_and_this_process_its_variables(tmp_path, monkeypatch):
+    """Dask's MALLOC_TRIM_THRESHOLD_ doubles the time of small runs."""
+    pytest.importorskip("distributed", reason="needs adu-bench[dask]")
+    monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_", raising=False)
+    before = dict(os.environ)
+    store = Store(tmp_path / "runs")
+    store.require_writable()
+    (result,) = DaskCluster(device="cpu").run([Variables("variables", store)])
+    assert result.text == "told"
+    told = (store.root / "failed").read_text().split()
+    assert "OMP_WAIT_POLICY" in told
+    assert "MALLOC_TRIM_THRESHOLD_" not in told
+    after = {name: value for name, value in os.environ.items() if not name.startswith("__DASK")}
+    assert after == before
 
 
 def check(executor, runs, folder: Path) -> None:
