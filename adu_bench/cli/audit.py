@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adu_bench.cli.common import device_option, flag, plan_options, selection_of, study_option
+from adu_bench.cli.terminal import console
 
 if TYPE_CHECKING:
     from adu_bench.audits.catalogue import AuditEntry
@@ -103,8 +104,6 @@ def _run(jobs: list[Any], executor: Executor, quiet: bool) -> list[Result]:
 
 
 def _print_summary(rows: Any, entries: list[AuditEntry]) -> None:
-    from rich.console import Console
-
     from adu_bench.report.terminal.audits import print_audits
 
-    print_audits(rows, [entry.card for entry in entries], Console())
+    print_audits(rows, [entry.card for entry in entries], console())

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from adu_bench.cli.common import flag, plan_options, results_of, results_options, selection_of
+from adu_bench.cli.terminal import console
 from adu_bench.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ def pair_options(parser: Any) -> None:
 
 def run(options: Any) -> int:
     """Print the comparison on one suite, or on each of several and over all of them."""
-    from rich.console import Console
-
     from adu_bench.report.terminal.comparison import (
         WIDTH,
         across_record,
@@ -42,7 +41,7 @@ def run(options: Any) -> int:
     )
     from adu_bench.workflows.compare import compare_methods, compare_over_suites
 
-    pair, console = (options.a, options.b), Console(width=WIDTH)
+    pair, screen = (options.a, options.b), console(width=WIDTH)
     if "," in options.suite:
         suites = dict.fromkeys(filter(None, map(str.strip, options.suite.split(","))))
         if not suites:
@@ -53,13 +52,13 @@ def run(options: Any) -> int:
         if options.json:
             print(json.dumps(across_record(across), indent=1))
         else:
-            print_across(*pair, across, console)
+            print_across(*pair, across, screen)
         return 0
     found = compare_methods(board_of_pair(options, options.suite), *pair, options.forget)
     if options.json:
         print(json.dumps(comparison_record(found), indent=1))
     else:
-        print_comparison(found, console)
+        print_comparison(found, screen)
     return 0
 
 

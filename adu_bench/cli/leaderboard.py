@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from adu_bench.cli.common import flag, plan_options, results_of, results_options, selection_of
+from adu_bench.cli.terminal import console
 from adu_bench.core.commands import command
 from adu_bench.core.errors import UserError, unknown
 
@@ -72,11 +73,9 @@ def run(options: Any) -> int:
     elif options.format:
         sys.stdout.write(FORMATS[options.format](board))
     else:
-        from rich.console import Console
-
         from adu_bench.report.terminal.boards import print_board
 
-        print_board(board, Console())
+        print_board(board, console())
     return 0
 
 
@@ -95,11 +94,9 @@ def _print_paper(board: Any, kind: str) -> None:
     if kind:
         sys.stdout.write(PAPER_FORMATS[kind](board))
     else:
-        from rich.console import Console
-
         from adu_bench.report.terminal.boards import print_paper
 
-        print_paper(board, Console())
+        print_paper(board, console())
 
 
 def _page(options: Any) -> int:

@@ -36,7 +36,7 @@ from adu_bench.cli import (
     verify,
 )
 from adu_bench.cli.endings import Ended, unwound
-from adu_bench.cli.terminal import drop_output, guarded_output, printable
+from adu_bench.cli.terminal import complain, drop_output, guarded_output
 from adu_bench.core.commands import repeating
 from adu_bench.core.errors import UserError
 
@@ -72,6 +72,14 @@ REQUIRED = "the following arguments are required: "
 class Parser(ArgumentParser):
     """A parser that raises the program's own errors."""
 
+    def format_help(self) -> str:
+        """Return the help without the backspaces with which jsonargparse joins an option to its value."""
+        return str(super().format_help()).replace(" \b", "")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Print help or the version; argparse would end well where it cannot be written."""
+        (file or sys.stderr).write(message)
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:  # type: ignore[override]
         """Raise a `UserError` instead of printing the usage and exiting."""
         program = self.prog.replace(" [options]", "")
@@ -99,10 +107,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         return _told(error)
     except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
+        complain("Interrupted.")
         return 130
     except Ended as ending:
-        print(f"Ended by {ending.name}; what was finished is kept.", file=sys.stderr)
+        complain(f"Ended by {ending.name}; what was finished is kept.")
         return int(ending.code)  # type: ignore[arg-type]
     except BrokenPipeError:
         # The reader of the output closed it (`| head`).
@@ -126,7 +134,7 @@ def _run(arguments: list[str]) -> int:
 
 def _told(error: UserError) -> int:
     for sentence in error.sentences:
-        print(printable(sentence), file=sys.stderr)
+        complain(sentence)
     return 2
 
 

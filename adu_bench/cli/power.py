@@ -7,6 +7,7 @@ from typing import Any
 
 from adu_bench.cli.common import flag
 from adu_bench.cli.compare import board_of_pair, pair_options
+from adu_bench.cli.terminal import console
 from adu_bench.core.errors import UserError
 
 
@@ -36,7 +37,5 @@ def run(options: Any) -> int:
     if options.json:
         print(json.dumps(power_record(found), indent=1))
     else:
-        from rich.console import Console
-
-        print_power(board.suite, options.a, options.b, found, wanted, Console(width=WIDTH))
+        print_power(board.suite, options.a, options.b, found, wanted, console(width=WIDTH))
     return 0

@@ -14,6 +14,7 @@ from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from adu_bench.cli.common import device_option, flag, fuse_option, plan_options, selection_of, study_option
+from adu_bench.cli.terminal import console
 from adu_bench.core.errors import UserError
 from adu_bench.core.words import counted
 
@@ -172,14 +173,12 @@ def _execute(made: Execution) -> tuple[list[Any], int]:
 
 
 def _print_board(plan: Any, store: Any) -> None:
-    from rich.console import Console
-
     from adu_bench.leaderboard.board import make_board
     from adu_bench.leaderboard.curves import curves
     from adu_bench.report.terminal.boards import print_board, print_curves
 
     runs = store.runs([run.spec.key for run in plan.runs])
     if runs and plan.points:
-        print_curves(curves(plan, runs), Console())
+        print_curves(curves(plan, runs), console())
     elif runs:
-        print_board(make_board(plan, runs), Console())
+        print_board(make_board(plan, runs), console())

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from adu_bench.cli.common import device_option, from_option, require_seed
+from adu_bench.cli.terminal import console
 from adu_bench.core.commands import command
 from adu_bench.core.errors import UserError
 from adu_bench.core.words import counted
@@ -113,7 +114,6 @@ def _one(path: Path, folder: Path, options: Any) -> bool:
 
 def _print_claims(submission: Any) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     titles = {"mem": "Mem", "for": "For", "h_mean": "mean of H", "h_of_means": "H of means"}
@@ -133,7 +133,7 @@ def _print_claims(submission: Any) -> None:
         if claimed is not None:
             cells = [f"{100 * claimed:.2f}", f"{value:.2f}", f"{abs(value - 100 * claimed):.2f}"]
         table.add_row(title, *cells)
-    Console().print(table)
+    console().print(table)
 
 
 def _rerun(submission: Any, folder: Path, seed: int, options: Any) -> list[Any]:

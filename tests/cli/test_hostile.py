@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
+import shlex
 import subprocess
 import sys
+from contextlib import redirect_stdout
 
 import numpy as np
 import pytest
 
 from adu_bench.cli.main import main
-from adu_bench.cli.terminal import printable
+from adu_bench.cli.terminal import console, guarded_output, printable
 from adu_bench.core.errors import UserError
 from adu_bench.data.cache import cached
 from adu_bench.data.files import inspect_files
@@ -19,7 +22,7 @@ from adu_bench.data.prepare.build import prepare
 from adu_bench.data.rows import RowCache, keys_of
 from tests.conftest import hear_ctrl_c
 from tests.folders import own_folder
-from tests.hostile.corpus import SUITE
+from tests.hostile.corpus import ROWS, SUITE
 
 BOMB = "".join(f"k{i}: &a{i} [{', '.join([f'*a{i - 1}' if i else 'x'] * 9)}]\n" for i in range(12))
 
@@ -188,17 +191,65 @@ def test_names_cannot_control_the_terminal(here, capsys):
     assert not set(shown) & {"\x1b", "\x07", "\x9b", "\u202e"}
 
 
-def test_colours_and_line_ends_stay():
-    text = "\x1b[1;31mred\x1b[0m\tand\r\n"
-    assert printable(text) == text
+def test_tabs_and_line_ends_stay_and_colours_of_names_do_not():
+    assert printable("red\tand\r\n") == "red\tand\r\n"
+    assert printable("good\rbad\x1b[8mhidden\u061c") == r"good\rbad\x1b[8mhidden\u061c"
+
+
+def test_tables_have_colours_of_their_own_only():
+    screen = io.StringIO()
+    with redirect_stdout(screen), guarded_output():
+        table = console(force_terminal=True, color_system="standard", width=60)
+        table.print("[bold]a[/] \x1b[8mhidden", highlight=False)
+    assert "\x1b[1ma\x1b[0m" in screen.getvalue()
+    assert r"\x1b[8mhidden" in screen.getvalue()
+
+
+def in_shell(line: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
+    """Run the command with redirections of its outputs, ``{}`` in a line of a shell."""
+    command = shlex.join([sys.executable, "-m", "adu_bench", *arguments])
+    return subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {line.format(command)}"],
+        capture_output=True,
+        text=True,
+        env=os.environ | variables,
+    )
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no full device here")
-def test_a_full_output_is_one_error(here):
-    with open("/dev/full", "w") as full:
-        done = subprocess.run(
-            [sys.executable, "-m", "adu_bench", "list", "metrics"], stdout=full, stderr=subprocess.PIPE, text=True
-        )
+@pytest.mark.parametrize("arguments", [("list", "metrics"), ("data", "list", "--json"), ("--help",), ("--version",)])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_output_is_one_error(arguments, unbuffered):
+    done = in_shell("{} > /dev/full", *arguments, PYTHONUNBUFFERED=unbuffered)
     assert done.returncode == 2
     assert "No space left on device" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("line", "arguments", "status"),
+    [
+        ("{} >&-", ("list", "metrics"), 0),
+        ("{} >&- 2>&- <&-", ("list", "metrics"), 0),
+        ("{} >&-", ("leaderboard", "--rows", ROWS.parent), 0),
+        ("{} | true", ("leaderboard", "--rows", ROWS.parent), 0),
+        ("{} 2>&1 | true", ("show", "nothing"), 2),
+        ("{} 2>/dev/full", ("show", "nothing"), 2),
+    ],
+)
+def test_an_output_that_nobody_reads_is_no_error(line, arguments, status):
+    done = in_shell(line, *map(str, arguments))
+    assert (done.returncode, done.stdout, done.stderr) == (status, "", "")
+
+
+def test_names_that_an_encoding_lacks_are_escaped(here):
+    (here / "s.yaml").write_text(SUITE.replace("title: T", "title: für 猫"), encoding="utf-8")
+    done = in_shell("{}", "show", "./s.yaml", PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done.stderr
+    assert r"f\xfcr \u732b" in done.stdout
+
+
+def test_help_has_no_control_characters(capsys):
+    with pytest.raises(SystemExit):
+        main(["status", "--help"])
+    assert "--print_config[=flags]" in capsys.readouterr().out
