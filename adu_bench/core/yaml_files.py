@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,29 @@ import yaml
 
 from adu_bench.core.files import read_text
 
+_UNUSABLE = re.compile(r"[\0\ud800-\udfff]")
+"""What escapes such as backslash-0 can write, and no path, table or output can hold."""
+
 
 class _WithoutAliases(yaml.SafeLoader):
-    """Refuses aliases, with which a file of a few lines can mean billions of values."""
+    """Refuses aliases, with which a file of a few lines can mean billions of values, and values that cannot be used."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("It has an alias (*name); write the value again")
         return super().compose_node(parent, index)
+
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        value = super().construct_object(node, deep)
+        if isinstance(value, str) and _UNUSABLE.search(value):
+            raise yaml.constructor.ConstructorError(
+                problem="A text has NUL or half of a character", problem_mark=node.start_mark
+            )
+        if isinstance(value, int) and value.bit_length() > 10_000:  # Python does not print it
+            raise yaml.constructor.ConstructorError(
+                problem="A number has thousands of digits", problem_mark=node.start_mark
+            )
+        return value
 
 
 def read_yaml(path: Path) -> tuple[Any, dict[str, int]]:

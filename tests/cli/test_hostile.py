@@ -60,6 +60,10 @@ def sentences(capsys, *arguments: str) -> list[str]:
         ("shots: 4", "shots: 1.0e+21", "not an integer"),
         ("batch: 32", "batch: 100000000000000000000", "batch size"),
         ("classes: all", "classes: {file: /dev/zero}", "cannot be read"),
+        ("classes: all", r'classes: {file: "a\0b"}', "NUL"),
+        ("title: T", r'title: "\ud800"', "half of a character"),
+        ("shots: 4", "shots: 0x" + "f" * 5000, "digits"),
+        ("epochs: 4", "epochs: 0x" + "f" * 5000, "digits"),
         ("classes: all", "classes: {file: pipe}", "cannot be read"),
     ],
 )

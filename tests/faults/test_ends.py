@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -160,6 +161,47 @@ def test_kills_at_random_lose_no_run(finished, tmp_path, name, kills):
         done = subprocess.run([*COMMAND, *command], cwd=tmp_path, capture_output=True, text=True, timeout=200)
         assert done.returncode == 0, done.stderr
         check_whole(tmp_path, 1)
+
+
+@pytest.mark.parametrize("kills", [1, pytest.param(40, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])])
+def test_kills_while_caches_are_made_change_no_prediction(tmp_path, kills):
+    """What a kill leaves of drawn images, resized images, features and hashes is used or made again, never wrong."""
+    command = [*COMMAND, "run", "--suite", "toy", "--methods", "zero-shot,lp-plus-plus", "--limit", "2"]
+    quiet = {"cwd": tmp_path, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    clean = os.environ | {"ADU_BENCH_CACHE": str(tmp_path / "clean")}
+    start = time.monotonic()
+    subprocess.run([*command, "--out", "expected"], env=clean, check=True, **quiet)
+    seconds = time.monotonic() - start
+    expected = _predictions(tmp_path / "expected")
+    assert len(expected) == 4
+    cache, rng = tmp_path / "cache", random.Random(kills)
+    killed = os.environ | {"ADU_BENCH_CACHE": str(cache)}
+    met = 0
+    for number in range(kills):
+        process = subprocess.Popen([*command, "--out", "left"], env=killed, start_new_session=True, **quiet)
+        time.sleep(rng.uniform(0.2 * seconds, seconds))
+        os.killpg(process.pid, signal.SIGKILL)  # with its workers, which make most caches
+        process.wait()
+        met += any(path.is_file() for path in cache.rglob("*"))
+        for path in (path for path in cache.rglob("*.tmp") if path.is_file()):
+            os.utime(path, (0, 0))
+        out = f"next-{number}"
+        done = subprocess.run([*command, "--out", out], env=killed, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        found = _predictions(tmp_path / out)
+        assert found.keys() == expected.keys()
+        for key, table in expected.items():
+            pd.testing.assert_frame_equal(found[key], table, check_exact=True)
+        assert not list(cache.rglob("*.tmp"))
+        for path in (cache, tmp_path / "left", tmp_path / out):
+            shutil.rmtree(path, ignore_errors=True)
+    assert kills == 1 or met > 1, "no kill met a cache"
+
+
+def _predictions(folder: Path) -> dict[str, pd.DataFrame]:
+    store = Store(folder)
+    keys = store.keys()
+    return {key: store.load(key).predictions() for key in keys}
 
 
 @pytest.mark.parametrize("arguments", [["run", *QUICK, "--force"], ["audit", *QUICK, "--audits", "rounding"]])
