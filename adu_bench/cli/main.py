@@ -72,9 +72,9 @@ REQUIRED = "the following arguments are required: "
 class Parser(ArgumentParser):
     """A parser that raises the program's own errors."""
 
-    def format_help(self) -> str:
+    def format_help(self, *arguments: Any, **options: Any) -> str:
         """Return the help without the backspaces with which jsonargparse joins an option to its value."""
-        return str(super().format_help()).replace(" \b", "")
+        return str(super().format_help(*arguments, **options)).replace(" \b", "")
 
     def _print_message(self, message: str, file: Any = None) -> None:
         """Print help or the version; argparse would end well where it cannot be written."""

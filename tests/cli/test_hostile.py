@@ -16,8 +16,10 @@ import pytest
 from adu_bench.cli.main import main
 from adu_bench.cli.terminal import console, guarded_output, printable
 from adu_bench.core.errors import UserError
+from adu_bench.core.progress import uncounted
 from adu_bench.data.cache import cached
 from adu_bench.data.files import inspect_files
+from adu_bench.data.prepare.archive import unpack
 from adu_bench.data.prepare.build import prepare
 from adu_bench.data.rows import RowCache, keys_of
 from tests.conftest import hear_ctrl_c
@@ -257,3 +259,15 @@ def test_help_has_no_control_characters(capsys):
     with pytest.raises(SystemExit):
         main(["status", "--help"])
     assert "--print_config[=flags]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.gz"])
+def test_a_large_file_that_is_no_archive_is_not_read_to_its_end(name, here, monkeypatch):
+    def read(path):
+        raise AssertionError("all of it was read")
+
+    monkeypatch.setattr("adu_bench.data.prepare.archive.file_sha256", read)
+    with (here / name).open("wb") as file:
+        file.truncate(30_000_000_000)
+    with pytest.raises(UserError, match="cannot be unpacked"):
+        unpack(here / name, here / "images", uncounted)

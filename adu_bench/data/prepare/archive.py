@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Literal
 
 from adu_bench.core.errors import UserError
 from adu_bench.core.files import open_regular
@@ -50,6 +50,7 @@ def unpack(archive: Path, folder: Path, progress: Count) -> Path:
     try:
         with open_regular(archive):
             pass
+        _require_entry(archive)  # before all of it is read
         target = folder / f"{archive.name.partition('.')[0]}-{file_sha256(archive)[:12]}"
         if target.is_dir():
             return target
@@ -76,6 +77,20 @@ def unpack(archive: Path, folder: Path, progress: Count) -> Path:
     return target
 
 
+def _require_entry(archive: Path) -> None:
+    """Raise an error of `zipfile` or `tarfile` unless the file is an archive by its directory or its first entry."""
+    if archive.name.lower().endswith(".zip"):
+        zipfile.ZipFile(archive).close()
+    else:
+        with tarfile.open(archive, _mode(archive)) as opened:
+            if opened.next() is None:
+                raise tarfile.ReadError("it has no entry")
+
+
+def _mode(archive: Path) -> Literal["r:", "r:gz"]:
+    return "r:" if archive.name.lower().endswith(".tar") else "r:gz"
+
+
 @contextmanager
 def _members(archive: Path) -> Iterator[list[_Member]]:
     if archive.name.lower().endswith(".zip"):
@@ -87,7 +102,7 @@ def _members(archive: Path) -> Iterator[list[_Member]]:
             ]
     else:
         # Left to guess, tarfile tries to decompress for ever what is no archive.
-        with tarfile.open(archive, "r:" if archive.name.lower().endswith(".tar") else "r:gz") as opened:
+        with tarfile.open(archive, _mode(archive)) as opened:
             yield [
                 _Member(info.name, info.size, lambda info=info: opened.extractfile(info))  # type: ignore[misc]
                 for info in _bounded(archive, opened)
