@@ -15,6 +15,8 @@ from adu_bench.runner.task_data import load_shared_backbone
 from adu_bench.store import Store
 from tests.command import call
 
+pytestmark = pytest.mark.thorough
+
 METHOD = Path(__file__).with_name("biased.py")
 TUNED = "prompt-tuning[epochs=1]"
 SELECTION = ["--suite", "toy", "--limit", "1", "--methods", f"zero-shot,derange-gate,collapse,{TUNED},biased"]

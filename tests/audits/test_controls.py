@@ -22,7 +22,7 @@ from tests.command import call
 from tests.conftest import forge_run
 
 METHOD = Path(__file__).with_name("flattened.py")
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.thorough, pytest.mark.timeout(600)]
 """The first test waits for seven runs and their audits."""
 DOCS = Path(__file__).parents[2] / "docs" / "audits.md"
 KNOWING = ("zero-shot", "domain-gate", "derange-gate", "coin", "collapse", "prompt-tuning[epochs=1]")

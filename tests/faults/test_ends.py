@@ -27,6 +27,8 @@ from tests.data.trees import grow
 from tests.faults.commands import check_whole, finish, start
 from tests.submission.conftest import possible_predictions
 
+pytestmark = pytest.mark.thorough
+
 COMMAND = [sys.executable, "-m", "adu_bench"]
 TOY = ["--suite", "toy", "--methods", "collapse"]
 QUICK = [*TOY, "--limit", "1"]

@@ -18,6 +18,8 @@ from adu_bench.pretraining.emoji_clip import EMOJI
 from adu_bench.pretraining.trainer import Trainer, _contrastive
 from tests.pretend_gpu import OnGpu, pretend_gpu
 
+pytestmark = pytest.mark.thorough
+
 
 def test_augmented_images_keep_shape_and_range():
     images = torch.randint(0, 256, (64, 3, 48, 48), dtype=torch.uint8)

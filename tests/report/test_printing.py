@@ -15,6 +15,8 @@ from adu_bench.report.tables.table import comma_separated, latex
 from adu_bench.report.write import write_report
 from tests.report.test_sections import check_that_no_text_is_cut, material, root, texts_of  # noqa: F401
 
+pytestmark = pytest.mark.thorough
+
 NAMES = {"zero-shot": "CLIP, as it is", "baseline": "Base", "adu": "ADU & 50% $x_1$"}
 WAYS = {
     "one column": Printing(width=ONE_COLUMN, labels=NAMES),

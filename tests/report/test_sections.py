@@ -163,6 +163,7 @@ def test_captions_state_n_seeds_and_the_kind_of_interval(report):
     assert "too few seeds" in by_name["ablation-adu"]
 
 
+@pytest.mark.thorough
 def test_two_calls_write_the_same_bytes(report, root, tmp_path, monkeypatch):
     monkeypatch.setattr("adu_bench.report.style.DPI", 40)
     first = write_report(report, tmp_path / "a")
@@ -288,6 +289,7 @@ def test_unknown_choices_are_refused(root):
         make_report(replace(material(root), methods=("nobody",)))
 
 
+@pytest.mark.thorough
 def test_the_command_needs_no_torch_and_no_backend_of_a_notebook(root, tmp_path):
     """A package called torch that fails on import stands in for its absence."""
     environment = os.environ | {"PYTHONPATH": str(tmp_path), "MPLBACKEND": "module://not_installed.backend_inline"}

@@ -34,7 +34,10 @@ SILENT = [
     "--disable-sync",
 ]
 
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no chromium on this machine (ADU_BENCH_CHROMIUM names one)")
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.skipif(not CHROMIUM, reason="no chromium on this machine (ADU_BENCH_CHROMIUM names one)"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -31,6 +31,8 @@ from adu_bench.suites import load_suite
 from adu_bench.workflows.audit import pending, run_audits
 from adu_bench.workflows.run import settings_of
 
+pytestmark = pytest.mark.thorough
+
 
 @dataclass(frozen=True)
 class Deadly:

@@ -15,6 +15,8 @@ from adu_bench.store import Store
 from tests.command import call
 from tests.slurm import NoSlurm, slurm
 
+pytestmark = pytest.mark.thorough
+
 SLOW = '''"""Answers as zero-shot CLIP does; the first job of an array never ends."""
 
 import os

@@ -28,6 +28,8 @@ from adu_bench.suites import load_suite
 from tests.conftest import make_predictions, write_run
 from tests.submission.conftest import Here
 
+pytestmark = pytest.mark.thorough
+
 SUITE = """
 title: Shapes in files
 dataset: shapes
