@@ -56,13 +56,22 @@ SAME_NUMBERS = RESOURCES / "same_numbers.json"
 _DECLARATIONS = {"bounds", "card", "presets", "ranges"}
 """Declarations of a method; results stay valid if a literal in them is corrected."""
 _CALLS = {"Card", "Preset"}
+_LOOKING = {
+    *("__file__", "__loader__", "__spec__", "getsource", "getsourcelines", "linecache"),  # the text of the file
+    *("__code__", "__traceback__", "f_lineno", "tb_lineno", "co_consts"),  # its lines and constants
+    *("__dict__", "__getattribute__", "attrgetter", "getmembers"),  # what classes declare, by any name
+}
+"""Names with which code can read its own text or declarations without naming them."""
+_LOOKING_FUNCTIONS = {"eval", "exec", "globals", "vars"}
+"""The same as functions; attributes of these names are others, such as ``eval`` of torch."""
 
 
 def method_digest(modules: Iterable[Module]) -> str:
     """Digest a method's file and the local modules that it imports.
 
     Comments, layout, docstrings and messages do not count, nor do a method's ``card``, ``presets``, ``ranges`` and
-    ``bounds`` as far as they are literals and no code of the method reads them.
+    ``bounds`` as far as they are literals and no code of the method reads them.  Of code that may look itself up, as
+    with ``vars`` or ``__file__``, all text counts.
 
     Parameters
     ----------
@@ -76,9 +85,26 @@ def method_digest(modules: Iterable[Module]) -> str:
     """
     modules = list(modules)
     read = set().union(*(names_read(module.tree) for module in modules))
+    if not _LOOKING.isdisjoint(read) or any(_looks(module.tree) for module in modules):
+        return revision(digest([[module.name, module.source] for module in modules]))
     silent = _DECLARATIONS - read
     code = [[module.name, _code(module.tree, read, _declarations(module.tree, silent))] for module in modules]
     return revision(digest(code))
+
+
+def _looks(tree: ast.AST) -> bool:
+    """Return whether code calls, or passes on, a function that shows it its own declarations.
+
+    ``getattr`` does where the name that it looks up is not written there.
+    """
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and node.id in _LOOKING_FUNCTIONS and isinstance(node.ctx, ast.Load):
+            return True
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "getattr":
+            name = node.args[1] if len(node.args) > 1 else None
+            if not isinstance(name, ast.Constant):
+                return True
+    return False
 
 
 def core_digest(names: Iterable[str], root: Path | None = None) -> str:

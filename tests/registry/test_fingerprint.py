@@ -303,6 +303,32 @@ def test_declarations_and_docstrings_count_where_the_code_reads_them(use, old, n
     assert source_hash(text.replace(old, new)) != source_hash(text)
 
 
+@pytest.mark.parametrize(
+    "use",
+    [
+        "open(__file__).read()",
+        "inspect.getsource(type(self))",
+        "vars(type(self))",
+        "type(self).__dict__",
+        "globals()",
+        'eval("self.ca" + "rd")',
+        'getattr(self, "ca" + "rd")',
+        'operator.attrgetter("ca" + "rd")(self)',
+        "inspect.getmembers(self)",
+        "self.unlearn.__code__.co_firstlineno",
+    ],
+)
+def test_all_text_counts_where_the_code_looks_itself_up(use):
+    text = METHOD.replace("classifier()", f"classifier({use})")
+    for old, new in (('"one" " two"', '"three"'), ("Do nothing.", "Do something."), ("= 1.0", "= 1.0  # a comment")):
+        assert source_hash(text.replace(old, new)) != source_hash(text)
+
+
+def test_the_function_of_torch_called_eval_is_no_look_at_itself():
+    text = METHOD.replace("classifier()", 'classifier().eval(getattr(self, "rate"))')
+    assert source_hash(text.replace('" two"', '" three"')) == source_hash(text)
+
+
 def test_declarations_count_if_the_file_defines_card_itself():
     text = METHOD.replace("import Card, ", "import ") + "\ndef Card(**values): ...\n"
     assert source_hash(text.replace('" two"', '" three"')) != source_hash(text)
