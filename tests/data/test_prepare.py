@@ -87,6 +87,20 @@ def test_a_folder_with_the_official_archive_is_unpacked(tmp_path):
     assert prepare("officehome", tmp_path, partial=True) == first
 
 
+def test_a_refused_data_set_leaves_nothing_behind(tmp_path, data):
+    packed(office(tmp_path / "tree"), tmp_path / "OfficeHomeDataset_10072016.zip")
+    with pytest.raises(UserError, match="differs from the published"):
+        prepare("officehome", tmp_path)
+    assert not data.exists()
+    made = prepare("officehome", tmp_path, partial=True)
+    there = sorted(data.rglob("*"))
+    assert {path.name for path in data.iterdir()} == {"officehome"}  # and no lock
+    with pytest.raises(UserError, match="differs from the published"):
+        prepare("officehome", tmp_path)
+    assert sorted(data.rglob("*")) == there
+    assert prepared.read("officehome") == made
+
+
 def test_dassls_folders_are_the_published_split(tree):
     for domain in ("art", "clipart", "product", "real_world"):
         grow(tree, (f"office_home_dg/{domain}/train/{label}" for label in SOME), 10)
@@ -390,6 +404,8 @@ def test_bad_index_files_are_refused(tree):
         ("path,domain\nday/dog/000.png,day\n", "lacks the column class"),
         ("path,domain,class\n", "lists no image"),
         ("path,domain,class,label\nday/dog/000.png,day,dog,dog\n", "columns class and label"),
+        ("path,domain,class,class\nday/dog/000.png,day,dog,cat\n", "columns class and class"),
+        ("path,path,path,domain,class\na,b,c,day,dog\n", "All are names of one thing"),
         ("path,domain,class\nday/dog/000.png,day,dog\nday/dog/001.png,day,\n", "no class in row 2"),
         ("path,domain,class\na.png,day,dog\nb.png,day,dog\na.png,day,dog\n", "in row 1 and in row 3"),
         ("path,domain,class\na.png,day,dog\nb.png,day,cat\n", r"None of the 2 images .* The first is '.*a\.png'"),
@@ -399,7 +415,7 @@ def test_bad_index_files_are_refused(tree):
         file.write_text(text)
         with pytest.raises(UserError, match=complaint):
             prepare("mine", file)
-    for content in (b"\xff\xfe\x00", b"", b'path,domain,class\n"a'):
+    for content in (b"\xff\xfe\x00", b"", b'path,domain,class\n"a', b"path,domain,class\na,day/dog/000.png,day,dog\n"):
         file.write_bytes(content)
         with pytest.raises(UserError, match="cannot be read as a table"):
             prepare("mine", file)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import functools
 import re
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path, PurePosixPath
@@ -61,7 +62,7 @@ def prepare(
     partial: bool = False,
     progress: Progress = silent,
 ) -> Prepared:
-    """Prepare a data set; except for downloads and unpacked archives, nothing is written unless all of it succeeds.
+    """Prepare a data set; except for downloads, nothing is written unless all of it succeeds.
 
     Parameters
     ----------
@@ -83,9 +84,9 @@ def prepare(
     UserError
         If images are missing, cannot be read or cannot be split, or if names differ only in spelling.
     """
-    with _writable(name):
+    with _writable(name) as unpacked:
         description = _description(name)
-        places = _places(description, place, download, progress)
+        places = _places(description, place, download, progress, unpacked)
         found = find_known(places, description) if description.domains else find_own(places[0], description)
         notes = [*description.notes, *_check(found, description, partial)]
         rows = candidates(_named(found), description.most)
@@ -150,8 +151,11 @@ def _hash(path: Path) -> str:
 
 
 @contextmanager
-def _writable(name: str) -> Iterator[None]:
-    """Hold the data set's lock, and turn a failure to write the data folder into a `UserError`."""
+def _writable(name: str) -> Iterator[Path]:
+    """Hold the data set's lock, and give the folder for unpacked images; an error leaves what was there before.
+
+    A failure to write the data folder becomes a `UserError`.
+    """
     if not NAME.fullmatch(name):
         raise UserError(
             f"'{name}' cannot be the name of a data set.",
@@ -159,9 +163,28 @@ def _writable(name: str) -> Iterator[None]:
             "Use lower-case letters, digits, '-', '_' and '.', for example my-photos.",
         )
     try:
+        made = next((place for place in reversed([data_dir(), *data_dir().parents]) if not place.exists()), None)
         data_dir().mkdir(parents=True, exist_ok=True)
-        with FileLock(data_dir() / f".{name}.lock"):
-            yield
+        lock = data_dir() / f".{name}.lock"
+        try:
+            with FileLock(lock):
+                unpacked = data_dir() / name / "images"
+                before = set(unpacked.glob("*"))
+                try:
+                    yield unpacked
+                except BaseException:
+                    for folder in set(unpacked.glob("*")) - before:
+                        shutil.rmtree(folder, ignore_errors=True)
+                    _remove_empty(unpacked, data_dir())
+                    raise
+                finally:
+                    # Whoever waits opens the file anew; Windows keeps it while it is open.
+                    with suppress(OSError):
+                        lock.unlink()
+        except BaseException:
+            if made is not None:
+                _remove_empty(data_dir(), made.parent)
+            raise
     except OSError as error:
         if error.errno == errno.ENOLCK:
             raise no_locks(f"The data folder '{data_dir()}'", error, "ADU_BENCH_DATA") from error
@@ -172,14 +195,23 @@ def _writable(name: str) -> Iterator[None]:
         ) from error
 
 
+def _remove_empty(folder: Path, above: Path) -> None:
+    """Remove a folder and those that it is in, up to one that stays, as far as they are empty."""
+    while folder != above:
+        with suppress(OSError):
+            folder.rmdir()
+        folder = folder.parent
+
+
 def _description(name: str) -> Description:
     return describe(name) if name in described() else Description(name, f"'{name}', your own images")
 
 
-def _places(description: Description, place: Path | None, download: bool, progress: Progress) -> list[Path]:
+def _places(
+    description: Description, place: Path | None, download: bool, progress: Progress, unpacked: Path
+) -> list[Path]:
     """Return the folders to look in, after downloading and unpacking."""
     places, archives = [], []
-    unpacked = data_dir() / description.name / "images"
     if download:
         if not description.downloads:
             raise UserError(

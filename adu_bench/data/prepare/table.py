@@ -38,7 +38,7 @@ def read_list(path: Path) -> pd.DataFrame:
         if len(same) > 1:
             raise UserError(
                 f"'{path}' has the columns {' and '.join(same)}.",
-                "Both are names of one thing.",
+                f"{'Both' if len(same) == 2 else 'All'} are names of one thing.",
                 "Keep the columns path, domain, class and, if there is a split, split, once each.",
             )
         if not same and wanted != "pool":
@@ -79,7 +79,9 @@ def _read(path: Path) -> pd.DataFrame:
             return _parquet(content)
         if b"\0" in content[:LONGEST]:
             raise ValueError("it is not text")
-        return pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False, na_filter=False)
+        # Given a header, pandas renames repeated columns, and shifts rows that are longer than it.
+        table = pd.read_csv(io.BytesIO(content), dtype=str, header=None, keep_default_na=False, na_filter=False)
+        return table[1:].set_axis(table.iloc[0].tolist(), axis=1).reset_index(drop=True)
     except DAMAGES as error:
         why = getattr(error, "strerror", None) or f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         raise UserError(
