@@ -115,8 +115,11 @@ def _kind(path: Path) -> str:
     if len(start) > 8 and start[8:9] == b"{" and int.from_bytes(start[:8], "little") < 2**30:
         return "safetensors"
     if start.startswith(b"PK"):
-        with zipfile.ZipFile(path) as archive:
-            names = {name.rpartition("/")[2] for name in archive.namelist()}
+        try:
+            with zipfile.ZipFile(path) as archive:
+                names = {name.rpartition("/")[2] for name in archive.namelist()}
+        except zipfile.BadZipFile as error:
+            raise ValueError("It is cut off, or a damaged archive") from error
         if "constants.pkl" in names:
             return "script"
         if "data.pkl" in names:

@@ -83,6 +83,7 @@ def test_every_form_is_read_whatever_its_ending(form, name, tmp_path):
         (gzip.compress(b"weights", mtime=0), "a gzip file"),
         (b"\x89HDF\r\n", "an HDF5 file"),
         (b"\x00" * 100, "format is not known"),
+        (b"PK\x03\x04" + b"\x00" * 100, "It is cut off"),
         (pickle.dumps({"a": Ran()}, protocol=2), "could run code"),
         (pickle.dumps([1, 2], protocol=2), "could not be read"),
     ],
