@@ -6,6 +6,7 @@ import errno
 import logging
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser
@@ -39,6 +40,7 @@ from adu_bench.cli.endings import Ended, unwound
 from adu_bench.cli.terminal import complain, drop_output, guarded_output
 from adu_bench.core.commands import repeating
 from adu_bench.core.errors import UserError
+from adu_bench.core.yaml_files import Malformed, read_yaml
 
 COMMANDS = {
     "run": run,
@@ -126,10 +128,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: list[str]) -> int:
     if any("\0" in argument for argument in arguments):
         raise UserError("An argument contains the character NUL.", "No path or name can.", "Write it without.")
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        if before == "--config" or argument.startswith("--config="):
+            _check_config(Path(argument.removeprefix("--config=")))
     options = _parser().parse_args(arguments)
     own = options[options.command]
     with repeating(options.command, vars(own)):
         return COMMANDS[options.command].run(own)
+
+
+def _check_config(path: Path) -> None:
+    """Refuse a file of options that is malformed, or has an option twice, of which the parser would take the last."""
+    try:
+        read_yaml(path)
+    except OSError:
+        return  # which the parser tells
+    except Malformed as error:
+        raise UserError(
+            f"The options '{path}' cannot be read.",
+            f"{error}.",
+            "Write one 'option: value' a line; --print_config shows them.",
+        ) from error
 
 
 def _told(error: UserError) -> int:

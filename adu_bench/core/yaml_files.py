@@ -15,12 +15,27 @@ _UNUSABLE = re.compile(r"[\0\ud800-\udfff]")
 
 
 class _WithoutAliases(yaml.SafeLoader):
-    """Refuses aliases, with which a file of a few lines can mean billions of values, and values that cannot be used."""
+    """Refuses aliases, with which a file of a few lines can mean billions of values, and values that cannot be used.
+
+    A key that is there twice is refused as well: the last value would count, unseen.
+    """
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("It has an alias (*name); write the value again")
         return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                name = self.construct_object(key)  # 1 and 0x1 are the same key
+                if name in seen:
+                    raise yaml.constructor.ConstructorError(
+                        problem=f"The key '{key.value}' is there twice", problem_mark=key.start_mark
+                    )
+                seen.add(name)
+        return super().construct_mapping(node, deep)
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:
         value = super().construct_object(node, deep)
@@ -43,7 +58,7 @@ def read_yaml(path: Path) -> tuple[Any, dict[str, int]]:
     OSError
         If it cannot be read, is not a regular file, or is too large.
     ValueError
-        If it is not YAML or not UTF-8; the text says why, and ``line`` where, if that is known.
+        If it is not YAML or not UTF-8, or has a key twice; the text says why, and ``line`` where, if that is known.
     """
     try:
         text = read_text(path)
@@ -63,8 +78,8 @@ def read_yaml(path: Path) -> tuple[Any, dict[str, int]]:
 
 
 class Malformed(ValueError):
-    """A file is not YAML."""
+    """A file is not YAML; the text is ``why``, with the line where it is known."""
 
     def __init__(self, why: str, line: int | None = None) -> None:
-        super().__init__(why)
-        self.line = line
+        super().__init__(f"{why} (line {line})" if line else why)
+        self.why, self.line = why, line

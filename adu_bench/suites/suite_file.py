@@ -46,7 +46,7 @@ class SuiteFile:
             raise UserError(f"'{path}' cannot be read.", f"{error.strerror}.", "Check the path.") from error
         except Malformed as error:
             where = f", line {error.line}" if error.line else ""
-            why = str(error)
+            why = error.why
             raise UserError(f"'{path}' is malformed{where}.", f"{why[0].upper()}{why[1:]}.", _EXAMPLE) from error
         if not isinstance(values, dict):
             raise UserError(f"'{path}' is not a valid suite file.", "It is not a YAML mapping.", _EXAMPLE)

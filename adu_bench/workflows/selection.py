@@ -182,7 +182,8 @@ def find_weights(backbone: str, suite: Suite, store: Store | None, fetch: bool) 
 def check_fields(suite: Suite, catalogue: Catalogue) -> None:
     """Check that methods have the fields in a suite's budget, and may take the values in its settings.
 
-    The values of the budget are checked for each method that runs, since methods may differ in what they allow.
+    Methods may differ in what they allow, so that a value of the budget is checked for each method that runs; here, it
+    must be one that some method may take.
 
     Raises
     ------
@@ -198,11 +199,27 @@ def check_fields(suite: Suite, catalogue: Catalogue) -> None:
         # Nobody knows the fields of a method that cannot be read.
         if not isinstance(value, Mapping) and name not in fields and not broken:
             raise unknown("field in the suite's budget", str(name), fields)
+        _check_budget(catalogue, name, value)
     for name, values in suite.settings.items():
         if name in catalogue.presets:
             Choice(*catalogue.presets[name]).changed({}, {name: values})
         elif name not in broken:
             raise unknown("preset in the settings", str(name), catalogue.presets)
+
+
+def _check_budget(catalogue: Catalogue, name: str, value: Any) -> None:
+    """Refuse an entry of the budget that none of the methods it is for may take."""
+    refused = None
+    for preset, entry in catalogue.presets.values():
+        if name in entry.fields or name == entry.name:
+            try:
+                Choice(preset, entry).changed({name: value}, {})
+            except UserError as error:
+                refused = refused or error
+            else:
+                return
+    if refused is not None:
+        raise refused
 
 
 def open_catalogue(*extra: str) -> Catalogue:

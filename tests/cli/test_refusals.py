@@ -50,6 +50,16 @@ def test_refused_with_a_remedy(capsys, command, what, remedy):
     assert lines[-1] == remedy
 
 
+@pytest.mark.parametrize("joined", [False, True])
+def test_an_option_that_is_twice_in_a_file_is_refused(capsys, tmp_path, joined):
+    path = tmp_path / "options.yaml"
+    path.write_text("suite: toy\nlimit: 1\nsuite: emoji-mini\n")
+    assert main(["run", "--dry", *([f"--config={path}"] if joined else ["--config", str(path)])]) == 2
+    told = capsys.readouterr().err
+    assert "The key 'suite' is there twice (line 3)." in told
+    assert len(told.splitlines()) == 3
+
+
 def test_options_come_from_a_file_that_print_config_writes(capsys, tmp_path):
     given = ["run", "--seeds", "2", "--methods", "adu[gamma=10],zero-shot", "--from", "mine", "--limit", "1"]
     with pytest.raises(SystemExit):

@@ -57,6 +57,14 @@ def test_a_suites_impossible_values_are_refused(tmp_path, entries, complaint):
         Selection(str(path), methods="adu").plan()
 
 
+@pytest.mark.parametrize("entries", ["epochs: -4", "adu: {crop: 5}", "lr: many"])
+def test_a_budget_that_no_method_can_have_is_refused_whichever_methods_run(tmp_path, entries):
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"extends: toy\nbudget: {{{entries}}}\n")
+    with pytest.raises(UserError, match="In the suite's budget write"):
+        Selection(str(path), methods="zero-shot").plan()
+
+
 @pytest.fixture
 def copied(tmp_path, monkeypatch):
     """Finished runs of a backbone whose weights are not here, of a suite that names another one, without a network."""
