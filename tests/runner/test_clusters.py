@@ -134,15 +134,18 @@ def dask_cluster():
 
 @dataclass(frozen=True)
 class Variables(Told):
-    """A job that reports its process's environment variables as its failure."""
+    """A job that reports its process's environment variables, and whether Dask profiles it, as its failure."""
 
     def run(self, device, progress):
-        self.fail("told", " ".join(sorted(os.environ)))
+        import dask
+
+        profiled = dask.config.get("distributed.worker.profile.enabled")
+        self.fail("told", " ".join([*sorted(os.environ), f"profiled={profiled}"]))
         return Outcome("failed", "told")
 
 
 def test_own_workers_keep_their_memory_and_this_process_its_variables(tmp_path, monkeypatch):
-    """Dask's MALLOC_TRIM_THRESHOLD_ doubles the time of small runs."""
+    """Dask's MALLOC_TRIM_THRESHOLD_ doubles the time of small runs, and its profiler takes a tenth of busy cores."""
     pytest.importorskip("distributed", reason="needs adu-bench[dask]")
     monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_", raising=False)
     before = dict(os.environ)
@@ -153,6 +156,7 @@ def test_own_workers_keep_their_memory_and_this_process_its_variables(tmp_path, 
     told = (store.root / "failed").read_text().split()
     assert "OMP_WAIT_POLICY" in told
     assert "MALLOC_TRIM_THRESHOLD_" not in told
+    assert "profiled=False" in told
     after = {name: value for name, value in os.environ.items() if not name.startswith("__DASK")}
     assert after == before
 

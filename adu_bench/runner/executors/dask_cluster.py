@@ -98,7 +98,8 @@ def _own_cluster(distributed: Any, workers: int) -> Iterator[Any]:
     """Have a cluster of processes on this machine.
 
     Dask starts workers with ``MALLOC_TRIM_THRESHOLD_``, which makes the allocator return each tensor's memory to the
-    system at once: runs of a small model then take twice the processor time.  Its settings are replaced by ours.
+    system at once: runs of a small model then take twice the processor time.  Its settings are replaced by ours.  Its
+    profiler interrupts workers a hundred times a second, which costs a tenth of the time where all cores are busy.
     """
     import dask
 
@@ -107,7 +108,7 @@ def _own_cluster(distributed: Any, workers: int) -> Iterator[Any]:
     before = {name: os.environ.get(name) for name in (*own, "PYTHONHASHSEED")}
     try:
         with (
-            dask.config.set({"distributed.nanny.pre-spawn-environ": own}),
+            dask.config.set({"distributed.nanny.pre-spawn-environ": own, "distributed.worker.profile.enabled": False}),
             distributed.LocalCluster(
                 n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
             ) as made,
