@@ -60,7 +60,8 @@ def rotated() -> bytes:
         pytest.param(encoded(IMAGE, "JPEG"), id="jpeg"),
         pytest.param(encoded(IMAGE.convert("CMYK"), "JPEG"), id="cmyk jpeg, inverted as Adobe does"),
         pytest.param(encoded(IMAGE.convert("CMYK"), "TIFF"), id="cmyk tiff"),
-        pytest.param(encoded(IMAGE.convert("YCbCr"), "TIFF"), id="ycbcr"),
+        # Compressed, since Pillow 12.3 cannot read the uncompressed ones that it writes.
+        pytest.param(encoded(IMAGE.convert("YCbCr"), "TIFF", compression="tiff_lzw"), id="ycbcr"),
         pytest.param(encoded(IMAGE.convert("L"), "PNG"), id="grey"),
         pytest.param(encoded(IMAGE.convert("1"), "PNG"), id="black and white"),
         pytest.param(encoded(IMAGE.convert("P"), "PNG"), id="palette"),
