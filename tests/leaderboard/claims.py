@@ -213,9 +213,8 @@ READING = (
     ),
     Claim(
         "it is {} points ahead of `lp-plus-plus`, {} of `clipfit` and {} of `bbf`, and shares a letter with none of "
-        "these "
-        "three. With `baseline` it shares one since the board has {} ranked methods: letters test all {} pairs, so each "
-        "pair needs more evidence than alone",
+        "these three. With `baseline` it shares one since the board has {} ranked methods: letters test all {} pairs, "
+        "so each pair needs more evidence than alone",
         lambda found: (
             *(found.lead("adu", other) for other in ("lp-plus-plus", "clipfit", "bbf")),
             *(found.ranked(), found.ranked() * (found.ranked() - 1) // 2),
