@@ -417,11 +417,11 @@ FORGOT = (
         "On `emoji-mini`, per cent, {} tasks x {} seeds, ± half the 95 % interval over seeds",
         lambda found: (len(found.mini.tasks), len(found.mini.seeds)),
     ),
-    *map(_audited, (*TRAINED, "adu-released", "domain-gate")),
+    *map(_audited, ("anchored", *TRAINED, "adu-released", "domain-gate")),
     Claim(
-        "After the strongest attack {} % of the knowledge is gone in `adu`, {} % in `clipfit` and {} % in `baseline`; "
-        "the others have at most {} %",
-        lambda found: [found.depth(method) for method in ("adu", "clipfit", "baseline", "adu-released")],
+        "After the strongest attack {} % of the knowledge is gone in `anchored`, {} % in `adu`, {} % in `clipfit` and "
+        "{} % in `baseline`; the others have at most {} %",
+        lambda found: [found.depth(method) for method in ("anchored", "adu", "clipfit", "baseline", "adu-released")],
         lambda found: (
             found.depth("baseline") > found.depth("adu-released") > max(found.depth(method) for method in UNMOVED)
         ),
@@ -437,12 +437,16 @@ FORGOT = (
         holds=lambda found: all(abs(found.recovery(method, "class-probe") - 100) < 0.05 for method in UNMOVED),
     ),
     Claim(
-        "`domain-gate` has the highest H and no depth; `clipfit` cannot be told apart from `adu` in depth, with an H "
-        "that is {} points lower",
-        lambda found: [found.h_of_mini("adu") - found.h_of_mini("clipfit")],
+        "`domain-gate` has the highest H and no depth. `anchored`, a method of this project, is deeper than `adu`, "
+        "with an H that is {} points higher; `clipfit` cannot be told apart from `anchored` in depth, with an H that "
+        "is {} points lower",
+        lambda found: [
+            found.h_of_mini("anchored") - found.h_of_mini("adu"),
+            found.h_of_mini("anchored") - found.h_of_mini("clipfit"),
+        ],
         lambda found: (
             found.h_of_mini("domain-gate") == max(found.h_of_mini(row.method) for row in found.mini.rows)
-            and found.standing("clipfit", "depth").rank == found.standing("adu", "depth").rank
+            and [found.standing(method, "depth").rank for method in ("anchored", "clipfit", "adu")] == [1, 1, 2]
         ),
     ),
 )
