@@ -395,6 +395,9 @@ README = (
 BOARD = (Claim("The [board of `emoji`] has {} tasks and {} seeds and is committed with every prediction", _shape),)
 """The claim of docs/reading.md."""
 
+AUDITED = ("anchored", *TRAINED, "adu-released")
+"""The trained methods in README's table "Did it forget?"."""
+
 UNMOVED = ("lp-plus-plus", "bbf", "domain-gate")
 """Methods that leave the features as they were."""
 
@@ -417,7 +420,7 @@ FORGOT = (
         "On `emoji-mini`, per cent, {} tasks x {} seeds, ± half the 95 % interval over seeds",
         lambda found: (len(found.mini.tasks), len(found.mini.seeds)),
     ),
-    *map(_audited, ("anchored", *TRAINED, "adu-released", "domain-gate")),
+    *map(_audited, (*AUDITED, "domain-gate")),
     Claim(
         "After the strongest attack {} % of the knowledge is gone in `anchored`, {} % in `adu`, {} % in `clipfit` and "
         "{} % in `baseline`; the others have at most {} %",
@@ -437,16 +440,12 @@ FORGOT = (
         holds=lambda found: all(abs(found.recovery(method, "class-probe") - 100) < 0.05 for method in UNMOVED),
     ),
     Claim(
-        "`domain-gate` has the highest H and no depth. `anchored`, a method of this project, is deeper than `adu`, "
-        "with an H that is {} points higher; `clipfit` cannot be told apart from `anchored` in depth, with an H that "
-        "is {} points lower",
-        lambda found: [
-            found.h_of_mini("anchored") - found.h_of_mini("adu"),
-            found.h_of_mini("anchored") - found.h_of_mini("clipfit"),
-        ],
+        "`domain-gate` has the highest H of these and no depth. `anchored`, a method of this project, has the largest "
+        "depth, and an H that is {} points higher than that of `adu`",
+        lambda found: [found.h_of_mini("anchored") - found.h_of_mini("adu")],
         lambda found: (
-            found.h_of_mini("domain-gate") == max(found.h_of_mini(row.method) for row in found.mini.rows)
-            and [found.standing(method, "depth").rank for method in ("anchored", "clipfit", "adu")] == [1, 1, 2]
+            found.h_of_mini("domain-gate") > max(found.h_of_mini(method) for method in AUDITED)
+            and found.depth("anchored") > max(found.depth(method) for method in AUDITED if method != "anchored")
         ),
     ),
 )
