@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import logging
 import sys
+from argparse import SUPPRESS
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
 from adu_bench import __version__
 from adu_bench.cli import (
@@ -71,8 +72,23 @@ COMMANDS = {
 REQUIRED = "the following arguments are required: "
 
 
+class HelpFormatter(DefaultHelpFormatter):
+    """Writes defaults once, and only where they say something: 0 or nothing stands for an option that is not given."""
+
+    def _get_help_string(self, action: Any) -> str:
+        text = str(action.help or "")
+        # jsonargparse would add a type, which the placeholder tells, and would print the stand-in.
+        if not action.option_strings or action.nargs == 0:
+            return text
+        said = "default: " in text or not action.default or action.default in (-1, SUPPRESS)
+        return text if said else f"{text} (default: %(default)s)"
+
+
 class Parser(ArgumentParser):
     """A parser that raises the program's own errors."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **{"formatter_class": HelpFormatter, **options})
 
     def format_help(self, *arguments: Any, **options: Any) -> str:
         """Return the help without the backspaces with which jsonargparse joins an option to its value."""

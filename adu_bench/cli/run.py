@@ -71,6 +71,9 @@ def run(options: Any) -> int:
         selection_of(options), Path(options.out), where, force=options.force, log=options.log, fetch=not options.dry
     )
     plan, store, todo, expected = made.plan, made.store, made.todo, made.expected
+    # The list comes first, since it is long and would push the rest off the screen.
+    for planned in todo if options.dry else ():
+        print(f"{planned.spec.key}  {planned.title}")
     print(
         f"{plan.suite.name}: {counted(len(plan.runs), 'run')} ({_factors(plan)}), "
         f"{len(plan.runs) - len(made.unfinished)} finished, {len(todo)} to do, in {store.root}/"
@@ -82,8 +85,6 @@ def run(options: Any) -> int:
     if options.dry:
         for line in _needs(expected, store, plan, options.jobs) if todo else ():
             print(line)
-        for planned in todo:
-            print(f"{planned.spec.key}  {planned.title}")
         return 0
     if expected.much and not options.yes and not _agreed(plan.suite.name):
         print("Nothing was started.")

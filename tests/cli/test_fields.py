@@ -50,8 +50,8 @@ def test_none_is_set_by_command_suite_and_preset_and_stored(folder):
     everywhere = ["--methods", "mine[rate=2]", "--settings", "settings.yaml"]
     assert "1 to do" in planned(folder, *everywhere)
     same = ["--methods", "mine[limit=None,mode=none,rate=2]"]
-    key = planned(folder, *everywhere).splitlines()[-1].split()[0]
-    assert planned(folder, *same).splitlines()[-1].startswith(f"{key}  mine[limit=none,mode=none,rate=2.0],")
+    key = planned(folder, *everywhere).splitlines()[0].split()[0]
+    assert planned(folder, *same).splitlines()[0].startswith(f"{key}  mine[limit=none,mode=none,rate=2.0],")
     done = call("run", "--suite", "mine.yaml", "--from", "mine.py", "--limit", "1", *everywhere, cwd=folder)
     assert "budget: limit none (default 3), mode none (default a) for mine" in done.stdout
     record = json.loads((folder / "runs" / key / "run.json").read_text())

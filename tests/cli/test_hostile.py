@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from contextlib import redirect_stdout
 import numpy as np
 import pytest
 
-from adu_bench.cli.main import main
+from adu_bench.cli.main import COMMANDS, main
 from adu_bench.cli.terminal import console, guarded_output, printable
 from adu_bench.core.errors import UserError
 from adu_bench.core.progress import uncounted
@@ -259,6 +260,17 @@ def test_help_has_no_control_characters(capsys):
     with pytest.raises(SystemExit):
         main(["status", "--help"])
     assert "--print_config[=flags]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_names_each_default_once(command, capsys):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    options = re.split(r"\n  (?=--)", capsys.readouterr().out.partition("\noptions:\n")[2])
+    assert len(options) > 2
+    for option in options:
+        assert option.count("default: ") <= 1, option
+        assert not re.search(r"type: |default:\s+(0|0\.0|-1|False|null)?\)", option), option
 
 
 @pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.gz"])

@@ -44,7 +44,7 @@ def caption(board: Board) -> str:
     text = "The upper right corner is ideal. Grey curves: equal H of the two means (per cent). "
     if len(front) > 1:
         text += f"Dashed: Pareto front of the ranked methods ({', '.join(front)}). "
-    elif front:
+    elif front and len(rows) > 1:
         text += f"{front[0]} is ahead of every other ranked method on both axes. "
     return text + f"Hollow grey: references, never ranked. {block(board)}"
 
