@@ -10,6 +10,8 @@ from pathlib import Path
 
 import platformdirs
 
+from adu_bench.core.environment import restoring
+
 RESOURCES = Path(str(files("adu_bench"))) / "resources"
 """Shipped data: suites, indices, the small model."""
 
@@ -23,15 +25,9 @@ def cache_dir() -> Path:
 @contextmanager
 def cache_in(folder: Path) -> Iterator[None]:
     """Use another cache for a while, so that a measurement does the same work each time and leaves nothing behind."""
-    before = os.environ.get("ADU_BENCH_CACHE")
-    os.environ["ADU_BENCH_CACHE"] = str(folder)
-    try:
+    with restoring("ADU_BENCH_CACHE"):
+        os.environ["ADU_BENCH_CACHE"] = str(folder)
         yield
-    finally:
-        if before is None:
-            del os.environ["ADU_BENCH_CACHE"]
-        else:
-            os.environ["ADU_BENCH_CACHE"] = before
 
 
 def data_dir() -> Path:

@@ -22,6 +22,7 @@ from typing import Any
 
 import psutil
 
+from adu_bench.core.environment import restoring
 from adu_bench.core.progress import silent
 from adu_bench.registry import Catalogue
 from adu_bench.runner.executors.dask_cluster import DaskCluster
@@ -61,18 +62,12 @@ def efficiencies(runs: int = RUNS, rounds: int = ROUNDS) -> dict[str, Any]:
         ``others``: how many cores other processes kept busy, on average, in one and in two workers' turns.
     """
     engines = {name: engine for name, engine in ENGINES.items() if name != "Dask" or find_spec("distributed")}
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = "1"
-    try:
+    with restoring("OMP_NUM_THREADS"):
+        os.environ["OMP_NUM_THREADS"] = "1"
         timed = {
             name: [[timed_runs(engine, n, runs) for n in (1, 2)] for _ in range(rounds)]
             for name, engine in engines.items()
         }
-    finally:
-        if before is None:
-            del os.environ["OMP_NUM_THREADS"]
-        else:
-            os.environ["OMP_NUM_THREADS"] = before
     found = {name: median(one[0] / (2 * two[0]) for one, two in turns) for name, turns in timed.items()}
     busy = [median(turn[place][1] for turns in timed.values() for turn in turns) for place in (0, 1)]
     return {"runs": runs, "engines": found, "others": busy}

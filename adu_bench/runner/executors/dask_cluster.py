@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from adu_bench.core.environment import restoring
 from adu_bench.core.errors import UserError
 from adu_bench.core.progress import Progress, silent
 from adu_bench.runner.executors.interface import Job, Result, failed
@@ -104,22 +105,15 @@ def _own_cluster(distributed: Any, workers: int) -> Iterator[Any]:
     import dask
 
     own = {"OMP_NUM_THREADS": str(threads_for(workers)), "OMP_WAIT_POLICY": "passive"}
-    # Dask sets its workers' variables, and a seed of hashes, in this process too.
-    before = {name: os.environ.get(name) for name in (*own, "PYTHONHASHSEED")}
-    try:
-        with (
-            dask.config.set({"distributed.nanny.pre-spawn-environ": own, "distributed.worker.profile.enabled": False}),
-            distributed.LocalCluster(
-                n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
-            ) as made,
-        ):
-            yield made
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+    with (
+        # Dask sets its workers' variables, and a seed of hashes, in this process too.
+        restoring(*own, "PYTHONHASHSEED"),
+        dask.config.set({"distributed.nanny.pre-spawn-environ": own, "distributed.worker.profile.enabled": False}),
+        distributed.LocalCluster(
+            n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+        ) as made,
+    ):
+        yield made
 
 
 def _unreachable(place: str, why: str) -> UserError:

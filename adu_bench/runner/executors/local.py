@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from adu_bench.core.cores import usable_cores
+from adu_bench.core.environment import restoring
 from adu_bench.core.errors import UserError
 from adu_bench.core.progress import Progress, silent
 from adu_bench.runner.executors.interface import Job, Result, how_it_died, too_long
@@ -170,7 +171,10 @@ def start(device: str, threads: int, place: int = 0) -> _Worker:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=work, args=(theirs, device, threads, place), daemon=True)
-    with _interrupts_ignored(), _threads_wait_passively():
+    with _interrupts_ignored(), restoring("OMP_WAIT_POLICY"):
+        # Threads that spin while they wait take the cores from those that they wait for, where other processes compute
+        # as well.  Read when torch is imported; the user's choice stays.
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
         process.start()
     theirs.close()
     return _Worker(process, ours)
@@ -190,23 +194,6 @@ def _interrupts_ignored() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _threads_wait_passively() -> Iterator[None]:
-    """Let the worker's OpenMP threads sleep while they wait, unless the user set it; read when torch is imported.
-
-    Threads that spin take the cores from those that they wait for, where other processes compute as well.
-    """
-    name = "OMP_WAIT_POLICY"
-    if name in os.environ:
-        yield
-        return
-    os.environ[name] = "passive"
-    try:
-        yield
-    finally:
-        del os.environ[name]
 
 
 def broken(worker: _Worker, timeout: float | None) -> tuple[str, str] | None:
