@@ -62,8 +62,9 @@ def read_yaml(path: Path) -> tuple[Any, dict[str, int]]:
     """
     try:
         text = read_text(path)
-        node = yaml.compose(text, Loader=_WithoutAliases)
-        values = yaml.load(text, Loader=_WithoutAliases)
+        loader = _WithoutAliases(text)
+        node = loader.get_single_node()
+        values = loader.construct_document(node) if node is not None else None
     except UnicodeDecodeError as error:
         raise Malformed("It is not text in UTF-8") from error
     except RecursionError as error:
