@@ -100,7 +100,7 @@ def _looks(tree: ast.AST) -> bool:
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and node.id in _LOOKING_FUNCTIONS and isinstance(node.ctx, ast.Load):
             return True
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "getattr":
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "getattr":
             name = node.args[1] if len(node.args) > 1 else None
             if not isinstance(name, ast.Constant):
                 return True
