@@ -5,16 +5,14 @@ from __future__ import annotations
 import errno
 import functools
 import re
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
-from filelock import FileLock
 
 from adu_bench.core.errors import UserError, no_locks
 from adu_bench.core.hashing import file_sha256
@@ -28,6 +26,7 @@ from adu_bench.data.prepare import archive
 from adu_bench.data.prepare.description import Description, describe, described
 from adu_bench.data.prepare.download import fetch
 from adu_bench.data.prepare.layout import Found, domain_folders, find_known, find_own
+from adu_bench.data.prepare.leftovers import kept_as_it_was, locked, made
 from adu_bench.data.prepare.pools import assign, candidates
 from adu_bench.data.prepared import Prepared
 
@@ -162,29 +161,10 @@ def _writable(name: str) -> Iterator[Path]:
             "The name becomes a folder, and part of results.",
             "Use lower-case letters, digits, '-', '_' and '.', for example my-photos.",
         )
+    unpacked = data_dir() / name / "images"
     try:
-        made = next((place for place in reversed([data_dir(), *data_dir().parents]) if not place.exists()), None)
-        data_dir().mkdir(parents=True, exist_ok=True)
-        lock = data_dir() / f".{name}.lock"
-        try:
-            with FileLock(lock):
-                unpacked = data_dir() / name / "images"
-                before = set(unpacked.glob("*"))
-                try:
-                    yield unpacked
-                except BaseException:
-                    for folder in set(unpacked.glob("*")) - before:
-                        shutil.rmtree(folder, ignore_errors=True)
-                    _remove_empty(unpacked, data_dir())
-                    raise
-                finally:
-                    # Whoever waits opens the file anew; Windows keeps it while it is open.
-                    with suppress(OSError):
-                        lock.unlink()
-        except BaseException:
-            if made is not None:
-                _remove_empty(data_dir(), made.parent)
-            raise
+        with made(data_dir()), locked(data_dir() / f".{name}.lock"), kept_as_it_was(unpacked, data_dir()):
+            yield unpacked
     except OSError as error:
         if error.errno == errno.ENOLCK:
             raise no_locks(f"The data folder '{data_dir()}'", error, "ADU_BENCH_DATA") from error
@@ -193,14 +173,6 @@ def _writable(name: str) -> Iterator[Path]:
             f"{type(error).__name__}: {error.strerror or error}{f' ({error.filename})' if error.filename else ''}.",
             f"Check that path; data sets are written below '{data_dir()}', or where ADU_BENCH_DATA says.",
         ) from error
-
-
-def _remove_empty(folder: Path, above: Path) -> None:
-    """Remove a folder and those that it is in, up to one that stays, as far as they are empty."""
-    while folder != above:
-        with suppress(OSError):
-            folder.rmdir()
-        folder = folder.parent
 
 
 def _description(name: str) -> Description:
