@@ -5,10 +5,12 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from adu_bench.core.errors import UserError
 from adu_bench.speed.harness import measure, measure_tower
 from adu_bench.speed.profile import GROUPS, REST, shares
+from adu_bench.speed.work import tower_work, work_of
 from adu_bench.suites import load_suite
 
 
@@ -31,6 +33,20 @@ def test_a_suite_is_measured_for_both_methods_and_evaluation(monkeypatch):
     kinds = {name.partition(".")[0] for name in found}
     assert kinds == {"train_ratio", "train_images_per_second", "eval_ratio", "eval_images_per_second", "naive_ratio"}
     assert set(steps) == {"training, baseline", "training, adu", "evaluation", "published loop"}
+
+
+def test_the_arithmetic_of_a_step_is_counted():
+    weight, inputs = torch.ones(5, 3), torch.ones(2, 3, requires_grad=True)
+    assert work_of(lambda: torch.nn.functional.linear(inputs, weight)) == 2 * 2 * 3 * 5
+    assert work_of(lambda: torch.nn.functional.linear(inputs, weight).sum().backward()) == 2 * 2 * 2 * 3 * 5
+    assert work_of(lambda: inputs + 1) == 0
+
+
+def test_the_harness_needs_less_arithmetic_than_the_reference():
+    # The class token alone passes the last block, and the first block's inputs need no gradient.
+    found = tower_work("ViT-S-32-alt")
+    assert set(found) == {"train_ratio", "train_ratio.instapg", "eval_ratio"}
+    assert all(ratio > 1 for ratio in found.values())
 
 
 def test_operators_are_counted_by_kind():

@@ -2,7 +2,7 @@
 
 ``python -m adu_bench.maintenance.performance`` in the repository measures everything, which takes half an hour of one
 core.  ``--only NAME ...`` measures some parts and keeps the others; what was measured is in
-``reports/performance.json``.
+``reports/performance.json``.  Ratios to the backbone are kept for each kind of machine on which they were measured.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from adu_bench.core.cores import usable_cores
 from adu_bench.core.files import write_text
 from adu_bench.core.paths import cache_in
 from adu_bench.maintenance import growth, workers
-from adu_bench.maintenance.performance_page import page
+from adu_bench.maintenance.performance_page import TARGETS, page
 from adu_bench.registry import Catalogue, Choice
 from adu_bench.runner.job import RunJob
 from adu_bench.runner.plan import plan
@@ -56,6 +56,16 @@ TEXTS = 1000
 def bench(*arguments: str) -> Found:
     """Return what ``adu-bench bench`` finds."""
     return json.loads(growth.measure(["-m", "adu_bench", "bench", *arguments, "--json", "-"])[1])
+
+
+def arithmetic() -> Found:
+    """Return how many times the arithmetic of the harness that of open_clip's own blocks is, by backbone and ratio."""
+    from adu_bench.speed.work import suite_work, tower_work
+
+    return {
+        "emoji-clip": suite_work(load_suite("emoji")),
+        **{name: tower_work(name) for name in ("ViT-B-32", "ViT-B-16")},
+    }
 
 
 def operators() -> Found:
@@ -204,9 +214,10 @@ def machine() -> str:
 
 
 PARTS: Mapping[str, Callable[[], Found]] = {
-    "emoji-clip": partial(bench, "--suite", "emoji", "--rounds", "3"),
-    "ViT-B-32": partial(bench, "--tower", "ViT-B-32", "--batch", "8", "--rounds", "3"),
-    "ViT-B-16": partial(bench, "--tower", "ViT-B-16", "--batch", "1", "--rounds", "3"),
+    "emoji-clip": partial(bench, "--suite", "emoji", "--rounds", "7"),
+    "ViT-B-32": partial(bench, "--tower", "ViT-B-32", "--batch", "8", "--rounds", "7"),
+    "ViT-B-16": partial(bench, "--tower", "ViT-B-16", "--batch", "1", "--rounds", "7"),
+    "arithmetic": arithmetic,
     "operators": operators,
     "features": features_only,
     "fused": fused,
@@ -228,7 +239,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found: Found = json.loads(path.read_text()) if path.is_file() else {}
     for name in options.only:
         print(f"measuring {name}", flush=True)
-        found[name] = {"machine": machine(), **PARTS[name]()}
+        made = PARTS[name]()
+        found[name] = found.get(name, {}) | {machine(): made} if name in TARGETS else {"machine": machine(), **made}
         write_text(path, json.dumps(found, indent=1) + "\n")
     write_text(options.out / "performance.md", page(found))
     return 0

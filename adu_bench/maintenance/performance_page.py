@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -38,15 +39,36 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _bound(found: Mapping[str, Mapping[str, Any]]) -> str:
-    rows = []
+    machines = {machine: f"on {letter}" for machine, letter in _letters(found).items()} or {"": "measured"}
+    work, rows = found.get("arithmetic", {}), []
     for backbone, targets in TARGETS.items():
-        own = found.get(backbone, {})
         for name, least in targets.items():
-            if name not in own:
-                rows.append([backbone, f"`{name}`", NONE, f"{least:g}", ""])
-                continue
-            rows.append([backbone, f"`{name}`", f"{own[name]:.2f}", f"{least:g}", _word(own[name] >= least)])
-    return _BOUND + table(["backbone", "ratio", "measured", "wanted", ""], rows) + _operators(found.get("operators"))
+            own = {machine: ratios.get(name) for machine, ratios in found.get(backbone, {}).items()}
+            values = [own.get(machine) for machine in machines]
+            row = [backbone, f"`{name}`", _number(work.get(backbone, {}).get(name), ""), *map(_number, values)]
+            rows.append([*row, f"{least:g}", _verdict(own, least, machines)])
+    head = ["backbone", "ratio", "arithmetic", *machines.values(), "wanted", ""]
+    return _BOUND + table(head, rows) + _operators(found.get("operators"))
+
+
+def _letters(found: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Name the machines on which the ratios to the backbone were measured A, B and so on."""
+    machines = dict.fromkeys(machine for backbone in TARGETS for machine in found.get(backbone, {}))
+    return dict(zip(machines, string.ascii_uppercase, strict=False))
+
+
+def _number(value: float | None, missing: str = NONE) -> str:
+    return missing if value is None else f"{value:.2f}"
+
+
+def _verdict(own: Mapping[str, float | None], least: float, machines: Mapping[str, str]) -> str:
+    values = {machine: value for machine, value in own.items() if value is not None}
+    reached = [machines[machine] for machine, value in values.items() if value >= least]
+    if not values:
+        return ""
+    if len(reached) in (0, len(values)):
+        return _word(bool(reached))
+    return f"reached {' and '.join(reached)}"
 
 
 def _operators(own: Mapping[str, Any] | None) -> str:
@@ -132,8 +154,11 @@ def _texts(own: Mapping[str, Any] | None) -> str:
 def _machines(found: Mapping[str, Mapping[str, Any]]) -> str:
     by: dict[str, list[str]] = {}
     for name, own in found.items():
-        by.setdefault(own["machine"], []).append(name)
-    return "## Machines\n\n" + "".join(f"- {', '.join(names)}: {machine}\n" for machine, names in by.items())
+        if name not in TARGETS:
+            by.setdefault(own["machine"], []).append(name)
+    lines = [f"- {letter}: {machine}\n" for machine, letter in _letters(found).items()]
+    lines += [f"- {', '.join(names)}: {machine}\n" for machine, names in by.items()]
+    return "## Machines\n\n" + "".join(lines)
 
 
 def _share(value: float, limit: float) -> str:
@@ -156,7 +181,8 @@ _BOUND = """## How close to the backbone
 else, over that of the harness, which also crops, computes losses and steps (`adu-bench bench`; ViTs have random
 weights: `--tower`). Above 1 the harness is faster than the bare model. `naive_ratio`: the time of training that
 decodes and transforms each image in each epoch, over that of the harness. Medians of interleaved rounds, in single
-precision; 32 images per step with emoji-clip, 8 with ViT-B-32, one with ViT-B-16.
+precision; 32 images per step with emoji-clip, 8 with ViT-B-32, one with ViT-B-16. `arithmetic`: the operations of all
+linear layers in the reference over those in the harness, so what leaving work out can give on any machine.
 
 """
 _OPERATORS = """

@@ -7,18 +7,19 @@ open_clip's blocks runs the same model with the same batch and the same number o
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from adu_bench.clip.backbone import Backbone
 from adu_bench.clip.classifier import Classifier
 from adu_bench.clip.loading import random_backbone
-from adu_bench.clip.part import Part
 from adu_bench.clip.prompts import InstaPG, VisualPrompts
 from adu_bench.clip.tower import ImageTower
 from adu_bench.clip.transfer import upload_images
@@ -40,6 +41,7 @@ from adu_bench.training.problem import Problem
 METHODS = ("baseline", "adu")
 LENGTH, DEPTH = 8, 9
 """Prompts per block and prompted blocks of `measure_tower`, as the released ADU code has them."""
+Step = Callable[[], Any]
 EPOCHS = 6
 """Less than half of a run on the emoji suites, so that work done once per run has at least as much weight as there."""
 
@@ -196,38 +198,14 @@ def measure_tower(
     UserError
         If open_clip does not know the model, or its image tower is another kind.
     """
-    backbone = _random_backbone(model, device, image_size)
-    visual, clock = backbone.model.visual, clock_for(device)
-    prompts = reference_prompts(visual, LENGTH, DEPTH)
-    depth, width = len(prompts), prompts[0].shape[1]
-    part = VisualPrompts(LENGTH, depth, width).to(device)
-    generator = InstaPG(LENGTH, depth - 1, width, visual.transformer.resblocks[0].attn.num_heads).to(device)
+    backbone, clock = _random_backbone(model, device, image_size), clock_for(device)
     side = backbone.preprocessing.size
-    images = torch.randn(batch, 3, side, side, device=device)
-    tower = ImageTower(visual)
-
-    def train(parts: Sequence[Part]) -> None:
-        tower.encode(images, parts).square().sum().backward()
-
-    def train_reference() -> None:
-        encode_with_blocks(visual, images, prompts).square().sum().backward()
-
-    @torch.inference_mode()
-    def evaluate() -> None:
-        tower.encode(images, [part])
-
-    @torch.inference_mode()
-    def evaluate_reference() -> None:
-        encode_with_blocks(visual, images, prompts)
-
-    measured: dict[str, tuple[Callable[[], None], Callable[[], None]]] = {
-        "train_ratio": (partial(train, [part]), train_reference),
-        "train_ratio.instapg": (partial(train, [part, generator]), train_reference),
-        "eval_ratio": (evaluate, evaluate_reference),
-    }
+    pairs = tower_pairs(backbone, torch.randn(batch, 3, side, side, device=device))
+    harness, reference = pairs["eval_ratio"]
+    pairs["eval_ratio"] = torch.inference_mode()(harness), torch.inference_mode()(reference)
     found = {
         name: interleaved(harness, reference, rounds, device, partial(report, name), clock)[0]
-        for name, (harness, reference) in measured.items()
+        for name, (harness, reference) in pairs.items()
     }
     photo = round(PHOTO * side)
     problem = made_up_problem(backbone, domains=4, classes=4, images=4 * batch, batch=batch, canvas=photo)
@@ -238,6 +216,38 @@ def measure_tower(
         clock, told = clock_for(device, workers), partial(report, "published loop")
         found["naive_ratio"], _ = interleaved(ours, published, rounds, device, told, clock)
     return found
+
+
+def tower_pairs(backbone: Backbone, images: Tensor) -> dict[str, tuple[Step, Step]]:
+    """Return the steps of the harness and of open_clip's own blocks that `measure_tower` compares.
+
+    Parameters
+    ----------
+    backbone
+        Its image tower is a standard ViT.
+    images
+        Normalised, (N, 3, S, S), on the backbone's device.
+
+    Returns
+    -------
+    dict
+        ``train_ratio``, ``train_ratio.instapg``: forward and backward; ``eval_ratio``: forward.
+    """
+    visual, device = backbone.model.visual, images.device
+    prompts = reference_prompts(visual, LENGTH, DEPTH)
+    depth, width = len(prompts), prompts[0].shape[1]
+    part = VisualPrompts(LENGTH, depth, width).to(device)
+    generator = InstaPG(LENGTH, depth - 1, width, visual.transformer.resblocks[0].attn.num_heads).to(device)
+    encode, reference = partial(ImageTower(visual).encode, images), partial(encode_with_blocks, visual, images, prompts)
+
+    def trained(step: Step) -> Step:
+        return lambda: step().square().sum().backward()
+
+    return {
+        "train_ratio": (trained(partial(encode, [part])), trained(reference)),
+        "train_ratio.instapg": (trained(partial(encode, [part, generator])), trained(reference)),
+        "eval_ratio": (partial(encode, [part]), reference),
+    }
 
 
 def _random_backbone(model: str, device: str, image_size: int | None) -> Backbone:

@@ -21,10 +21,15 @@ def test_the_committed_page_follows_from_the_measurements():
 
 def test_what_is_missing_is_not_measured():
     assert page({}).count(NONE) == 18
-    some = page({"ViT-B-16": {"machine": "a machine", "train_ratio": 1.25, "eval_ratio": 1.0}})
-    assert "| ViT-B-16 | `train_ratio` | 1.25 | 1.2 | reached |" in some
-    assert "| ViT-B-16 | `eval_ratio` | 1.00 | 1.06 | missed |" in some
-    assert "- ViT-B-16: a machine" in some
+    one, other = (
+        {"train_ratio": 1.25, "eval_ratio": 1.0},
+        {"train_ratio": 1.3, "train_ratio.instapg": 1.1, "eval_ratio": 1.1},
+    )
+    some = page({"ViT-B-16": {"a machine": one, "another": other}, "arithmetic": {"machine": "m", "ViT-B-16": one}})
+    assert "| ViT-B-16 | `train_ratio` | 1.25 | 1.25 | 1.30 | 1.2 | reached |" in some
+    assert "| ViT-B-16 | `train_ratio.instapg` |  | not measured | 1.10 | 1.2 | missed |" in some
+    assert "| ViT-B-16 | `eval_ratio` | 1.00 | 1.00 | 1.10 | 1.06 | reached on B |" in some
+    assert "- A: a machine\n- B: another\n- arithmetic: m" in some
     two = {"runs": 12, "engines": {"processes": 0.93, "Dask": 0.84}, "others": [0.04, 1.06], "machine": "m"}
     some = page({"workers": two})
     assert "12 equal runs, beside 0.0 busy cores of other processes for one worker and 1.1 for two." in some
