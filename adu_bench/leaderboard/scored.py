@@ -11,7 +11,6 @@ import io
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +19,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from adu_bench.core.files import replacing
 from adu_bench.core.hashing import digest, file_sha256
 from adu_bench.core.paths import RESOURCES, cache_dir
+from adu_bench.core.sealed import read_sealed, write_sealed
 from adu_bench.metrics.frame import Scorable, score
 from adu_bench.metrics.measures import METRICS
 from adu_bench.stats.sample import Collector, Sample
 
 FOLDER = "boards"
-"""The folder below that of the cache.  It has one file per plan: a SHA-256 (32 bytes) of what was scored and of what
-follows, NumPy arrays in a zip file."""
-_DIGEST = 32
+"""The folder below that of the cache.  It has one sealed file per plan: NumPy arrays in a zip file."""
 WORTH = 30
 """Fewer runs than these are scored anew each time."""
 METRIC = "h"
@@ -108,18 +105,12 @@ def _write(path: Path, key: str, frame: pd.DataFrame, samples: Mapping[Any, Samp
         }
     packed = io.BytesIO()
     np.savez(packed, allow_pickle=False, **arrays)
-    body = packed.getvalue()
-    with replacing(path) as temporary:
-        temporary.write_bytes(sha256(key.encode() + body).digest() + body)
+    write_sealed(path, packed.getvalue(), of=key)
 
 
 def _read(path: Path, key: str, views: Mapping[Any, Collection[str]]) -> tuple[pd.DataFrame, dict[Any, Sample]]:
     """Return what is kept; errors are raised where it is missing, damaged, or of other runs or code."""
-    content = path.read_bytes()
-    body = content[_DIGEST:]
-    if sha256(key.encode() + body).digest() != content[:_DIGEST]:
-        raise ValueError("not what is wanted")
-    with np.load(io.BytesIO(body), allow_pickle=False) as arrays:
+    with np.load(io.BytesIO(read_sealed(path, of=key)), allow_pickle=False) as arrays:
         frame = pq.read_table(pa.BufferReader(arrays["frame"].tobytes())).to_pandas()
         return frame, {
             view: Sample(

@@ -9,24 +9,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Container, Mapping, Set
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from adu_bench.core.files import replacing
 from adu_bench.core.hashing import canonical_json
+from adu_bench.core.sealed import read_sealed, write_sealed
 from adu_bench.core.specs import RunSpec, Task
 from adu_bench.store.run import FORMAT, Run
 from adu_bench.store.signature import Signature
 
 FILE = ".index"
-"""A SHA-256 (32 bytes) of what follows it, a Parquet file; pages of Parquet have checksums, its footer has none."""
+"""A sealed Parquet file: pages of Parquet have checksums, its footer has none."""
 _VERSION = f"index 1, run {FORMAT}".encode()
-_DIGEST = 32
 
 
 @dataclass
@@ -52,15 +51,11 @@ class Index:
     def read(root: Path) -> Index:
         """Return the index of a folder; empty where there is none or it cannot be used."""
         try:
-            content = (root / FILE).read_bytes()
-            body = memoryview(content)[_DIGEST:]
-            if sha256(body).digest() != content[:_DIGEST]:
-                return Index(root)
-            table = pq.read_table(pa.BufferReader(body))
+            table = pq.read_table(pa.BufferReader(read_sealed(root / FILE)))
             if table.schema.metadata.get(b"adu_bench") != _VERSION:
                 return Index(root)
             return Index(root, _Stored(root, table))
-        except (OSError, pa.ArrowException):
+        except (OSError, ValueError, pa.ArrowException):
             return Index(root)
 
     def find(self, key: str, signature: Signature) -> Run | None:
@@ -105,12 +100,8 @@ class Index:
             table = pa.concat_tables([self.stored.without(self._new), table]).unify_dictionaries()
         buffer = pa.BufferOutputStream()
         pq.write_table(table, buffer, compression="zstd")
-        body = buffer.getvalue()
-        try:
-            with replacing(self.root / FILE) as temporary:
-                temporary.write_bytes(sha256(body).digest() + body.to_pybytes())
-        except OSError:
-            return
+        with suppress(OSError):
+            write_sealed(self.root / FILE, buffer.getvalue().to_pybytes())
 
 
 def _table(entries: Mapping[str, tuple[Signature, Run]]) -> pa.Table:

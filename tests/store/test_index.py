@@ -127,10 +127,10 @@ def test_runs_with_equal_tasks_share_one_and_equal_is_not_enough(tmp_path):
 def test_a_folder_that_cannot_be_written_does_without(tmp_path, monkeypatch):
     _write_three(tmp_path)
 
-    def refuse(path):
+    def refuse(path, body):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(index, "replacing", refuse)
+    monkeypatch.setattr(index, "write_sealed", refuse)
     assert _described(Store(tmp_path).runs()) == _truth(tmp_path)
     assert not (tmp_path / FILE).exists()
 
