@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from adu_bench.core.devices import DEVICES
@@ -27,8 +28,21 @@ def suite_option(parser: Any) -> None:
 def fuse_option(parser: Any) -> None:
     """Add --fuse."""
     parser.add_argument(
-        "--fuse", type=int, default=1, metavar="N", help="train up to N runs of a method in one pass of the backbone"
+        "--fuse",
+        type=whole_number_or_auto,
+        default=1,
+        metavar="N|auto",
+        help="train up to N runs of a method in one pass of the backbone; auto: as many as a GPU takes, 1 on a CPU",
     )
+
+
+def whole_number_or_auto(value: str | float) -> int | str:
+    """Read a text of the command line, or a value of a file of options; messages of the parser have this name."""
+    if value == "auto":
+        return "auto"
+    if re.fullmatch(r"-?\d{1,9}", str(value), re.ASCII) is None:
+        raise ValueError(f"'{value}' is neither a whole number nor auto")
+    return int(value)
 
 
 def device_option(parser: Any) -> None:

@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from adu_bench.core.child import in_child
 from adu_bench.core.devices import parse_device
@@ -14,7 +15,7 @@ from adu_bench.core.errors import UserError, unknown
 from adu_bench.core.progress import Progress, silent
 from adu_bench.runner.cost import Cost, cost, longest_first
 from adu_bench.runner.decoding import decode_needed
-from adu_bench.runner.executors.fused import Fused
+from adu_bench.runner.executors.fused import MOST, Fused
 from adu_bench.runner.executors.interface import Executor, Result, settled
 from adu_bench.runner.executors.local import LocalProcesses
 from adu_bench.runner.job import RunJob
@@ -22,6 +23,8 @@ from adu_bench.runner.plan import Plan, PlannedRun
 from adu_bench.runner.tracking import require_tracker
 from adu_bench.store import Store
 from adu_bench.workflows.selection import Selection
+
+Fuse = int | Literal["auto"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,8 @@ class Where:
     jobs
         Worker processes.
     fuse
-        Runs of a method that are trained in one pass of the backbone, at most.
+        Runs of a method that are trained in one pass of the backbone, at most; ``auto`` for 1 on a CPU, where more
+        saves nothing, and for up to 8 on a GPU: as many as its memory takes and as leave each worker some.
     timeout
         Seconds after which a run is ended and counts as failed; 0 or None for no limit.
     cluster
@@ -48,7 +52,7 @@ class Where:
 
     device: str = "auto"
     jobs: int = 1
-    fuse: int = 1
+    fuse: Fuse = 1
     timeout: float | None = None
     cluster: str = ""
     address: str = ""
@@ -177,7 +181,7 @@ def execute_runs(
         yield from map(settled, results)
 
 
-def local_executor(device: str = "auto", jobs: int = 1, fuse: int = 1, timeout: float | None = None) -> Executor:
+def local_executor(device: str = "auto", jobs: int = 1, fuse: Fuse = 1, timeout: float | None = None) -> Executor:
     """Return worker processes of this machine as an executor, with its settings checked.
 
     Parameters
@@ -186,10 +190,8 @@ def local_executor(device: str = "auto", jobs: int = 1, fuse: int = 1, timeout: 
         ``auto``, ``cpu`` or ``cuda``.
     jobs
         Worker processes.
-    fuse
-        Runs of a method that are trained in one pass of the backbone, at most.
-    timeout
-        Seconds after which a run is ended and counts as failed; 0 or None for no limit.
+    fuse, timeout
+        As in `Where`.
 
     Raises
     ------
@@ -197,7 +199,10 @@ def local_executor(device: str = "auto", jobs: int = 1, fuse: int = 1, timeout: 
         If there is no such device, or a number is out of range.
     """
     require_device(device)
-    return Fused(LocalProcesses(device, jobs, limit_of(timeout, fuse)), fuse)
+    if fuse != "auto":
+        return Fused(LocalProcesses(device, jobs, limit_of(timeout, fuse)), fuse)
+    size = 1 if in_child("adu_bench.clip.device:resolve_device", device) == "cpu" else MOST
+    return Fused(LocalProcesses(device, jobs, limit_of(timeout, size)), size, jobs)
 
 
 def limit_of(timeout: float | None, fuse: int = 1) -> float | None:
@@ -237,17 +242,18 @@ def _cluster(where: Where, out: Path) -> Executor:
     """
     if where.cluster not in ("dask", "slurm"):
         raise unknown("cluster", where.cluster, ["dask", "slurm"])
-    parse_device(where.device)
-    limit = limit_of(where.timeout, where.fuse)
+    on_cpu = parse_device(where.device).kind == "cpu"
+    size = (1 if on_cpu else MOST) if where.fuse == "auto" else where.fuse
+    limit = limit_of(where.timeout, size)
     if where.cluster == "dask":
         from adu_bench.runner.executors.dask_cluster import DaskCluster
 
         place = where.address, where.scheduler_file
-        return Fused(DaskCluster(*place, where.device, where.jobs, limit), where.fuse)
+        return Fused(DaskCluster(*place, where.device, where.jobs, limit), size)
     from adu_bench.runner.executors.slurm import Slurm
 
     logs = out.absolute() / ".slurm"
-    return Fused(Slurm(settings_of(where.slurm), logs, where.device, timeout=limit), where.fuse)
+    return Fused(Slurm(settings_of(where.slurm), logs, where.device, timeout=limit), size)
 
 
 def settings_of(text: str) -> tuple[tuple[str, str], ...]:

@@ -20,7 +20,7 @@ from adu_bench.training.method import Method
 from adu_bench.workflows.audit import pending, run_audits
 from adu_bench.workflows.board import Results, suites_with_results
 from adu_bench.workflows.finished import Runs
-from adu_bench.workflows.run import Where, prepare
+from adu_bench.workflows.run import Fuse, Where, prepare
 from adu_bench.workflows.selection import DEFAULT_SUITE, Selection, seeds_from
 
 METHODS = "methods"
@@ -41,7 +41,7 @@ def run(
     out: str | Path = "runs",
     device: str = "auto",
     jobs: int = 1,
-    fuse: int = 1,
+    fuse: Fuse = 1,
     timeout: float | None = None,
     cluster: str = "",
     address: str = "",

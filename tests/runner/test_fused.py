@@ -14,12 +14,13 @@ from adu_bench.clip import turns
 from adu_bench.core.errors import RunFailed, UserError
 from adu_bench.registry import Catalogue
 from adu_bench.runner.executors import fused
-from adu_bench.runner.executors.fused import Fused, Group
+from adu_bench.runner.executors.fused import MOST, Fused, Group
 from adu_bench.runner.executors.interface import Result, perform
 from adu_bench.runner.job import RunJob
 from adu_bench.runner.plan import plan
 from adu_bench.store import Store
 from adu_bench.suites import load_suite
+from adu_bench.workflows.run import local_executor
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Note:
     def _joint(self, brought):
         if len(brought) > 2 and any(job.kind == "large" for job in brought):
             raise torch.OutOfMemoryError("too many")
+        if len(brought) > 2 and any(job.kind == "broken" for job in brought):
+            raise ValueError("does not go together")
         self._write("+".join(job.name for job in brought))
         return brought
 
@@ -67,9 +70,14 @@ class Here:
             yield Result(job, outcome.state, outcome.text, 1.0)
 
 
-def names(jobs, size):
+@pytest.fixture(autouse=True)
+def _nothing_is_known_of_memory(monkeypatch):
+    monkeypatch.setattr(fused, "_FITS", {})
+
+
+def names(jobs, *size):
     return [
-        [job.name for job in one.jobs] if isinstance(one, Group) else one.name for one in fused._grouped(jobs, size)
+        [job.name for job in one.jobs] if isinstance(one, Group) else one.name for one in fused._grouped(jobs, *size)
     ]
 
 
@@ -77,6 +85,9 @@ def test_jobs_of_one_family_are_grouped_where_the_first_of_them_comes(tmp_path):
     jobs = [Note(name, tmp_path, family=name[0]) for name in ("a1", "b1", "a2", "a3", "b2", "c1", "a4")]
     assert names(jobs, 3) == [["a1", "a2", "a3"], "a4", ["b1", "b2"], "c1"]
     assert names(jobs, 1) == ["a1", "a2", "a3", "a4", "b1", "b2", "c1"]
+    assert names(jobs, 8, 2) == [["a1", "a2", "a3", "a4"], ["b1", "b2"], "c1"]
+    assert names(jobs, 8, 4) == [["a1", "a2"], ["a3", "a4"], ["b1", "b2"], "c1"]
+    assert names([], 8, 2) == []
     alone = object()
     assert list(fused._grouped([alone, *jobs[:1]], 8)) == [alone, jobs[0]]
 
@@ -101,6 +112,35 @@ def test_a_group_that_does_not_fit_is_halved(tmp_path):
     assert path.read_text().split() == ["a+b", "a+b", "a", "b", "c+d", "c+d", "c", "d"]
 
 
+def test_later_groups_of_a_family_begin_with_what_fitted(tmp_path):
+    path = tmp_path / "notes"
+    first = [Note(name, path, "large") for name in "abcd"]
+    later = [Note(name, path, "large") for name in "efgh"]
+    other = [Note(name, path, family="others") for name in "ijk"]
+    tried = []
+    for jobs in (first, later, other):
+        group = Group(tuple(jobs))
+        group.run("cpu", lambda *step: None)
+        tried.append(fused._FITS.copy())
+    assert tried == [{"notes": 2}] * 3
+    assert "e+f+g" not in path.read_text()
+    assert "i+j+k" in path.read_text()
+
+
+def test_a_failure_other_than_of_memory_says_nothing_of_later_groups(tmp_path):
+    jobs = tuple(Note(name, tmp_path / "notes", "broken") for name in "abc")
+    assert Group(jobs).run("cpu", lambda *step: None).state == "done"
+    assert fused._FITS == {}
+
+
+def test_how_many_runs_are_fused_is_chosen_by_the_device(monkeypatch):
+    for device, size in (("cpu", 1), ("cuda", MOST)):
+        monkeypatch.setattr("adu_bench.workflows.run.in_child", lambda function, wanted, found=device: found)
+        made = local_executor("auto", 2, "auto", timeout=10)
+        assert (made.size, made.workers, made.inner.timeout) == (size, 2, 10 * size)
+    assert local_executor("cpu", 2, 3).workers == 1
+
+
 def test_a_lost_device_ends_the_worker_after_the_group(tmp_path):
     path = tmp_path / "notes"
     outcome = perform(Group((Note("a", path), Note("b", path, "cuda"))), "cpu", lambda *step: None)
@@ -120,6 +160,16 @@ def test_a_failure_of_the_whole_group_is_recorded_for_the_jobs_that_it_cut_off(t
 def test_a_group_has_at_least_one_run():
     with pytest.raises(UserError, match="--fuse 0 is too few"):
         Fused(Here(), 0)
+
+
+@pytest.mark.parametrize("text", ["many", "2.5", "auto8", ""])
+def test_what_is_no_number_of_runs_is_refused(text, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("options.yaml").write_text(f'fuse: "{text}"' if text != "2.5" else "fuse: 2.5")
+    for options in (["--fuse", text], ["--config", "options.yaml"]):
+        assert main(["run", *options]) == 2
+        assert "number" in capsys.readouterr().err
+    assert not Path("runs").exists()
 
 
 METHODS = "baseline[epochs=1],adu[epochs=1],adu-released[epochs=1],clipfit[epochs=1],lp-plus-plus"

@@ -18,6 +18,9 @@ from adu_bench.core.progress import Progress, silent
 from adu_bench.runner.executors.interface import Executor, Job, Outcome, Result, failed, perform, settled
 from adu_bench.store import Store
 
+MOST = 8
+"""Runs in a group where the number is to be chosen, at most; what does not fit into memory is halved."""
+
 
 @runtime_checkable
 class Fusable(Job, Protocol):
@@ -42,6 +45,8 @@ class Fused:
         Runs the groups.
     size
         Runs in a group, at most.
+    workers
+        Groups are made smaller where one of so many workers would have none; 1 where that does not matter.
 
     Raises
     ------
@@ -51,6 +56,7 @@ class Fused:
 
     inner: Executor
     size: int
+    workers: int = 1
 
     def __post_init__(self) -> None:
         if self.size < 1:
@@ -58,13 +64,14 @@ class Fused:
 
     def run(self, jobs: Sequence[Job], progress: Progress = silent) -> Iterator[Result]:
         """Run jobs; see `adu_bench.runner.executors.interface.Executor`."""
-        with closing(self.inner.run(list(_grouped(jobs, self.size)), progress)) as results:  # type: ignore[type-var]
+        with closing(self.inner.run(list(_grouped(jobs, self.size, self.workers)), progress)) as results:  # type: ignore[type-var]
             for result in results:
                 yield from result.job.single(result) if isinstance(result.job, Group) else [result]
 
 
-def _grouped(jobs: Sequence[Job], size: int) -> Iterator[Job]:
+def _grouped(jobs: Sequence[Job], size: int, workers: int = 1) -> Iterator[Job]:
     """Yield jobs of one family in groups, where the first of them comes; jobs without a family stay alone."""
+    size = min(size, -(-len(jobs) // workers)) or 1
     families: dict[Any, list[Any]] = {}
     for place, job in enumerate(jobs):
         families.setdefault(job.family if isinstance(job, Fusable) else place, []).append(job)
@@ -138,16 +145,26 @@ class Group:
             yield Result(job, "done", "", seconds) if job.finished else Result(job, result.state, result.text, seconds)
 
 
-def _together(jobs: Sequence[Job], device: str, progress: Progress) -> list[tuple[Outcome, float]]:
+_FITS: dict[Any, int] = {}
+"""How many runs of a family fit into memory at a time, where this process met a group that did not."""
+
+
+def _together(jobs: Sequence[Fusable], device: str, progress: Progress) -> list[tuple[Outcome, float]]:
     """Run jobs together; where a joint step fails, for example for lack of memory, in two halves."""
     import torch
 
-    from adu_bench.clip.turns import Turns
+    from adu_bench.clip.memory import is_out_of_memory
+    from adu_bench.clip.turns import Parted, Turns
 
-    tasks = [partial(_one, job, device, silent if place else progress) for place, job in enumerate(jobs)]
-    found: list[Any] = Turns(torch.device(device)).run(tasks) if len(tasks) > 1 else [tasks[0]()]
-    parted = [place for place, one in enumerate(found) if one is None]
+    family = jobs[0].family
+    found: list[Any] = [None] * len(jobs)
+    if len(jobs) <= _FITS.get(family, len(jobs)):
+        tasks = [partial(_one, job, device, silent if place else progress) for place, job in enumerate(jobs)]
+        found = Turns(torch.device(device)).run(tasks) if len(tasks) > 1 else [tasks[0]()]
+    parted = [place for place, one in enumerate(found) if one is None or isinstance(one, Parted)]
     half = (len(parted) + 1) // 2
+    if any(is_out_of_memory(found[place].__cause__) for place in parted if found[place] is not None):
+        _FITS[family] = half
     for part in (parted[:half], parted[half:]):
         if part:
             again = _together([jobs[place] for place in part], device, progress)
@@ -159,8 +176,8 @@ def _together(jobs: Sequence[Job], device: str, progress: Progress) -> list[tupl
     return found
 
 
-def _one(job: Job, device: str, progress: Progress) -> tuple[Outcome, float] | None:
-    """Run a job that takes turns with others; None if it must be run again without some of them."""
+def _one(job: Job, device: str, progress: Progress) -> tuple[Outcome, float]:
+    """Run a job that takes turns with others; it raises `Parted` if it must be run again without some of them."""
     from adu_bench.clip.turns import Parted, clock, current
 
     start = clock()
@@ -169,7 +186,7 @@ def _one(job: Job, device: str, progress: Progress) -> tuple[Outcome, float] | N
     try:
         outcome = Outcome(*job.run(device, progress))
     except Parted:
-        return None
+        raise
     except Exception as error:
         outcome = failed(job, error)
     return outcome, clock() - start
