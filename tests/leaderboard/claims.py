@@ -422,7 +422,7 @@ FORGOT = (
     *map(_audited, (*AUDITED, "domain-gate")),
     Claim(
         "After the strongest attack {} % of the knowledge is gone in `anchored`, {} % in `adu`, {} % in `clipfit` and "
-        "{} % in `baseline`; the others have at most {} %",
+        "{} % in `baseline`; the others of this table have at most {} %",
         lambda found: [found.depth(method) for method in ("anchored", "adu", "clipfit", "baseline", "adu-released")],
         lambda found: (
             found.depth("baseline") > found.depth("adu-released") > max(found.depth(method) for method in UNMOVED)
