@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import open_clip
@@ -106,15 +107,16 @@ def random_backbone(model: str, device: str, image_size: int | None = None) -> B
 def _open_clip_model(parsed: BackboneName) -> tuple[nn.Module, Callable[[list[str]], Tensor]]:
     pretrained.check(parsed)
     path = parsed.local_file or pretrained.locate(parsed, fetch=True)
-    with loadable(path) as file:
-        try:
-            model = open_clip.create_model(parsed.model, pretrained=str(file))
-        except Exception as error:
-            raise UserError(
-                f"The weights '{path}' could not be loaded into '{parsed.model}'.",
-                f"{misfit(error) or type(error).__name__}.",
-                "Check that the file belongs to this model and is complete; download it again if in doubt.",
-            ) from error
+    try:
+        model = _with_weights(parsed.model, path)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"The weights '{path}' could not be loaded into '{parsed.model}'.",
+            f"{misfit(error) or type(error).__name__}.",
+            "Check that the file belongs to this model and is complete; download it again if in doubt.",
+        ) from error
     try:
         return model, open_clip.get_tokenizer(parsed.model)
     except Exception as error:
@@ -123,3 +125,15 @@ def _open_clip_model(parsed: BackboneName) -> tuple[nn.Module, Callable[[list[st
             f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}.",
             "SigLIP and some other models need: pip install transformers, and a network on first use.",
         ) from error
+
+
+def _with_weights(model: str, path: Path) -> nn.Module:
+    try:
+        with loadable(path) as file:
+            return open_clip.create_model(model, pretrained=str(file))
+    except RuntimeError as error:
+        if "not implemented for" not in str(error):
+            raise
+    # A CPU cannot resize positional embeddings in half precision, which weights for another image size need.
+    with loadable(path, single=True) as file:
+        return open_clip.create_model(model, pretrained=str(file))

@@ -41,8 +41,15 @@ _LARGEST_PICKLE = 100_000_000
 
 
 @contextmanager
-def loadable(path: Path) -> Iterator[Path]:
+def loadable(path: Path, single: bool = False) -> Iterator[Path]:
     """Give a path that `open_clip.create_model` can load: the file itself, or a temporary safetensors file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    single
+        Convert half-precision tensors to single precision, in which a CPU can resize positional embeddings.
 
     Raises
     ------
@@ -50,7 +57,7 @@ def loadable(path: Path) -> Iterator[Path]:
         If the file is not one of weights; the message says what it is.
     """
     try:
-        state = _converted(path)
+        state = _in_single(_state(path)) if single else _converted(path)
     except Exception as error:
         # A malformed file can make the readers raise anything.
         raise unreadable(path, _reason(error)) from error
@@ -71,17 +78,35 @@ def _converted(path: Path) -> Mapping[str, Any] | None:
     kind = _kind(path)
     if path.suffix == {"safetensors": ".safetensors", "numpy": ".npz"}.get(kind):
         return None
+    state, inside = _read(path, kind)
+    if kind in ("zip", "pickle") and inside in ("", "state_dict") and path.suffix != ".safetensors":
+        return None
+    return state
+
+
+def _state(path: Path) -> Mapping[str, Any]:
+    """Return the tensors of a file."""
+    return _read(path, _kind(path))[0]
+
+
+def _read(path: Path, kind: str) -> tuple[Mapping[str, Any], str]:
+    """Return the tensors of a file of a kind, and under which name a checkpoint of training has them."""
     if kind == "numpy":
         raise ValueError("It is an archive of NumPy arrays, whose name must end with .npz")
     if kind == "safetensors":
-        return load_file(path)
+        return load_file(path), ""
     if kind == "script":
-        return _script_state(path)
+        return _script_state(path), ""
     state = _checkpoint(path, mmap=kind == "zip")
     inside = next((name for name in _INSIDE if isinstance(state.get(name), Mapping)), "")
-    if inside in ("", "state_dict") and path.suffix != ".safetensors":
-        return None
-    return state[inside] if inside else state
+    return state[inside] if inside else state, inside
+
+
+def _in_single(state: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {
+        name: value.float() if isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16) else value
+        for name, value in state.items()
+    }
 
 
 def unreadable(path: Path, why: str) -> UserError:

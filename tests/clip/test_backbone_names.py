@@ -68,6 +68,31 @@ def test_a_checkpoint_of_training_is_the_same_model_and_misfits_are_named(weight
         load_backbone(f"ViT-S-32-alt:{path}")
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("form", [".safetensors", ".pt", ".ckpt"])
+def test_half_precision_weights_are_resized_or_their_misfits_named(weights, tmp_path, dtype, form):
+    """A CPU cannot resize positional embeddings in half precision; its message said nothing of the weights."""
+    import open_clip
+    import torch
+    from safetensors.torch import save_file
+
+    path = tmp_path / f"half{form}"
+    for model, size in (("ViT-S-32-alt", 160), ("ViT-S-16-alt", 224)):
+        state = open_clip.create_model(model, load_weights=False, force_image_size=size).state_dict()
+        state = {name: value.to(getattr(torch, dtype)).contiguous().clone() for name, value in state.items()}
+        if form == ".safetensors":
+            save_file(state, path)
+        else:
+            torch.save({"state_dict": state} if form == ".ckpt" else state, path)
+        if model == "ViT-S-32-alt":
+            loaded = load_backbone(f"ViT-S-32-alt:{path}").model.visual
+            assert loaded.positional_embedding.dtype == torch.float32
+            assert len(loaded.positional_embedding) == 50
+        else:
+            with pytest.raises(UserError, match=r"size mismatch for visual\.conv1\.weight"):
+                load_backbone(f"ViT-S-32-alt:{path}")
+
+
 def test_every_accepted_pair_of_model_and_weights_uses_the_activation_of_its_training():
     """All pairs that open_clip lists: those that differ are refused, and the name in the remedy is correct."""
     import open_clip
