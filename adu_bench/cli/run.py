@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from adu_bench.cli.common import device_option, flag, fuse_option, plan_options, selection_of, study_option
 from adu_bench.cli.terminal import console
 from adu_bench.core.errors import UserError
-from adu_bench.core.words import counted
+from adu_bench.core.words import counted, size_of
 
 if TYPE_CHECKING:
     from adu_bench.workflows.run import Execution
@@ -110,7 +110,7 @@ def _needs(expected: Any, store: Any, plan: Any, workers: int) -> Iterator[str]:
     if hours is not None:
         yield f"Time: {hours:.2f} h in all, {hours / workers:.2f} h with {counted(workers, 'worker')} (--jobs)."
     sizes = [store.size(run.spec.key) for run in plan.runs if store.has(run.spec.key)]
-    size = f"about {expected.runs * mean(sizes) / 1e6:,.0f} MB, by the finished runs" if sizes else ""
+    size = f"about {size_of(expected.runs * mean(sizes))}, by the finished runs" if sizes else ""
     yield f"Disk: {size or 'known when the first run has finished'}."
     longest = max(1, math.ceil(2 * (hours or 0) / expected.runs))
     yield (

@@ -8,7 +8,7 @@ from typing import Any
 from adu_bench.cli.common import from_option, selection_of, suite_option
 from adu_bench.core.commands import command
 from adu_bench.core.errors import UserError
-from adu_bench.core.words import counted
+from adu_bench.core.words import counted, size_of
 
 
 def options(parser: Any) -> None:
@@ -52,5 +52,5 @@ def run(options: Any) -> int:
     own_suite = options.suite if options.suite != suite.name else ""
     # The bundle has the method's code.
     check_it = command("verify", str(path), suite=own_suite, **{"from": ""})
-    print(f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB). Anyone can check it: {check_it}")
+    print(f"Wrote {path} ({size_of(path.stat().st_size)}). Anyone can check it: {check_it}")
     return 0

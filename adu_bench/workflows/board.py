@@ -28,10 +28,23 @@ class Results:
         Folder of runs; empty where it is not named.
     rows
         Folder of committed rows; empty where it is not named.
+
+    Raises
+    ------
+    UserError
+        If both are named, since a board is made from one of them.
     """
 
     runs: str = ""
     rows: str = ""
+
+    def __post_init__(self) -> None:
+        if self.runs and self.rows:
+            raise UserError(
+                f"'{self.runs}' and '{self.rows}' cannot be shown on one board.",
+                "A board is made from runs (--runs) or from committed rows (--rows).",
+                f"Make rows of the runs first: {command('leaderboard', runs=self.runs, write=self.rows)}",
+            )
 
     @property
     def rows_folder(self) -> Path:

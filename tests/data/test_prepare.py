@@ -461,7 +461,7 @@ def test_bad_images_stop_it_all_at_once_or_are_left_out_and_recorded(tree):
     (tree / "day/dog/001.png").write_bytes(b"not an image")
     (tree / "night/dog/002.png").write_bytes(image_bytes("x")[:40])
     with pytest.raises(
-        UserError, match=r"(?s)2 images cannot be read.*day/dog/001\.png: .*night/dog/002\.png: .*--skip-bad"
+        UserError, match=r"(?s)2 images cannot be read.*day/dog/001\.png: .*; night/dog/002\.png: .*--skip-bad"
     ):
         prepare("mine", tree)
     assert prepared.require("mine") == whole

@@ -8,6 +8,7 @@ import pytest
 from adu_bench.report.figures.common import percent, ranked
 from adu_bench.report.figures.profile import profile
 from adu_bench.report.style import style
+from adu_bench.report.tables.main import main_caption, main_table
 from adu_bench.report.tables.summaries import improvement_table, summary_caption, summary_table
 
 
@@ -53,6 +54,14 @@ def test_intervals_are_those_of_the_board_and_the_caption_says_what_they_are_for
     (line,) = (line for line in texts(summary_table(with_interval), 2) if line[0] == first.method)
     assert line[3] == "25.0 to 50.0"
     assert "other few-shot draws and other test images, on these tasks" in summary_caption(with_interval)
+
+
+def test_captions_speak_of_bold_only_where_methods_are_compared(board):
+    alone = replace(board, rows=(ranked(board)[0], *(row for row in board.rows if row.reference)))
+    for caption, table in ((main_caption, main_table), (summary_caption, summary_table)):
+        for shown in (board, alone):
+            bold = any(cell.bold for part in table(shown).parts for row in part for cell in row)
+            assert ("Bold: " in caption(shown)) is bold is (shown is board)
 
 
 def test_the_best_method_is_compared_with_every_other(board, values):

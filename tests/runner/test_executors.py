@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,6 +122,15 @@ def test_workers_share_the_cores_unless_told(wanted, jobs, threads, monkeypatch)
 def test_nothing_to_do_starts_no_worker(monkeypatch):
     monkeypatch.setattr(local, "start", None)
     assert list(LocalProcesses("cpu", 4).run([])) == []
+
+
+@pytest.mark.parametrize("package", ["torch", "open_clip"])
+def test_without_the_libraries_of_runs_no_worker_starts_and_no_run_is_marked_as_failed(package, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setattr(local, "start", None)
+    with pytest.raises(UserError, match=f"'{package}' is not installed.*doctor"):
+        list(LocalProcesses("cpu").run([Sum((1,), tmp_path / "a")]))
+    assert not list(tmp_path.iterdir())
 
 
 @dataclass(frozen=True)

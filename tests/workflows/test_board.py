@@ -53,3 +53,9 @@ def test_several_suites_are_refused_but_on_a_page(capsys, suites):
 def test_checking_and_writing_at_once_is_refused(capsys):
     assert main(["leaderboard", "--check", "--write", "rows"]) == 2
     assert "--check goes with neither" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("read", ["leaderboard", "compare adu baseline", "report"])
+def test_runs_and_rows_at_once_are_refused_with_the_command_that_joins_them(capsys, read):
+    assert main([*read.split(), "--suite", "toy", "--runs", "some runs", "--rows", "rows"]) == 2
+    assert "adu-bench leaderboard --runs 'some runs' --write rows" in capsys.readouterr().err

@@ -342,7 +342,7 @@ def _bad(paths: pd.Series, problems: pd.Series) -> UserError:
     lines = [f"{path}: {problem}" for path, problem in zip(paths, problems, strict=True)]
     return UserError(
         f"{_counted(lines, 'image')} cannot be read.",
-        "\n".join(lines),
+        "; ".join(lines) + ".",
         "Replace them, or leave them out with --skip-bad; results then show another data hash.",
     )
 

@@ -56,8 +56,10 @@ def main_caption(board: Board, convention: str = "h_mean") -> str:
     )
     counts = {size: part["task"].nunique() for size, part in board.frame.groupby("forget")}
     tasks = ", ".join(f"{count} with {size} forgotten" for size, count in counts.items())
+    # As in the table, which sets nothing in bold where one method has nothing to be compared with.
+    bold = "Bold: best ranked method of the column. " if len(ranked(board)) > 1 else ""
     return (
-        f"Per cent, by number of forgotten domains (tasks: {tasks}); {how}. Bold: best ranked method of the column. "
+        f"Per cent, by number of forgotten domains (tasks: {tasks}); {how}. {bold}"
         f"Below the rule: references, never ranked. {block(board)}"
     )
 

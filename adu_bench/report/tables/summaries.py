@@ -57,9 +57,10 @@ def summary_table(board: Board) -> Table:
 
 def summary_caption(board: Board) -> str:
     """Return the caption of the summary table."""
+    bold = "Bold: best of its part. " if len(ranked(board)) > 1 else ""
     return (
         "Per cent, ranked methods, by number of forgotten domains. The interquartile mean leaves out the lowest and "
-        f"the highest quarter of the tasks. {intervals_sentence(board)} Bold: best of its part. {block(board)}"
+        f"the highest quarter of the tasks. {intervals_sentence(board)} {bold}{block(board)}"
     )
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
@@ -52,11 +53,23 @@ class LocalProcesses:
 
     def run(self, jobs: Sequence[Job], progress: Progress = silent) -> Iterator[Result]:
         """Run jobs; see `adu_bench.runner.executors.interface.Executor`."""
+        _require_libraries()
         pool = _Pool(self, list(reversed(jobs)), progress)
         try:
             yield from pool.results()
         finally:
             pool.stop()
+
+
+def _require_libraries() -> None:
+    """Refuse to start workers that would all die while they load, one run after the other, without saying why."""
+    missing = [name for name in ("torch", "open_clip") if find_spec(name) is None]
+    if missing:
+        raise UserError(
+            f"The package '{missing[0]}' is not installed.",
+            "Boards are read without it; methods are not run.",
+            "Install what adu-bench needs (docs/installing.md), and check it with: adu-bench doctor",
+        )
 
 
 def threads_for(workers: int) -> int:
