@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from adu_bench.leaderboard.board import with_forgetting
+from adu_bench.leaderboard.rows import rows_dir
 from adu_bench.report.figures import tradeoff
 from adu_bench.report.figures.words import tradeoff_words
 from adu_bench.report.section import Section
@@ -361,6 +362,30 @@ def test_a_phone_needs_no_sideways_scrolling_and_loses_no_number(visit):
     # With one seed there are neither intervals nor letters; near chance nothing can be forgotten.
     absent = {"letters", "95 % interval", "forgot"}
     assert set(hidden) - absent == set(shown) - absent
+
+
+def test_the_committed_boards_fit_a_laptop(visit):
+    page = visit(address=(rows_dir() / "index.html").as_uri())
+    widths = page.evaluate(
+        "[...document.querySelectorAll('.board')].map(one => [one.scrollWidth, one.parentElement.clientWidth])"
+    )
+    assert widths
+    assert all(table <= room for table, room in widths if room)
+
+
+def test_the_chart_can_be_read_on_a_phone(visit):
+    page = visit(viewport={"width": 390, "height": 844})
+    shown = page.evaluate(
+        """[...document.querySelectorAll('.plane text')].map(one => {
+            const drawing = one.ownerSVGElement, box = one.getBoundingClientRect();
+            const scale = drawing.getBoundingClientRect().width / drawing.viewBox.baseVal.width;
+            return [parseFloat(getComputedStyle(one).fontSize) * scale, box.left, box.right];
+        })"""
+    )
+    assert shown
+    for size, left, right in shown:
+        assert size == 0 or size >= 9
+        assert 0 <= left <= right <= 390
 
 
 def test_long_names_of_domains_make_no_table_wider_on_a_phone(visit):
