@@ -149,7 +149,7 @@ def locate(parsed: BackboneName, fetch: bool = False) -> Path:
     settings = open_clip.get_pretrained_cfg(parsed.model, parsed.tag)
     if (found := _fetched(settings)) is not None:
         return found
-    why, cause = "This command does not fetch weights", None
+    why, cause = "This command does not fetch weights; adu-bench run does where there is a network", None
     if fetch:
         try:
             return Path(open_clip.download_pretrained(settings))
@@ -160,8 +160,9 @@ def locate(parsed: BackboneName, fetch: bool = False) -> Path:
     command = f"hf download {repository} {file} --local-dir weights" if repository else f"fetch {settings['url']}"
     raise UserError(
         f"The weights of '{parsed.portable}' are not on this machine.",
-        f"{why}; adu-bench run does where there is a network.",
-        f"On a machine with a network: {command}; then copy the file here: --backbone {parsed.portable}=weights/{file}",
+        f"{why}.",
+        f"On a machine with a network: {command}; then copy the file here: --backbone {parsed.portable}=weights/{file}; or "
+        "take the small model that is included: --backbone emoji-clip",
     ) from cause
 
 

@@ -43,6 +43,12 @@ def repeating(name: str, options: Mapping[str, Any]) -> Iterator[None]:
         _given.reset(token)
 
 
+def remember(**options: Any) -> None:
+    """Also repeat options that the user did not type, because the command found out what they have to be."""
+    if _given.get():
+        _given.set({**_given.get(), **options})
+
+
 def command(name: str, *arguments: str, folder: object = None, **options: Any) -> str:
     """Return a command line, quoted for a shell.
 

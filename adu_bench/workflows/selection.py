@@ -10,6 +10,7 @@ from typing import Any
 
 from adu_bench.clip.identity import parse_backbone
 from adu_bench.clip.weights import backbone_spec
+from adu_bench.core.commands import remember
 from adu_bench.core.errors import UserError, unknown
 from adu_bench.core.specs import BackboneSpec
 from adu_bench.core.yaml_files import read_yaml
@@ -169,6 +170,7 @@ def find_weights(backbone: str, suite: Suite, store: Store | None, fetch: bool) 
         return backbone_spec(name, fetch=fetch)
     except UserError as error:
         if len(used) == 1 and not backbone:
+            remember(backbone=used[0].name)
             return used[0]
         if not used or backbone:
             raise

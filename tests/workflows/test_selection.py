@@ -102,6 +102,9 @@ def test_results_are_read_without_weights_and_without_a_network(copied, capsys):
             assert "collapse" in capsys.readouterr().out
     assert main(["status", *quick]) == 0
     assert "collapse: 1 finished" in capsys.readouterr().out
+    # The command lines in messages are for the backbone of the runs, too.
+    assert main(["compare", "collapse", "coin", "--suite", "mine.yaml", "--limit", "1", "--runs", "runs"]) == 2
+    assert "--methods coin --backbone ViT-B-32:laion2b_s34b_b79k" in capsys.readouterr().err
     copied("another-model")
     assert main(["status", *quick]) == 2
     assert "several backbones: ViT-B-32:laion2b_s34b_b79k, another-model" in capsys.readouterr().err
