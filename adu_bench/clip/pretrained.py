@@ -158,10 +158,11 @@ def locate(parsed: BackboneName, fetch: bool = False) -> Path:
     repository, _, file = str(settings.get("hf_hub", "")).rpartition("/")
     file = file or "open_clip_model.safetensors"
     command = f"hf download {repository} {file} --local-dir weights" if repository else f"fetch {settings['url']}"
+    given = f"--backbone {parsed.portable}=weights/{file}"
     raise UserError(
         f"The weights of '{parsed.portable}' are not on this machine.",
         f"{why}.",
-        f"On a machine with a network: {command}; then copy the file here: --backbone {parsed.portable}=weights/{file}; or "
+        f"On a machine with a network: {command}; then copy the file here: {given}; or "
         "take the small model that is included: --backbone emoji-clip",
     ) from cause
 
