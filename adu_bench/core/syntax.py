@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 _IGNORED = {"ctx", "kind", "type_comment", "type_ignores"}
 """Fields of syntax nodes that follow from the others or change nothing."""
-_REPORTS = {"report", "warn"}
+MESSENGERS = {"report", "warn"}
 """Functions that show a text to people."""
 
 
@@ -56,6 +56,8 @@ def names_read(tree: ast.Module) -> set[str]:
             found.add(node.attr)
         elif isinstance(node, ast.alias):
             found.add(node.name)
+        elif isinstance(node, ast.MatchClass):
+            found.update(node.kwd_attrs)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             found.add(node.value)
     return found
@@ -121,7 +123,7 @@ def _without_effect(tree: ast.Module, docstrings: bool) -> Iterator[ast.AST]:
         elif isinstance(node, ast.Call):
             function = node.func
             name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-            if name in _REPORTS:
+            if name in MESSENGERS:
                 yield from _message(node)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cache
 from importlib.util import find_spec
@@ -16,7 +17,7 @@ from typing import NamedTuple
 
 from adu_bench.core.hashing import digest
 from adu_bench.core.paths import RESOURCES
-from adu_bench.core.syntax import canonical_code, names_read
+from adu_bench.core.syntax import MESSENGERS, canonical_code, names_read
 from adu_bench.registry.local import PROJECT, Module
 
 ALWAYS = (
@@ -56,14 +57,24 @@ SAME_NUMBERS = RESOURCES / "same_numbers.json"
 _DECLARATIONS = {"bounds", "card", "presets", "ranges"}
 """Declarations of a method; results stay valid if a literal in them is corrected."""
 _CALLS = {"Card", "Preset"}
-_LOOKING = {
-    *("__file__", "__loader__", "__spec__", "getsource", "getsourcelines", "linecache"),  # the text of the file
+_LOOKING_MODULES = {"ctypes", "dis", "gc", "inspect", "linecache", "marshal", "pickle", "pydoc", "traceback"}
+"""Modules that show code its own text, declarations or messages."""
+_LOOKING = _LOOKING_MODULES | {
+    *("__file__", "__loader__", "__spec__", "getsource", "getsourcelines"),  # the text of the file
     *("__code__", "__traceback__", "f_lineno", "tb_lineno", "co_consts"),  # its lines and constants
-    *("__dict__", "__getattribute__", "attrgetter", "getmembers"),  # what classes declare, by any name
+    *("__dict__", "__getattribute__", "attrgetter", "getmembers", "getattr_static", "get_field"),  # declarations
+    *("_getframe", "f_globals", "f_locals", "f_builtins", "__builtins__"),  # what a module declares
+    *("getdoc", "cleandoc"),  # docstrings
+    *("exc_info", "excepthook", "catch_warnings", "showwarning"),  # messages
 }
-"""Names with which code can read its own text or declarations without naming them."""
-_LOOKING_FUNCTIONS = {"eval", "exec", "globals", "vars"}
+"""Names with which code can read its own text, declarations or messages without naming them."""
+_LOOKING_FUNCTIONS = {"eval", "exec", "globals", "locals", "vars"}
 """The same as functions; attributes of these names are others, such as ``eval`` of torch."""
+_FORMATS = {"format", "format_map", "vformat"}
+_LOOKUP = re.compile(r"\{[^{}]*[.\[]")
+"""A field of a format that looks up an attribute or an item, such as ``{0.card}``."""
+_HEARING = MESSENGERS | {"__exit__", "__aexit__"}
+"""Functions that are given messages: a method that defines one may read them."""
 
 
 def method_digest(modules: Iterable[Module]) -> str:
@@ -71,7 +82,7 @@ def method_digest(modules: Iterable[Module]) -> str:
 
     Comments, layout, docstrings and messages do not count, nor do a method's ``card``, ``presets``, ``ranges`` and
     ``bounds`` as far as they are literals and no code of the method reads them.  Of code that may look itself up, as
-    with ``vars`` or ``__file__``, all text counts.
+    with ``vars`` or ``__file__``, or that catches what it raises and reads it, all text counts.
 
     Parameters
     ----------
@@ -85,26 +96,52 @@ def method_digest(modules: Iterable[Module]) -> str:
     """
     modules = list(modules)
     read = set().union(*(names_read(module.tree) for module in modules))
-    if not _LOOKING.isdisjoint(read) or any(_looks(module.tree) for module in modules):
+    if not _LOOKING.isdisjoint(read) or any(_looks(module.tree, read) for module in modules):
         return revision(digest([[module.name, module.source] for module in modules]))
     silent = _DECLARATIONS - read
     code = [[module.name, _code(module.tree, read, _declarations(module.tree, silent))] for module in modules]
     return revision(digest(code))
 
 
-def _looks(tree: ast.AST) -> bool:
-    """Return whether code calls, or passes on, a function that shows it its own declarations.
-
-    ``getattr`` does where the name that it looks up is not written there.
-    """
+def _looks(tree: ast.Module, read: Collection[str]) -> bool:
+    """Return whether code may read its own declarations, docstrings or messages without naming them."""
+    own = _defined(tree)
+    formats = not _FORMATS.isdisjoint(read)
     for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and node.id in _LOOKING_FUNCTIONS and isinstance(node.ctx, ast.Load):
-            return True
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "getattr":
-            name = node.args[1] if len(node.args) > 1 else None
-            if not isinstance(name, ast.Constant):
+        match node:
+            case ast.Name(id=name, ctx=ast.Load()) if name in _LOOKING_FUNCTIONS:
                 return True
-    return False
+            case ast.Call(func=ast.Name(id="getattr"), args=args) if not (
+                args[1:] and isinstance(args[1], ast.Constant)
+            ):
+                # The name that it looks up is not written there.
+                return True
+            case ast.ImportFrom(module=str(module)) if module.partition(".")[0] in _LOOKING_MODULES:
+                return True
+            case ast.ClassDef(keywords=[_, *_]):
+                # A metaclass sees the declarations.
+                return True
+            case ast.ExceptHandler(name=str()):
+                return True
+            case ast.Raise(exc=ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name))) if name in own:
+                return True
+            case ast.Constant(value=str(text)) if formats and _LOOKUP.search(text):
+                return True
+    return not own.isdisjoint(_HEARING)
+
+
+def _defined(tree: ast.Module) -> set[str]:
+    """Return all names that code binds: those of functions, classes, variables, attributes, parameters and imports."""
+    found = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                found.add(name)
+            case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
+                found.add(name)
+            case ast.arg(arg=name) | ast.alias(asname=str(name)):
+                found.add(name)
+    return found
 
 
 def core_digest(names: Iterable[str], root: Path | None = None) -> str:

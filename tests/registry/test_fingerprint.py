@@ -316,12 +316,68 @@ def test_declarations_and_docstrings_count_where_the_code_reads_them(use, old, n
         'operator.attrgetter("ca" + "rd")(self)',
         "inspect.getmembers(self)",
         "self.unlearn.__code__.co_firstlineno",
+        'inspect.getattr_static(self, "ca" + "rd")',
+        "inspect.getdoc(self)",
+        '"{0.ca" + "rd.notes}".format(self)',
+        'string.Formatter().get_field("0.ca" + "rd", [self], {})',
+        "sys._getframe().f_globals",
+        "pickle.dumps(type(self))",
+        "gc.get_referents(type(self))",
+        "locals()",
     ],
 )
 def test_all_text_counts_where_the_code_looks_itself_up(use):
     text = METHOD.replace("classifier()", f"classifier({use})")
     for old, new in (('"one" " two"', '"three"'), ("Do nothing.", "Do something."), ("= 1.0", "= 1.0  # a comment")):
         assert source_hash(text.replace(old, new)) != source_hash(text)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'try:\n    raise ValueError("0.5")\nexcept ValueError as error:\n    rate = float(str(error))',
+        'try:\n    raise ValueError("0.5")\nexcept ValueError:\n    rate = float(str(sys.exc_info()[1]))',
+        'def report(text):\n    return float(text)\nrate = report("0.5")',
+        'warn = float\nrate = warn("0.5")',
+        'rate = (lambda report: report("0.5"))(float)',
+        'from builtins import float as warn\nrate = warn("0.5")',
+        "class Box(Exception):\n    def __init__(self, text):\n        seen.append(text)\n"
+        'def f():\n    raise Box("0.5")',
+        "class Keep:\n    def __exit__(self, kind, value, trace):\n        seen.append(value)\n"
+        'def f():\n    raise ValueError("0.5")',
+        'with warnings.catch_warnings(record=True) as seen:\n    warnings.warn("0.5")',
+    ],
+)
+def test_messages_count_where_the_code_may_read_them(code):
+    text = f"{METHOD}\n\n{code}\n"
+    assert source_hash(text.replace('"0.5"', '"0.25"')) != source_hash(text)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'def f():\n    raise ValueError("0.5")',
+        'import warnings\nwarnings.warn("0.5")',
+        'def f(problem):\n    problem.report("0.5", 1, 2)',
+        'try:\n    pass\nexcept KeyError:\n    raise ValueError("0.5") from None',
+    ],
+)
+def test_messages_that_no_code_reads_do_not_count(code):
+    text = f"{METHOD}\n\n{code}\n"
+    assert source_hash(text.replace('"0.5"', '"0.25"')) == source_hash(text)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "class Meta(type):\n    pass\nclass Other(metaclass=Meta):\n    card = Card(name='one')",
+        "match method:\n    case Keep(card=found):\n        pass",
+        "from pickle import dumps",
+    ],
+)
+def test_declarations_count_where_the_code_may_read_them_otherwise(code):
+    text = f"{METHOD}\n\n{code}\n"
+    assert source_hash(text.replace('" two"', '" three"')) != source_hash(text)
 
 
 def test_the_function_of_torch_called_eval_is_no_look_at_itself():
