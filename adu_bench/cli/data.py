@@ -10,7 +10,14 @@ from typing import Any
 from adu_bench.cli.common import flag
 from adu_bench.core.errors import UserError, unknown
 
-ACTIONS = ("list", "where", "prepare", "verify")
+OPTIONS = ("name", "from", "download", "skip_bad", "partial", "json")
+ACTIONS = {
+    "list": ("json",),
+    "where": ("name",),
+    "prepare": ("name", "from", "download", "skip_bad", "partial"),
+    "verify": ("name",),
+}
+"""The actions, and which of the options have an effect on each."""
 
 
 def options(parser: Any) -> None:
@@ -30,6 +37,14 @@ def run(options: Any) -> int:
     """Do what is asked; 1 if verification finds a difference."""
     if options.action not in ACTIONS:
         raise unknown("action", options.action, ACTIONS)
+    idle = [option for option in OPTIONS if options[option] and option not in ACTIONS[options.action]]
+    if idle:
+        shown = f"name ({options.name})" if idle[0] == "name" else f"--{idle[0].replace('_', '-')}"
+        raise UserError(
+            f"adu-bench data {options.action} takes no {shown}.",
+            "It would have no effect.",
+            "Leave it out; see adu-bench data --help",
+        )
     if not options.name and options.action not in ("list", "where"):
         raise UserError(
             f"adu-bench data {options.action} needs a name.",

@@ -71,7 +71,7 @@ def parse_backbone(name: str) -> BackboneName:
             f"'{name}' is not a backbone.",
             "A backbone is 'emoji-clip', 'MODEL:TAG', 'MODEL:TAG=FILE' or 'MODEL:FILE' with a model name of open_clip, "
             f"or a folder with {CONFIG} and {WEIGHTS}.",
-            "For example: --backbone ViT-B-16-quickgelu:openai",
+            "For example: --backbone emoji-clip, or --backbone ViT-B-16-quickgelu:openai",
         )
     tag, _, file = pretrained.partition("=")
     # Tags of open_clip have neither a dot nor a slash, and may be names of files all the same.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -152,7 +154,8 @@ def locate(parsed: BackboneName, fetch: bool = False) -> Path:
     why, cause = "This command does not fetch weights; adu-bench run does where there is a network", None
     if fetch:
         try:
-            return Path(open_clip.download_pretrained(settings))
+            with _without_warnings("huggingface_hub"):
+                return Path(open_clip.download_pretrained(settings))
         except Exception as error:
             why, cause = f"Fetching them failed ({type(error).__name__})", error
     repository, _, file = str(settings.get("hf_hub", "")).rpartition("/")
@@ -165,6 +168,18 @@ def locate(parsed: BackboneName, fetch: bool = False) -> Path:
         f"On a machine with a network: {command}; then copy the file here: {given}; or "
         "take the small model that is included: --backbone emoji-clip",
     ) from cause
+
+
+@contextmanager
+def _without_warnings(library: str) -> Iterator[None]:
+    """Keep a library from telling its failures on its own, since an error says what matters of them."""
+    logger = logging.getLogger(library)
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _fetched(settings: Mapping[str, Any]) -> Path | None:

@@ -95,6 +95,9 @@ class Selection:
         suite = self.load_suite()
         if self.limit < 0:
             raise UserError(f"--limit {self.limit} is below zero.", "It counts tasks.", "Give 1 or more.")
+        if fetch:
+            # Whoever lacks the images is told so before weights of many megabytes are fetched.
+            suite.tasks()
         options: dict[str, Any] = {
             "seeds": self.seeds or None,
             "backbone": self.backbone or None,

@@ -132,6 +132,15 @@ def test_planning_does_not_fetch_weights(copied, monkeypatch, capsys):
     assert "The weights" in capsys.readouterr().err
 
 
+def test_missing_images_are_told_before_weights_are_fetched(monkeypatch, tmp_path):
+    monkeypatch.setenv("ADU_BENCH_DATA", str(tmp_path))
+    fetched = []
+    monkeypatch.setattr("adu_bench.clip.pretrained.locate", lambda *arguments, **options: fetched.append(1))
+    with pytest.raises(UserError, match="'officehome' is not prepared"):
+        Selection("officehome", methods="zero-shot").plan(fetch=True)
+    assert not fetched
+
+
 def test_impossible_settings_and_seeds_are_refused(tmp_path):
     path = tmp_path / "settings.yaml"
     path.write_text("adu: {epochs: -5}\n")
