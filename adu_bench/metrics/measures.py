@@ -66,7 +66,8 @@ METRICS: dict[str, Metric] = {
         ),
         Metric(
             "letters", "letters",
-            "ranked methods that share a letter cannot be told apart (tests of all pairs, Holm, 5 %)",
+            "ranked methods that share a letter cannot be told apart (tests of all pairs, Holm, 5 %; a\N{EN DASH}d is "
+            "abcd)",
             unit=LETTERS, direction=NEITHER, column=ALWAYS, empty="not ranked, or nothing to compare with",
         ),
         Metric(

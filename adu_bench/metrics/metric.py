@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -78,7 +79,7 @@ class Metric:
         if value is None:
             return ""
         if self.unit == LETTERS:
-            return str(value)
+            return shortened(str(value))
         if self.unit == INTERVAL:
             return f"{100 * value[0]:.1f}\N{EN DASH}{100 * value[1]:.1f}"
         if self.unit == COUNT:
@@ -92,6 +93,17 @@ class Metric:
         low, high = value if value is not None else (None, None)
         stem = self.key.removesuffix("interval")
         return {f"{stem}low": _finite(low), f"{stem}high": _finite(high)}
+
+
+def shortened(letters: str) -> str:
+    """Write four or more neighbouring letters as a range: ``abcdeg`` becomes ``a-eg`` with an en dash."""
+    parts: list[str] = []
+    for letter in re.findall(r"[a-zA-Z]'*", letters):
+        if parts and ord(letter[0]) == ord(parts[-1][-1]) + 1 and len(letter) == 1:
+            parts[-1] += letter
+        else:
+            parts.append(letter)
+    return "".join(f"{part[0]}\N{EN DASH}{part[-1]}" if len(part) > 3 and "'" not in part else part for part in parts)
 
 
 def _finite(value: Any) -> Any:

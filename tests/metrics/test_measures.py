@@ -139,3 +139,11 @@ def test_the_long_frame_compares_with_zero_shot_where_it_is_there(tmp_path):
         "value",
         "n",
     ]
+
+
+@pytest.mark.parametrize(
+    ("letters", "shown"),
+    [("", ""), ("a", "a"), ("abc", "abc"), ("abcd", "a-d"), ("acdefh", "ac-fh"), ("zA", "zA"), ("abcda'b'", "a-da'b'")],
+)
+def test_many_neighbouring_letters_are_a_range(letters, shown):
+    assert METRICS["letters"].text(letters) == shown.replace("-", "\N{EN DASH}")

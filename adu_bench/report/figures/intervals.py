@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from adu_bench.leaderboard.board import Board
+from adu_bench.metrics.measures import METRICS
 from adu_bench.report.figures.common import block, complete, intervals_sentence
 from adu_bench.report.printing import ONE_COLUMN, in_order, name_of, page_width, scale
 from adu_bench.report.style import FAINT, QUIET, look
@@ -30,7 +31,9 @@ def intervals(board: Board) -> Figure:
         if row["h_interval"] is not None:
             axes.plot([100 * end for end in row["h_interval"]], [place, place], color=own.colour, linewidth=1.6)
         axes.plot(100 * row["h_mean"], place, zorder=3, **own.points())
-        axes.text(1.01, place, row["letters"] or "", transform=axes.get_yaxis_transform(), va="center")
+        axes.text(
+            1.01, place, METRICS["letters"].text(row["letters"]), transform=axes.get_yaxis_transform(), va="center"
+        )
     references = sum(not row.reference for row in rows)
     if 0 < references < len(rows):
         axes.axhline(references - 0.5, color=QUIET, linewidth=0.5)

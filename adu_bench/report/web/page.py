@@ -232,7 +232,7 @@ def _sorted_by(metric: Metric, value: Any) -> str | float | None:
 
 def _beside(row: Row) -> str:
     """Return the interval and letters of a row, which narrow screens show below the mean of H."""
-    interval, letters = row["h_interval"], row["letters"] or ""
+    interval, letters = row["h_interval"], METRICS["letters"].text(row["letters"])
     text = METRICS["h_interval"].text(interval) if interval is not None else ""
     return f"{text} {letters}".strip()
 

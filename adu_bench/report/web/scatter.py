@@ -82,7 +82,7 @@ def _point(row: Row, across: _Axis, up: _Axis) -> dict[str, Any]:
     if row["h_interval"] is not None:
         told[-1] += f" ({METRICS['h_interval'].text(row['h_interval'])})"
     if row["letters"]:
-        told.append(f"letters {row['letters']}")
+        told.append(f"letters {METRICS['letters'].text(row['letters'])}")
     return {
         "method": row.method,
         "family": row.group,
