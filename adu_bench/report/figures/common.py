@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -80,18 +81,67 @@ def handles(rows: Iterable[Row]) -> list[Line2D]:
     ]
 
 
-def legend_panel(axes: Axes, rows: Sequence[Row]) -> None:
-    """Turn axes into a legend: ranked methods by rank, and references below them, or beside them in one column."""
+def legend_panel(axes: Axes, rows: Sequence[Row], lines: int) -> None:
+    """Turn axes into a legend: ranked methods by rank, and references below them, or beside them.
+
+    Parameters
+    ----------
+    axes
+        The axes.
+    rows
+        The methods.
+    lines
+        Lines for which there is room.
+    """
     axes.set_axis_off()
-    own, references = ([row for row in rows if row.reference is kind] for kind in (False, True))
+    own, references = _parts(rows)
     if own:
         title = "ranked" if current().labels else "ranked, best H first"
-        axes.add_artist(axes.legend(handles=handles(own), title=title, loc="upper left", **_FLUSH))
+        columns = 1 if narrow() else _columns(own, lines)
+        drawn = axes.legend(handles=handles(own), title=title, loc="upper left", ncols=columns, **_FLUSH)
+        if references:
+            # The next legend takes the place of this one unless it is an artist of its own.
+            axes.add_artist(drawn)
     if references:
-        corner: dict[str, Any] = {"loc": "upper right" if narrow() else "lower left"}
-        axes.add_artist(axes.legend(handles=handles(references), title="references", **_FLUSH, **corner))
+        corner: dict[str, Any] = {"loc": "lower left" if stacked(rows, lines) else "upper right"}
+        axes.legend(handles=handles(references), title="references", **_FLUSH, **corner)
 
 
+def stacked(rows: Sequence[Row], lines: int) -> bool:
+    """Return whether references stand below the ranked methods in a legend, in one column."""
+    own, references = _parts(rows)
+    return not narrow() and len(own) + len(references) + _TITLES <= lines
+
+
+def legend_columns(rows: Sequence[Row], lines: int) -> int:
+    """Return the columns of a legend beside its figure."""
+    own, references = _parts(rows)
+    return 1 if stacked(rows, lines) else _columns(own, lines) + bool(references)
+
+
+def lines_in(inches: float) -> int:
+    """Return how many lines of a legend fit into a height."""
+    return int(inches / (_LINE * scale()))
+
+
+def _parts(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """Return the ranked methods and the references."""
+    own, references = ([row for row in rows if row.reference is kind] for kind in (False, True))
+    return own, references
+
+
+def _columns(own: Sequence[Row], lines: int) -> int:
+    return max(1, math.ceil(len(own) / max(1, lines - 1)))
+
+
+_LINE = 0.155
+"""Inches of a line of a legend, for text of the usual size."""
+_COLUMN = 1.42
+"""Inches of a column of a legend, for text of the usual size."""
+_LONGEST = 24
+"""Lines of a legend that figures are made higher for, at most."""
+_TITLES = 3
+"""Lines of two titles and of the space between two legends."""
 _FLUSH: dict[str, Any] = {"borderaxespad": 0, "alignment": "left"}
 
 
@@ -106,8 +156,7 @@ _ROOMY = 4.8
 
 def legend_height(rows: Sequence[Row]) -> float:
     """Return the height in inches of a legend below its figure."""
-    lines = max(sum(row.reference is kind for row in rows) for kind in (False, True))
-    return 0.155 * scale() * (lines + 1.4)
+    return _LINE * scale() * (max(map(len, _parts(rows))) + 1.4)
 
 
 def square_with_legend(rows: Sequence[Row], head: float = 0.2) -> tuple[Figure, Axes]:
@@ -126,7 +175,7 @@ def square_with_legend(rows: Sequence[Row], head: float = 0.2) -> tuple[Figure, 
 
     left, foot, top = 0.5 * scale(), 0.4 * scale(), head * scale()
     if narrow():
-        legend = legend_height(rows)
+        legend, lines = legend_height(rows), len(rows)
         right = 0.14 * scale()
         side = min(page_width() - left - right, 3.2 * scale())
         width = left + side + right
@@ -134,13 +183,23 @@ def square_with_legend(rows: Sequence[Row], head: float = 0.2) -> tuple[Figure, 
         figure = Figure(figsize=(width, height))
         bottom, place = height - top - side, (0.05 / width, 0.02 / height, 1 - 0.1 / width, legend / height)
     else:
-        width, side, bottom = 0.7 * page_width(), 2.75 * page_width() / TWO_COLUMNS, foot
+        side, bottom = 2.75 * page_width() / TWO_COLUMNS, foot
         height = side + foot + top
+        lines = lines_in(side)
+        if stacked(rows, lines):
+            width = 0.7 * page_width()
+            place = (0, bottom / height, 0, side / height)
+        else:
+            lines = lines_in(height)
+            beside = left + 0.28 + legend_columns(rows, lines) * _COLUMN * scale()
+            width = min(page_width(), beside + side)
+            side = max(width - beside, side / 2)
+            bottom, place = height - top - side, (0, 0.02, 0, 0.96)
         figure = Figure(figsize=(width, height))
         start = left + side + 0.2
-        place = (start / width, bottom / height, (width - start - 0.08) / width, side / height)
+        place = (start / width, place[1], (width - start - 0.08) / width, place[3])
     axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
-    legend_panel(figure.add_axes(place), rows)
+    legend_panel(figure.add_axes(place), rows, lines)
     return figure, axes
 
 
@@ -166,8 +225,15 @@ def axes_with_legend(
         below = legend_height(rows) + 0.2 * scale()
         figure = Figure(figsize=(page_width(), panels * height + below), layout="constrained")
         *axes, panel = figure.subplots(panels + 1, 1, height_ratios=(*[height] * panels, below))
+        lines = len(rows)
     else:
+        # A legend that is a little too long makes the figure higher, a longer one has several columns.
+        height = max(height, _LINE * scale() * min(len(_parts(rows)[0]) + 2, _LONGEST))
+        lines = lines_in(height) - 1
         figure = Figure(figsize=(width * page_width() / TWO_COLUMNS, height), layout="constrained")
+        if not stacked(rows, lines):
+            needed = legend_columns(rows, lines) * _COLUMN * scale()
+            share = max(share, panels * needed / max(figure.get_figwidth() - needed, needed))
         *axes, panel = figure.subplots(1, panels + 1, width_ratios=(*[1] * panels, share))
-    legend_panel(panel, rows)
+    legend_panel(panel, rows, lines)
     return figure, axes
