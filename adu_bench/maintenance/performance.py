@@ -59,7 +59,7 @@ def bench(*arguments: str) -> Found:
 
 
 def arithmetic() -> Found:
-    """Return how many times the arithmetic of the harness that of open_clip's own blocks is, by backbone and ratio."""
+    """Return the arithmetic of open_clip's own blocks over that of the harness, by backbone and ratio."""
     from adu_bench.speed.work import suite_work, tower_work
 
     return {
