@@ -109,9 +109,16 @@ def read_log(path: Path) -> dict[str, dict[str, Any]]:
     """Return the finished runs of a log by key; lines that are not whole, or of another kind, are left out."""
     records = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
-        with suppress(json.JSONDecodeError):
+        # A number of too many digits is a ValueError, and deep nesting a RecursionError.
+        with suppress(ValueError, RecursionError):
             records.append(json.loads(line))
-    return {record["key"]: record for record in records if isinstance(record, dict) and {"key", "h"} <= set(record)}
+    return {record["key"]: record for record in records if _is_run(record)}
+
+
+def _is_run(record: object) -> bool:
+    if not isinstance(record, dict):
+        return False
+    return isinstance(record.get("key"), str) and isinstance(record.get("h"), int | float)
 
 
 def _append(path: Path, record: Mapping[str, Any]) -> None:
