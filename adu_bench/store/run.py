@@ -167,6 +167,10 @@ def _checked(path: Path) -> tuple[dict[str, Any], RunSpec]:
         spec = RunSpec.from_dict(info["spec"])
         matches = info["format"] == FORMAT and info["key"] == path.name == spec.key
         matches = matches and info.pop("digest") == digest(info)
+        # Whoever changes a field can write a new digest too.
+        for name, kind in (("label", str), ("finished", str), ("measured", dict), ("environment", dict)):
+            if not isinstance(info[name], kind):
+                raise TypeError(f"'{name}' is of another type than {kind.__name__}")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             f"The run '{path}' cannot be read.",
