@@ -17,6 +17,8 @@ from adu_bench.core.errors import UserError
 from adu_bench.core.files import open_regular
 
 FORMAT = 1
+MOST_CLASSES = 100_000
+"""Bound of the classes of a file that a stranger may have written."""
 
 
 def save_classifier(classifier: Classifier, path: Path) -> None:
@@ -71,7 +73,12 @@ def load_classifier(path: Path, backbone: Backbone) -> Classifier:
 
 def _rebuilt(path: Path, header: dict[str, Any], tensors: dict[str, torch.Tensor], backbone: Backbone) -> Classifier:
     """Build what a file's header describes; a malformed header can make this raise anything."""
-    classifier = Classifier(backbone, header["classes"], header["template"])
+    classes = header["classes"]
+    if not isinstance(classes, list) or not 0 < len(classes) <= MOST_CLASSES:
+        raise ValueError(f"its classes are not a list of 1 to {MOST_CLASSES:,} names")
+    if not all(isinstance(name, str) for name in classes):
+        raise ValueError("its classes are not all texts")
+    classifier = Classifier(backbone, classes, header["template"])
     if header["changed"]:
         classifier.unfreeze(*header["changed"])
     for name, kind, settings in header["parts"]:

@@ -105,6 +105,8 @@ def folder_config(folder: Path = SHIPPED_FOLDER) -> dict[str, Any]:
         # Models of other libraries would be fetched from a network.
         if elsewhere := [name for name in found[part] if name.startswith(("timm_", "hf_"))]:
             raise unusable(folder, f"'{elsewhere[0]}' in {CONFIG} names a model of another library")
+        if huge := [name for name, value in found[part].items() if _is(value, int) and value > _bound(name)]:
+            raise unusable(folder, f"'{huge[0]}' in {CONFIG} is larger than {_bound(huge[0]):,}")
     lacking = {"size", "interpolation", "resize_mode", "mean", "std"} - set(found["preprocess_cfg"])
     if lacking or "context_length" not in found["text_cfg"]:
         raise unusable(folder, f"{CONFIG} lacks '{min(lacking, default='context_length')}'")
@@ -114,6 +116,11 @@ def folder_config(folder: Path = SHIPPED_FOLDER) -> dict[str, Any]:
         if not isinstance(values, list) or len(values) != (count or 1) or not all(_is(value, kind) for value in values):
             raise unusable(folder, f"'{name}' in {CONFIG} is malformed")
     return found
+
+
+def _bound(name: str) -> int:
+    """Return the largest number of a kind in a configuration: a model is laid out before its weights are compared."""
+    return 1000 if name == "layers" else 1_000_000
 
 
 def _is(value: Any, kind: type) -> bool:

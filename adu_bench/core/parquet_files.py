@@ -51,7 +51,7 @@ def opened(
     with _memory_limit():
         with pq.ParquetFile(pa.BufferReader(content), **_LIMITS) as file:
             _check_metadata(file.metadata, rows, size, foreign)
-            there = [name for name in texts if name in file.schema_arrow.names]
+            there = [one.name for one in file.schema_arrow if one.name in texts and is_text(one.type)]
         with pq.ParquetFile(pa.BufferReader(content), read_dictionary=there, **_LIMITS) as file:
             yield file
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,9 +12,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from adu_bench.core.errors import UserError
+from adu_bench.core.files import read_bytes
 from adu_bench.core.hashing import digest
+from adu_bench.core.parquet_files import DAMAGES, opened
 from adu_bench.core.specs import RunSpec, Task
 from adu_bench.data.index import task_rows
 from adu_bench.data.sources import open_source
@@ -26,6 +31,13 @@ PROBABILITIES, CLASSES = "probabilities", "classes"
 _SUM = 1e-3
 """Probabilities may add up to one with this error, which is that of three decimals, and are scaled."""
 _SHOWN = 3
+_MOST_SHOWN, _LONGEST_SHOWN = 1000, 100
+"""Names in a message, and characters of a name."""
+LARGEST, MOST_ROWS = 2**31, 50_000_000
+"""Bounds of a file of predictions: bytes, and rows."""
+_DEEPEST = 100
+"""Folders of a path that are looked at, from its end."""
+_TEXTS = ("image", "task", "predicted")
 
 
 @dataclass(frozen=True)
@@ -102,7 +114,7 @@ def _kind(table: pd.DataFrame, suite: Suite) -> str:
     wrong = table.loc[~table["predicted"].isin(suite.classes), "predicted"]
     if len(wrong):
         raise _refused(
-            f"'{wrong.iloc[0]}' is predicted, which is not a class of '{suite.name}'.",
+            f"'{_short(wrong.iloc[0])}' is predicted, which is not a class of '{suite.name}'.",
             f"It occurs in {len(wrong)} rows.",
             "Classes",
             suite.classes,
@@ -124,7 +136,7 @@ def _parts(table: pd.DataFrame, tasks: Mapping[str, Task], suite: Suite) -> dict
         wrong = table.loc[~table[column].isin(known), column]
         if len(wrong):
             raise _refused(
-                f"'{wrong.iloc[0]}' is not a {column} of '{suite.name}'.",
+                f"'{_short(wrong.iloc[0])}' is not a {column} of '{suite.name}'.",
                 f"It occurs in {len(wrong)} rows.",
                 f"{column.capitalize()}s",
                 known,
@@ -155,7 +167,7 @@ class _Images:
 
     def find(self, given: str) -> str | None:
         """Return the name of an image; of a path, any number of leading folders may differ."""
-        parts = given.replace("\\", "/").split("/")
+        parts = given.replace("\\", "/").split("/")[-_DEEPEST:]
         for start in range(len(parts)):
             found = self.known.get("/".join(parts[start:]))
             if found is not None:
@@ -182,7 +194,7 @@ def _frame(part: pd.DataFrame, task: Task, kind: str, images: _Images, pair: tup
     ):
         if wrong:
             raise UserError(
-                f"{where}: the image {wrong[0]} {what}.",
+                f"{where}: the image {_short(wrong[0])} {what}.",
                 f"So it is with {_listed(wrong)} of {len(images.rows)}.",
                 f"{remedy}, and run the same command again.",
             )
@@ -238,12 +250,19 @@ def _some(names: Sequence[Any], noun: str) -> str:
 
 
 def _listed(names: Sequence[Any], counted: bool = True) -> str:
-    shown = ", ".join(map(str, names[:_SHOWN])) + (", ..." if len(names) > _SHOWN else "")
+    shown = ", ".join(map(_short, names[:_SHOWN])) + (", ..." if len(names) > _SHOWN else "")
     return f"{len(names)} ({shown})" if counted else shown
 
 
+def _short(name: Any) -> str:
+    """Return a name of a file as messages show it."""
+    text = str(name)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+
+
 def _refused(what: str, why: str, head: str, names: Sequence[Any] | pd.Index) -> UserError:
-    return UserError(what, why, f"{head}: {', '.join(map(str, names))}.")
+    more = f" and {len(names) - _MOST_SHOWN:,} more" if len(names) > _MOST_SHOWN else ""
+    return UserError(what, why, f"{head}: {', '.join(map(_short, names[:_MOST_SHOWN]))}{more}.")
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -252,17 +271,39 @@ def read_table(path: Path) -> pd.DataFrame:
     Raises
     ------
     UserError
-        If it cannot be read.
+        If it cannot be read, or has a column twice, lists in a column, or lines longer than its header.
     """
     try:
-        if path.suffix == ".parquet":
-            return pd.read_parquet(path)
-        texts = ("image", "task", "predicted")
-        return pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False)
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
+        content = read_bytes(path, LARGEST)
+        return _parquet(content) if path.suffix == ".parquet" else _csv(content)
+    except (*DAMAGES, ImportError) as error:
+        why = getattr(error, "strerror", None) or " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(
             f"The predictions '{path}' cannot be read.",
             f"{why}.",
             "Give a .csv or .parquet file with a column 'image'.",
         ) from error
+
+
+def _csv(content: bytes) -> pd.DataFrame:
+    _once(pd.read_csv(io.BytesIO(content), header=None, nrows=1, dtype=str, keep_default_na=False).iloc[0])
+    table = pd.read_csv(io.BytesIO(content), dtype=dict.fromkeys(_TEXTS, str), keep_default_na=False)
+    if not isinstance(table.index, pd.RangeIndex):
+        raise ValueError("Its lines have more fields than its header")
+    return table
+
+
+def _parquet(content: bytes) -> pd.DataFrame:
+    with opened(content, MOST_ROWS, LARGEST, _TEXTS, foreign=True) as file:
+        schema = file.schema_arrow
+        _once(schema.names)
+        nested = [name for name, kind in zip(schema.names, schema.types, strict=True) if pa.types.is_nested(kind)]
+        if nested:
+            raise ValueError(f"The column {_short(nested[0])} has lists or records")
+        return file.read(use_threads=False).to_pandas(ignore_metadata=True)
+
+
+def _once(names: Sequence[str]) -> None:
+    doubled = next((name for name, count in Counter(names).items() if count > 1), None)
+    if doubled is not None:
+        raise ValueError(f"The column {_short(doubled)} is there twice")

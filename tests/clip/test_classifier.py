@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -241,3 +243,19 @@ def test_texts_that_the_model_cannot_tell_apart_are_refused(tiny_backbone):
         Classifier(tiny_backbone, ("hot dog", "cat", "Hot  Dog"), "a {}.")
     with pytest.raises(UserError, match="too long"):
         Classifier(tiny_backbone, ("cat", "dog " * 40), "a {}.")
+
+
+@pytest.mark.parametrize("classes", ["dog", "", {"dog": 1}, [], ["dog", None], ["dog", True], ["x"] * 100_001])
+def test_a_file_whose_classes_are_no_list_of_texts_is_refused(tiny_backbone, tmp_path, classes):
+    """A text of classes was taken letter by letter: a long one took the machine for minutes."""
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    path = tmp_path / "method.safetensors"
+    save_classifier(Classifier(tiny_backbone, ["dog", "cat"], "a {}."), path)
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["adu_bench"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    save_file(tensors, path, metadata={"adu_bench": json.dumps(header | {"classes": classes})})
+    with pytest.raises(UserError, match="its classes are not"):
+        load_classifier(path, tiny_backbone)

@@ -82,7 +82,9 @@ def _without(config, part, name):
     [
         (lambda c: c["vision_cfg"].update(timm_model_name="hf-hub:a/b"), "'timm_model_name' .* another library"),
         (lambda c: c["text_cfg"].update(hf_model_name="a/b"), "'hf_model_name' .* another library"),
-        (lambda c: c["vision_cfg"].update(width=4_000_000), "another shape of"),
+        (lambda c: c["vision_cfg"].update(width=4_000_000), "'width' .* larger than 1,000,000"),
+        (lambda c: c["vision_cfg"].update(width=400_000), "another shape of"),
+        (lambda c: c["text_cfg"].update(layers=10**30), "'layers' .* larger than 1,000"),
         (lambda c: c["vision_cfg"].update(layers=5), "lacks 'visual.transformer.resblocks.4"),
         (lambda c: c.update(vision_cfg=[]), "not a mapping"),
         (lambda c: _without(c, "text_cfg", "context_length"), "lacks 'context_length'"),

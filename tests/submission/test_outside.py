@@ -1,9 +1,15 @@
 """Predictions from outside: a claimed row that can be scored again and never reproduced; gaps are named."""
 
+import gzip
+import io
 import json
+import os
+import re
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import adu_bench as ab
@@ -122,3 +128,55 @@ def test_names_and_cards_are_checked_before_anything_is_read(tmp_path):
             bring(tmp_path / "none.csv", tmp_path, **changes)
     with pytest.raises(UserError, match=r"none\.csv' cannot be read"):
         bring(tmp_path / "none.csv", tmp_path)
+
+
+def _parquet(frame):
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer)
+    return buffer.getvalue()
+
+
+def _twice():
+    buffer = io.BytesIO()
+    pq.write_table(pa.table([["a"], ["b"]], names=["image", "image"]), buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("p.csv", b"image,predicted\na,b,c\n", "more fields than its header"),
+        ("p.csv", b"image,predicted,image\na,b,c\n", "The column image is there twice"),
+        ("p.csv", b"", "No columns to parse"),
+        ("p.csv", b"\xff\xfe\x00\x00", "cannot be read"),
+        ("p.csv.gz", gzip.compress(b"image,predicted\na,b\n"), "cannot be read"),
+        ("p.csv", b"image,\x00,predicted\n\x00,a,b\n", "is predicted, which is not a class"),
+        ("p.csv", b"i" * 300_000 + b",predicted\n", "no column 'image'"),
+        ("p.csv", b",".join(b"%d" % n for n in range(20_000)), "no column 'image'.*and 19,000 more"),
+        ("p.parquet", b"PAR1", "not a Parquet file"),
+        ("p.parquet", _twice(), "The column image is there twice"),
+        ("p.parquet", _parquet(pd.DataFrame({"image": [["a"], ["b"]], "predicted": "circle"})), "lists or records"),
+        ("p.parquet", _parquet(pd.DataFrame({"image": ["a"], "predicted": ["circle"], "task": 3})), "not a task"),
+        ("p.parquet", _parquet(pd.DataFrame({"image": ["a"], "predicted": ["circle"], "seed": ["x"]})), "'task'|seed"),
+    ],
+)
+def test_malformed_files_are_refused_in_short_sentences(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        bring(tmp_path / name, tmp_path / "rows")
+    error = caught.value
+    assert re.search(message, f"{error.what} {error.why} {error.remedy}", re.DOTALL)
+    assert len(f"{error.what} {error.why} {error.remedy}") < 10_000
+    assert not (tmp_path / "rows").exists()
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_pipes_devices_and_large_files_are_not_read(tmp_path, kind):
+    os.mkfifo(tmp_path / f"pipe.{kind}")
+    (tmp_path / f"zero.{kind}").symlink_to("/dev/zero")
+    with (tmp_path / f"sparse.{kind}").open("wb") as file:
+        file.truncate(2**33)
+    for name, why in (("pipe", "not a regular file"), ("zero", "not a regular file"), ("sparse", "more than")):
+        with pytest.raises(UserError) as caught:
+            bring(tmp_path / f"{name}.{kind}", tmp_path / "rows")
+        assert why in caught.value.why
