@@ -226,10 +226,14 @@ READING = (
         ),
     ),
     Claim(
-        "`anchored`, a method of this project, is {} points ahead of `adu` and shares no letter with it, and {} points "
-        "behind `domain-gate`",
-        lambda found: (found.lead("anchored", "adu"), found.lead("domain-gate", "anchored")),
-        lambda found: not found.shares_letter("anchored", "adu"),
+        "`anchored`, a method of this project, is {} points ahead of `adu` (95 % interval {}), and {} points behind "
+        "`domain-gate`",
+        lambda found: (
+            found.lead("anchored", "adu"),
+            found.span("anchored", "adu"),
+            found.lead("domain-gate", "anchored"),
+        ),
+        lambda found: found.bounds("anchored", "adu")[0] > 0 and found.shares_letter("anchored", "adu"),
     ),
     Claim(
         "`leace`, which erases classes behind a domain probe and trains no tower, is {} points ahead of `adu`",
