@@ -128,12 +128,20 @@ class Run:
         Raises
         ------
         UserError
-            If the file is missing or its checksum is wrong.
+            If the file is missing, its checksum is wrong, or it does not hold these arrays.
         """
+        from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
-        stored = load_file(self.file("features.safetensors"))
-        return stored["features"], stored["rows"]
+        path = self.file("features.safetensors")
+        try:
+            stored = load_file(path)
+            features, rows = stored["features"], stored["rows"]
+            if features.ndim != 2 or rows.shape != features.shape[:1] or rows.dtype.kind not in "iu":
+                raise ValueError("its shapes do not fit")
+        except (SafetensorError, KeyError, ValueError, TypeError, OSError, MemoryError) as error:
+            raise _damaged(self.path, f"Its file {path.name} cannot be read: {str(error)[:200]}") from error
+        return features, rows
 
     def file(self, name: str) -> Path:
         """Return the path of one of the run's files.
