@@ -55,13 +55,19 @@ def test_a_second_run_does_nothing_and_needs_no_torch(finished, tmp_path):
     assert "zero-shot" in done.stdout
 
 
-PARENT = '''"""Runs the command in a process that must not import torch; its workers may."""
+PARENT = '''"""Runs the command in a process that must not import torch; it may look whether torch is there."""
 import sys
+from importlib.machinery import ModuleSpec
 
 class Refuse:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("torch", "open_clip"):
-            raise ImportError(f"the parent process imports {name}")
+        return ModuleSpec(name, self) if name.partition(".")[0] in ("torch", "open_clip") else None
+
+    def create_module(self, spec):
+        raise ImportError(f"the parent process imports {spec.name}")
+
+    def exec_module(self, module):
+        pass
 
 if __name__ == "__main__":
     sys.meta_path.insert(0, Refuse())

@@ -490,7 +490,7 @@ def put(bundle, table: pa.Table, **options) -> None:
         (lambda t: t.append_column("margin", t["margin"]), "has the columns"),
         (lambda t: t.set_column(6, "p_label", t["p_label"].cast(pa.float64())), "'double' in the column p_label"),
         (lambda t: t.set_column(3, "label", t["label"].cast(pa.string())), "in the column label"),
-        (lambda t: t.set_column(0, "image", pa.array([[1]] * len(t))), "has the columns|cannot be read"),
+        (lambda t: t.set_column(0, "image", pa.array([[1]] * len(t))), "'list<element: int64>' in the column image"),
         (lambda t: t.set_column(0, "image", pa.array([b"x"] * len(t))), "in the column image"),
         (lambda t: t.set_column(3, "label", pa.array([None] * len(t), pa.int16())), "missing values"),
         (lambda t: t.set_column(0, "image", pa.array([None, *t["image"].to_pylist()[1:]])), "missing values"),

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -64,8 +63,7 @@ class LocalProcesses:
 
 def _require_libraries() -> None:
     """Refuse to start workers that would all die while they load, one run after the other, without saying why."""
-    # The second look is for packages that are installed from their source, with a finder of their own.
-    missing = [name for name in ("torch", "open_clip") if not (PathFinder.find_spec(name) or find_spec(name))]
+    missing = [name for name in ("torch", "open_clip") if find_spec(name) is None]
     if missing:
         raise UserError(
             f"The package '{missing[0]}' is not installed.",
