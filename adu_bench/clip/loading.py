@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -69,12 +68,9 @@ def random_model(name: str, image_size: int | None = None) -> Any:
     """
     if name not in open_clip.list_models():
         raise unknown("open_clip model", name, open_clip.list_models())
-    logging.disable(logging.WARNING)  # open_clip warns that the weights are random, which is intended here
-    try:
+    with pretrained.without_warnings():  # open_clip warns that the weights are random, which is intended here
         made = open_clip.create_model(name, load_weights=False, force_image_size=image_size)
-        return made.eval().requires_grad_(False)
-    finally:
-        logging.disable(logging.NOTSET)
+    return made.eval().requires_grad_(False)
 
 
 def random_backbone(model: str, device: str, image_size: int | None = None) -> Backbone:

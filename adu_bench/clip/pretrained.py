@@ -154,7 +154,7 @@ def locate(parsed: BackboneName, fetch: bool = False) -> Path:
     why, cause = "This command does not fetch weights; adu-bench run does where there is a network", None
     if fetch:
         try:
-            with _without_warnings("huggingface_hub"):
+            with without_warnings("huggingface_hub"):
                 return Path(open_clip.download_pretrained(settings))
         except Exception as error:
             why, cause = f"Fetching them failed ({type(error).__name__})", error
@@ -171,8 +171,14 @@ def locate(parsed: BackboneName, fetch: bool = False) -> Path:
 
 
 @contextmanager
-def _without_warnings(library: str) -> Iterator[None]:
-    """Keep a library from telling its failures on its own, since an error says what matters of them."""
+def without_warnings(library: str = "") -> Iterator[None]:
+    """Keep a library from logging warnings, where what it would say is intended or said by an error.
+
+    Parameters
+    ----------
+    library
+        The name of its logger; empty for the root logger, to which open_clip writes.
+    """
     logger = logging.getLogger(library)
     before = logger.level
     logger.setLevel(logging.ERROR)

@@ -57,7 +57,7 @@ def loadable(path: Path, single: bool = False) -> Iterator[Path]:
         If the file is not one of weights; the message says what it is.
     """
     try:
-        state = _in_single(_state(path)) if single else _converted(path)
+        state = _in_single(_read(path, _kind(path))[0]) if single else _converted(path)
     except Exception as error:
         # A malformed file can make the readers raise anything.
         raise unreadable(path, _reason(error)) from error
@@ -82,11 +82,6 @@ def _converted(path: Path) -> Mapping[str, Any] | None:
     if kind in ("zip", "pickle") and inside in ("", "state_dict") and path.suffix != ".safetensors":
         return None
     return state
-
-
-def _state(path: Path) -> Mapping[str, Any]:
-    """Return the tensors of a file."""
-    return _read(path, _kind(path))[0]
 
 
 def _read(path: Path, kind: str) -> tuple[Mapping[str, Any], str]:

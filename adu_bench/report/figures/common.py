@@ -180,26 +180,28 @@ def square_with_legend(rows: Sequence[Row], head: float = 0.2) -> tuple[Figure, 
         side = min(page_width() - left - right, 3.2 * scale())
         width = left + side + right
         height = top + side + foot + 0.1 + legend
-        figure = Figure(figsize=(width, height))
-        bottom, place = height - top - side, (0.05 / width, 0.02 / height, 1 - 0.1 / width, legend / height)
+        place = (0.05, 0.02, width - 0.1, legend)
     else:
-        side, bottom = 2.75 * page_width() / TWO_COLUMNS, foot
+        side = 2.75 * page_width() / TWO_COLUMNS
         height = side + foot + top
         lines = lines_in(side)
         if stacked(rows, lines):
             width = 0.7 * page_width()
-            place = (0, bottom / height, 0, side / height)
+            low, tall = foot, side
         else:
             lines = lines_in(height)
             beside = left + 0.28 + legend_columns(rows, lines) * _COLUMN * scale()
             width = min(page_width(), beside + side)
             side = max(width - beside, side / 2)
-            bottom, place = height - top - side, (0, 0.02, 0, 0.96)
-        figure = Figure(figsize=(width, height))
+            low, tall = 0.02 * height, 0.96 * height
         start = left + side + 0.2
-        place = (start / width, place[1], (width - start - 0.08) / width, place[3])
-    axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
-    legend_panel(figure.add_axes(place), rows, lines)
+        place = (start, low, width - start - 0.08, tall)
+    figure = Figure(figsize=(width, height))
+    axes, legend_axes = (
+        figure.add_axes((x / width, y / height, w / width, h / height))
+        for x, y, w, h in ((left, height - top - side, side, side), place)
+    )
+    legend_panel(legend_axes, rows, lines)
     return figure, axes
 
 
