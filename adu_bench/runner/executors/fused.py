@@ -46,7 +46,7 @@ class Fused:
     size
         Runs in a group, at most.
     workers
-        Groups are made smaller where one of so many workers would have none; 1 where that does not matter.
+        Workers that should all have a group: few jobs make smaller groups.  1 where that does not matter.
 
     Raises
     ------
