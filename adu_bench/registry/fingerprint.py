@@ -9,11 +9,11 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from adu_bench.core.hashing import digest
 from adu_bench.core.paths import RESOURCES
@@ -105,43 +105,52 @@ def method_digest(modules: Iterable[Module]) -> str:
 
 def _looks(tree: ast.Module, read: Collection[str]) -> bool:
     """Return whether code may read its own declarations, docstrings or messages without naming them."""
-    own = _defined(tree)
+    bound, raised = set(), set()
     formats = not _FORMATS.isdisjoint(read)
     for node in ast.walk(tree):
-        match node:
-            case ast.Name(id=name, ctx=ast.Load()) if name in _LOOKING_FUNCTIONS:
-                return True
-            case ast.Call(func=ast.Name(id="getattr"), args=args) if not (
-                args[1:] and isinstance(args[1], ast.Constant)
-            ):
-                # The name that it looks up is not written there.
-                return True
-            case ast.ImportFrom(module=str(module)) if module.partition(".")[0] in _LOOKING_MODULES:
-                return True
-            case ast.ClassDef(keywords=[_, *_]):
-                # A metaclass sees the declarations.
-                return True
-            case ast.ExceptHandler(name=str()):
-                return True
-            case ast.Raise(exc=ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name))) if name in own:
-                return True
-            case ast.Constant(value=str(text)) if formats and _LOOKUP.search(text):
-                return True
-    return not own.isdisjoint(_HEARING)
+        # By kind, since each command looks at every node of the methods that it knows.
+        kind = type(node)
+        if kind in _SIGNS and _SIGNS[kind](node):
+            return True
+        if kind in _BINDS:
+            bound.add(_BINDS[kind](node))
+        elif kind is ast.Raise:
+            raised.add(_called(node.exc))  # type: ignore[attr-defined]
+        elif kind is ast.Constant and formats and isinstance(node.value, str) and _LOOKUP.search(node.value):  # type: ignore[attr-defined]
+            return True
+    # An exception of its own can read the message that it is raised with.
+    return not bound.isdisjoint(_HEARING | raised - {""})
 
 
-def _defined(tree: ast.Module) -> set[str]:
-    """Return all names that code binds: those of functions, classes, variables, attributes, parameters and imports."""
-    found = set()
-    for node in ast.walk(tree):
-        match node:
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-                found.add(name)
-            case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
-                found.add(name)
-            case ast.arg(arg=name) | ast.alias(asname=str(name)):
-                found.add(name)
-    return found
+def _looks_up(call: Any) -> bool:
+    """Return whether a call is of ``getattr`` with a name that is not written there."""
+    if not (isinstance(call.func, ast.Name) and call.func.id == "getattr"):
+        return False
+    return len(call.args) < 2 or not isinstance(call.args[1], ast.Constant)
+
+
+def _called(node: Any) -> str:
+    """Return the name of what an expression calls; empty where it calls nothing by a name."""
+    function = getattr(node, "func", None)
+    return str(getattr(function, "id", "") or getattr(function, "attr", ""))
+
+
+_SIGNS: dict[type, Callable[[Any], bool]] = {
+    ast.Name: lambda node: node.id in _LOOKING_FUNCTIONS and isinstance(node.ctx, ast.Load),
+    ast.Call: _looks_up,
+    ast.ImportFrom: lambda node: (node.module or "").partition(".")[0] in _LOOKING_MODULES,
+    ast.ClassDef: lambda node: bool(node.keywords),  # a metaclass sees the declarations
+    ast.ExceptHandler: lambda node: node.name is not None,
+}
+"""Nodes that show by themselves that code may read what is otherwise left out."""
+_BINDS: dict[type, Callable[[Any], str | None]] = {
+    **dict.fromkeys((ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef), lambda node: node.name),
+    ast.Name: lambda node: node.id if isinstance(node.ctx, ast.Store) else None,
+    ast.Attribute: lambda node: node.attr if isinstance(node.ctx, ast.Store) else None,
+    ast.arg: lambda node: node.arg,
+    ast.alias: lambda node: node.asname,
+}
+"""The names that nodes bind: those of functions, classes, variables, attributes, parameters and imports."""
 
 
 def core_digest(names: Iterable[str], root: Path | None = None) -> str:
