@@ -69,9 +69,53 @@ _SHIPPED = {
     "coin": Look("#8c8c8c", "o", filled=False),
 }
 _MARKERS = ("o", "s", "^", "v", "D", "P", "X", "h", "<", ">", "p", "d")
+# The other families each have a colour of Paul Tol's muted scheme, and their methods a marker.
+_FAMILIES = {
+    "#44aa99": {"ntl": "h", "cuti-domain": "p", "ip-clip": "^", "aod-ip": "v"},
+    "#332288": {
+        "coop": "o",
+        "cocoop": "D",
+        "maple": "v",
+        "prompt-src": "P",
+        "clip-lora": "h",
+        "task-res": "s",
+        "tip-adapter": "^",
+    },
+    "#117733": {"leace": "X", "null-space": "P", "text-gate": "D"},
+    # Methods that train weights, and those that edit them at once.
+    "#882255": {
+        "gradient-ascent": "^",
+        "neg-grad-plus": "D",
+        "random-label": "s",
+        "bad-teacher": "v",
+        "scrub": "p",
+        "salun": "d",
+        "l1-sparse": "h",
+        "sfr-on": "<",
+        "spotter": "X",
+        "rmu": "P",
+    },
+    "#cc6677": {"ssd": "s", "lfssd": ">", "slug": "P", "task-negation": "v"},
+    "#aa4499": {"anchored": "X"},
+}
+_SHIPPED |= {name: Look(colour, marker) for colour, markers in _FAMILIES.items() for name, marker in markers.items()}
+# Hollow markers of the ablations; the circle is that of the whole method.
+_VARIANTS = {
+    "adu-no-ddl": "v",
+    "adu-no-instapg": ">",
+    "adu-ce-only": "h",
+    "adu-mmd-only": "<",
+    "adu-neg-entropy": "^",
+    "adu-mmd-logits": "s",
+    "adu-fixed-bandwidth": "p",
+    "adu-pair-sum": "D",
+    "adu-plain-instapg": "P",
+    "adu-text-prompts": "d",
+    "adu-balanced": "X",
+}
 _GREYS = ("#4d4d4d", "#737373", "#8c8c8c")
-# Paul Tol's muted colours, which no shipped method has.
-_OTHERS = ("#332288", "#117733", "#882255", "#999933", "#aa4499", "#44aa99", "#cc6677", "#6699cc")
+# Colours that no shipped method has.
+_OTHERS = ("#999933", "#6699cc", "#7a5c3e")
 
 DOMAIN_LOOKS = tuple(
     Look(colour, marker)
@@ -81,15 +125,15 @@ DOMAIN_LOOKS = tuple(
         strict=True,
     )
 )
-"""Looks of domains, in a suite's order; no shipped method has one of these colours."""
+"""Looks of domains, in a suite's order; no method of the paper has one of these colours."""
 
 
 def look(label: str, group: str = "") -> Look:
     """Return the look of a method, which depends on its label and group alone.
 
-    Each shipped method has its own colour.  A variant (``adu[gamma=3.0]``, or an ablation such as ``adu-no-ddl``)
-    has its method's colour and its own hollow marker; other references are grey; the colour and marker of any other
-    method follow from its name.
+    Each method of the paper has its own colour, each other family one, in which its methods have a marker each.
+    A variant (``adu[gamma=3.0]``, or an ablation such as ``adu-no-ddl``) has its method's colour and a hollow marker;
+    references are grey; the colour and marker of any other method follow from its name.
 
     Parameters
     ----------
@@ -101,7 +145,7 @@ def look(label: str, group: str = "") -> Look:
     if label in _SHIPPED:
         return _SHIPPED[label]
     number = int(digest(label), 16)
-    marker = _MARKERS[number % len(_MARKERS)]
+    marker = _VARIANTS.get(label, _MARKERS[number % len(_MARKERS)])
     base = label.partition("[")[0]
     owner = base if base != label else _owner(base, group)
     if owner:

@@ -7,10 +7,10 @@ import pytest
 
 from adu_bench.registry import Catalogue
 from adu_bench.report.style import DOMAIN_LOOKS, look, save, style
+from adu_bench.report.templates import resource
 
-BOARD = [
-    (name, preset.group) for name, (preset, _) in Catalogue().presets.items() if preset.group in ("paper", "reference")
-]
+METHODS = [(name, preset.group) for name, (preset, _) in Catalogue().presets.items()]
+BOARD = [method for method in METHODS if method[1] in ("paper", "reference")]
 
 
 def luminance(colour: str) -> float:
@@ -19,9 +19,9 @@ def luminance(colour: str) -> float:
     return sum(weight * value for weight, value in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
-def test_no_two_methods_of_a_board_look_the_same():
-    looks = [look(*method) for method in BOARD]
-    assert len(set(looks)) == len(looks) > 8
+def test_no_two_shipped_methods_look_the_same():
+    looks = [look(*method) for method in METHODS]
+    assert len(set(looks)) == len(looks) > 40
     papers = [look(*method).colour for method in BOARD if method[1] == "paper"]
     assert len(set(papers)) == len(papers)
 
@@ -45,11 +45,25 @@ def test_domains_never_have_a_shipped_methods_colour():
     assert len({domain.marker for domain in DOMAIN_LOOKS}) == len(DOMAIN_LOOKS)
 
 
-def test_colours_can_be_seen_on_white():
-    for method in BOARD:
-        colour = look(*method).colour
+def test_a_family_has_its_own_colours():
+    colours = {group: {look(name, group).colour for name, own in METHODS if own == group} for _, group in METHODS}
+    del colours["ablation"]  # has its methods' colours
+    colours["other"] = {look(f"method-{number}", "other").colour for number in range(50)}
+    for one, other in combinations(colours, 2):
+        assert not colours[one] & colours[other], (one, other)
+
+
+def test_colours_can_be_seen_on_white_and_on_dark_pages():
+    css = resource("web/base.css") + resource("web/page.css")
+    (sheet,) = re.findall(r"dark\) {\s*:root {[^}]*--sheet: (#\w{6})", css)
+    lighter = dict(re.findall(r'\[stroke="(#\w{6})"\] { stroke: (#\w{6}); }', css))
+    assert lighter == dict(re.findall(r'\[fill="(#\w{6})"\] { fill: (#\w{6}); }', css))
+    for name, group in [*METHODS, *((f"method-{number}", "other") for number in range(50))]:
+        colour = look(name, group).colour
         assert re.fullmatch("#[0-9a-f]{6}", colour)
-        assert 1.05 / (luminance(colour) + 0.05) > 2.0, method
+        assert 1.05 / (luminance(colour) + 0.05) > 2.0, name
+        if group != "reference":  # the page draws them in the colour of quiet text
+            assert (luminance(lighter.get(colour, colour)) + 0.05) / (luminance(sheet) + 0.05) > 3.0, name
 
 
 @pytest.mark.parametrize("kind", ["protan", "deutan"])

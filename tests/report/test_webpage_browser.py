@@ -336,13 +336,14 @@ def test_whatever_is_pressed_has_room_for_a_finger(visit, width):
     assert small == []
 
 
-def test_a_phone_shows_intervals_and_letters_in_the_table(browser, boards, tmp_path):
+@pytest.mark.parametrize("width", [390, 768])
+def test_a_narrow_table_shows_intervals_and_letters(browser, boards, tmp_path, width):
     rows = tuple(
         replace(row, values={**row.values, "h_interval": (0.25, 0.5), "letters": "ab"}) for row in boards[1].rows
     )
     path = tmp_path / "index.html"
     path.write_text(web_page([replace(boards[1], rows=rows)], {}), encoding="utf-8")
-    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page = browser.new_page(viewport={"width": width, "height": 844})
     page.goto(path.as_uri())
     assert first_table(page).locator("td.headline small:visible").all_inner_texts() == ["25.0\N{EN DASH}50.0 ab"] * 2
     assert first_table(page).evaluate("table => table.scrollWidth <= table.parentElement.clientWidth")
