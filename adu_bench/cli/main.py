@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import re
 import sys
 from argparse import SUPPRESS
 from collections.abc import Sequence
@@ -107,6 +108,10 @@ class Parser(ArgumentParser):
             names = [name.strip().rpartition(".") for name in first.removeprefix(REQUIRED).split(",")]
             program = " ".join(filter(None, [program, *{command: None for command, *_ in names}]))
             first = f"{program} needs {' and '.join(argument.upper() for *_, argument in names)}"
+        elif without := re.fullmatch(r"argument (--[\w-]+): expected one argument", first):
+            option = without.group(1)
+            value = self._option_string_actions[option].metavar or "VALUE"
+            first = f"The option {option} needs {value}, as in '{program} {option} {value}'"
         raise UserError(f"{first}.", "The command line was not understood.", f"Try: {program} --help") from ex
 
 

@@ -380,6 +380,8 @@ def test_two_processes_on_one_plan_share_it(misbehaving):
         (["leaderboard", "--suite", "toy"], "no folder 'runs'"),
         (["score", "--suite", "toy"], "no finished runs"),
         (["check"], "No method or audit was named"),
+        (["leaderboard", "--write"], "The option --write needs DIR, as in 'adu-bench leaderboard --write DIR'."),
+        (["run", "--seeds"], "needs N|LIST"),
         (["bogus"], "bogus"),
         ([], "adu-bench --help"),
     ],
