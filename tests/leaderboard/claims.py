@@ -120,9 +120,13 @@ class Results:
         letters = {row.method: set(row["letters"] or "") for row in self.board.rows}
         return bool(letters[method] & letters[other])
 
-    def ranked(self) -> int:
-        """Return the number of methods that have letters."""
-        return sum(bool(row["letters"]) for row in self.board.rows)
+    def ranked(self) -> set[str]:
+        """Return the methods that have letters."""
+        return {row.method for row in self.board.rows if row["letters"]}
+
+    def near_coin(self) -> set[str]:
+        """Return the ranked methods whose H is at most two points above that of the coin."""
+        return {method for method in self.ranked() if self.lead(method, "coin") <= 2}
 
     def wins(self, method: str, other: str) -> int:
         """Return the number of tasks on which a method has the higher H."""
@@ -220,7 +224,11 @@ READING = (
         "it is {} points ahead of `lp-plus-plus`, {} of `clipfit` and {} of `bbf`, and shares a letter with none of "
         "these three. With `baseline` it shares one since the board has {} ranked methods: letters test all {} pairs, "
         "so each pair needs more evidence than alone",
-        lambda found: (*(found.lead("adu", other) for other in BEHIND), found.ranked(), comb(found.ranked(), 2)),
+        lambda found: (
+            *(found.lead("adu", other) for other in BEHIND),
+            len(found.ranked()),
+            comb(len(found.ranked()), 2),
+        ),
         lambda found: (
             found.shares_letter("adu", "baseline") and not any(found.shares_letter("adu", other) for other in BEHIND)
         ),
@@ -323,22 +331,22 @@ READING = (
     ),
     Claim(
         "**An H near 50 does not show selective forgetting.** `coin` answers uniformly for a share of all images, "
-        "whatever their style, and reaches {}. `clipfit` ({}) is within two points of it; `bbf` ({}) and "
-        "`adu-released` ({}) are below it",
-        lambda found: [found.of(method) for method in ("coin", "clipfit", "bbf", "adu-released")],
+        "whatever their style, and reaches {}. Of the {} ranked methods, {} are at most two points above it: of the "
+        "paper's methods `clipfit` ({}), `bbf` ({}) and `adu-released` ({})",
         lambda found: (
-            abs(found.lead("clipfit", "coin")) < 2
-            and max(found.lead(method, "coin") for method in ("bbf", "adu-released")) < 0
+            *(found.of("coin"), len(found.ranked()), len(found.near_coin())),
+            *map(found.of, ("clipfit", "bbf", "adu-released")),
         ),
+        lambda found: found.near_coin() & {*TRAINED, "adu-released"} == {"clipfit", "bbf", "adu-released"},
     ),
     Claim(
-        "`domain-gate` detects the style with a linear probe and then answers uniformly: it reaches {} and leaves CLIP "
+        "**A gate has the highest H.** `domain-gate` detects the style with a linear probe and then answers uniformly: it reaches {} and leaves CLIP "
         "unchanged, {} points ahead of `adu` ({})",
         lambda found: (
             *(found.of("domain-gate"), found.lead("domain-gate", "adu")),
             found.span("domain-gate", "adu"),
         ),
-        lambda found: found.lead("domain-gate", "adu") > 0,
+        lambda found: all(found.lead("domain-gate", method) > 0 for method in found.ranked()),
     ),
     Claim(
         "Its Mem falls with the number of forgotten styles ({}, {}, {})",
@@ -347,7 +355,7 @@ READING = (
     ),
     Claim(
         "**Learned text prompts lower H, the released forget loss does not.** `adu-released` is unstable: of the "
-        "ranked methods it forgets most (For {}) and keeps least (Mem {})",
+        "paper's methods it forgets most (For {}) and keeps least (Mem {})",
         lambda found: [found.of("adu-released", metric) for metric in ("for", "mem")],
         lambda found: (
             found.of("adu-released", "for") == max(found.of(row, "for") for row in (*TRAINED, "adu-released"))
