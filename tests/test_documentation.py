@@ -19,6 +19,7 @@ from adu_bench.core.groups import GROUPS
 from adu_bench.leaderboard.committed import committed_board
 from adu_bench.leaderboard.rows import rows_dir
 from adu_bench.registry import Catalogue
+from adu_bench.report.methods_page import Page
 
 ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
@@ -151,3 +152,11 @@ def test_the_version_is_the_same_everywhere():
         re.search(r"^## (\S+) \(\d{4}-\d\d-\d\d\)$", (ROOT / "CHANGELOG.md").read_text(), re.M)[1],
     }
     assert found == {adu_bench.__version__}
+
+
+def test_the_page_of_methods_is_current():
+    """Otherwise `python -m adu_bench.report.methods_page` is due."""
+    written = text_of("docs/methods.md")
+    assert written == Page(ROOT).text()
+    sections = re.findall(r"^### (.+)$", written, re.MULTILINE)
+    assert sorted(sections) == sorted({entry.name for _, entry in Catalogue().presets.values()})

@@ -340,8 +340,8 @@ READING = (
         lambda found: found.near_coin() & {*TRAINED, "adu-released"} == {"clipfit", "bbf", "adu-released"},
     ),
     Claim(
-        "**A gate has the highest H.** `domain-gate` detects the style with a linear probe and then answers uniformly: it reaches {} and leaves CLIP "
-        "unchanged, {} points ahead of `adu` ({})",
+        "**A gate has the highest H.** `domain-gate` detects the style with a linear probe and then answers "
+        "uniformly: it reaches {} and leaves CLIP unchanged, {} points ahead of `adu` ({})",
         lambda found: (
             *(found.of("domain-gate"), found.lead("domain-gate", "adu")),
             found.span("domain-gate", "adu"),
