@@ -6,7 +6,18 @@ import re
 
 import pytest
 
-from tests.leaderboard.claims import BOARD, FORGOT, QUOTED, READING, README, ROOT, Claim, Results, committed_results
+from tests.leaderboard.claims import (
+    ANCHORED,
+    BOARD,
+    FORGOT,
+    QUOTED,
+    READING,
+    README,
+    ROOT,
+    Claim,
+    Results,
+    committed_results,
+)
 
 WORDS = (
     "two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|twenty|half|"
@@ -43,7 +54,11 @@ def board() -> str:
     return page("docs/reading.md")
 
 
-PAGES = [(reading, READING), (forgot, FORGOT), (readme, README), (board, BOARD)]
+def anchored() -> str:
+    return page("docs/anchored.md")
+
+
+PAGES = [(reading, READING), (forgot, FORGOT), (readme, README), (board, BOARD), (anchored, ANCHORED)]
 
 
 def unsupported(text: str, fragments: list[str]) -> list[str]:
