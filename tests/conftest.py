@@ -84,11 +84,18 @@ def random_predictions(
 
 
 def write_run(root: Path, spec: RunSpec, label: str = "some", predictions: pd.DataFrame | None = None) -> str:
-    """Write a complete run directory through the store and return its key."""
+    """Write a complete run directory through the store and return its key.
+
+    Predictions with other domains than the task's get these in turn.
+    """
     from safetensors.numpy import save_file
 
     store = Store(root)
     frame = random_predictions(forget=spec.task.forget) if predictions is None else predictions
+    domains = spec.task.domains
+    if not set(frame["domain"]) <= set(domains):
+        frame = frame.assign(domain=[domains[place % len(domains)] for place in range(len(frame))])
+        frame["forget"] = frame["domain"].isin(spec.task.forget)
     rng = np.random.default_rng(1)
     with store.lock(spec.key), store.begin(spec.key) as folder:
         frame.to_parquet(folder / "predictions.parquet", index=False)

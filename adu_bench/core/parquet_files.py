@@ -68,6 +68,11 @@ def is_text(kind: pa.DataType) -> bool:
     return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
+def plain_type(kind: pa.DataType) -> str:
+    """Return the name of a type, or of what its dictionary holds."""
+    return str(kind.value_type if pa.types.is_dictionary(kind) else kind)
+
+
 def longest_text(column: pa.ChunkedArray) -> int:
     """Return the length in bytes of the longest text in a column of texts; 0 without any."""
     chunks = (chunk.dictionary if isinstance(chunk, pa.DictionaryArray) else chunk for chunk in column.chunks)

@@ -42,6 +42,7 @@ _LARGEST = 50_000_000
 """Bound in bytes of these files."""
 _MOST = 5_000_000
 """Bound of their rows."""
+_LARGEST_VALUE = 1e15
 ORACLE = "oracle"
 """The method in `ORACLE_FILE` that recoveries are compared with: a model that never saw the task's forget domains."""
 
@@ -120,7 +121,9 @@ def read_measurements(folder: Path, suite: str) -> pd.DataFrame:
         return pd.DataFrame(columns=list(COLUMNS))
     try:
         table = read_table(read_bytes(path, _LARGEST), _MOST, 10 * _LARGEST, texts=_TEXTS)
-        return table.to_pandas()[list(COLUMNS)].astype(_TYPES)
+        if any(table.column(place).null_count for place in range(table.num_columns)):
+            raise ValueError("a measurement lacks a value")
+        return _checked(table.to_pandas(), _TYPES, "key")
     except (*DAMAGES, TypeError) as error:
         raise _damaged(path, error) from error
 
@@ -138,7 +141,8 @@ def read_oracle(folder: Path, suite: str) -> pd.DataFrame:
     if not path.is_file():
         return pd.DataFrame(columns=list(types))
     try:
-        return pd.read_csv(io.BytesIO(read_bytes(path, _LARGEST)), dtype=types, keep_default_na=False)[list(types)]
+        found = pd.read_csv(io.BytesIO(read_bytes(path, _LARGEST)), dtype=types, keep_default_na=False)
+        return _checked(found, types, "method", "task", "seed")
     except (OSError, KeyError, ValueError) as error:
         raise _damaged(path, error) from error
 
@@ -185,6 +189,18 @@ def _array(values: pd.Series, kind: type) -> pa.Array:
     return (
         pa.array(values.astype(str).to_list()).dictionary_encode() if kind is str else pa.array(values.to_numpy(kind))
     )
+
+
+def _checked(found: pd.DataFrame, types: Mapping[str, type], *of: str) -> pd.DataFrame:
+    """Return measurements with their types; each of a model, named by the columns ``of``, must be there once."""
+    if list(found.columns) != list(types):
+        raise ValueError(f"the columns are not {', '.join(types)}")
+    found = found.astype(dict(types))
+    if not (found["value"].abs() < _LARGEST_VALUE).all() or (found["n"] < 0).any():
+        raise ValueError("a value is not finite, or a number of images is below zero")
+    if found.duplicated([*of, "audit", "metric"]).any():
+        raise ValueError("a measurement is there twice")
+    return found
 
 
 def _damaged(path: Path, error: Exception) -> UserError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -19,7 +20,7 @@ import pyarrow.parquet as pq
 from adu_bench.core.errors import UserError
 from adu_bench.core.files import read_bytes, read_text, replacing, write_text
 from adu_bench.core.hashing import canonical_json, file_sha256
-from adu_bench.core.parquet_files import DAMAGES, opened, read_table
+from adu_bench.core.parquet_files import DAMAGES, opened, plain_type, read_table
 from adu_bench.core.specs import RunSpec
 from adu_bench.leaderboard.outside import OUTSIDE
 from adu_bench.metrics.evidence import credit
@@ -35,7 +36,16 @@ _WIDTH = 100
 """Bound in bytes of one prediction, as declared: eight numbers, and the positions of two names."""
 _STEPS = 65535
 """Probabilities and margins are stored as multiples of 1/65535, entropies as multiples of ln(C)/65535."""
-_COLUMNS = ("run", "image", "domain", "label", "predicted", "tied", "p_label", "p_max", "entropy", "margin")
+_TEXT, _SHORT, _STEP = ("string", "large_string"), ("int16",), ("uint16",)
+ANSWERS = {"image": _TEXT, "domain": _TEXT, "label": _SHORT, "predicted": _SHORT, "tied": _SHORT}
+"""The columns of predictions that are names and counts, and the allowed types of each."""
+MEASURES = ("p_label", "p_max", "entropy", "margin")
+"""The columns of predictions that are measures of an answer."""
+ROW_COLUMNS = {"run": _STEP, **ANSWERS, **dict.fromkeys(MEASURES, _STEP)}
+"""The columns of a committed row's predictions, and the allowed types of each."""
+_FINISHED = re.compile(r"\d{4}-\d\d-\d\dT[0-9:.+Z-]{1,20}")
+_MOST = 1e15
+"""Largest value of a measure."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +96,9 @@ class StoredRun:
         try:
             state = self.table.stat()
             changed, size = state.st_mtime_ns, state.st_size
+            task = self.spec.task
             whole = _all_predictions(
-                self.table, self.sha256, changed, size, self.of * _MOST_IMAGES, len(self.spec.task.classes)
+                self.table, self.sha256, changed, size, self.of, len(task.classes), tuple(task.domains)
             )
         except DAMAGES as error:
             raise _damaged(self.table, error) from error
@@ -97,17 +108,40 @@ class StoredRun:
 
 
 @lru_cache(maxsize=2)
-def _all_predictions(table: Path, sha256: str, changed: int, size: int, most: int, classes: int) -> pd.DataFrame:
+def _all_predictions(
+    table: Path, sha256: str, changed: int, size: int, runs: int, classes: int, domains: tuple[str, ...]
+) -> pd.DataFrame:
     """Return the predictions of all runs of a row, with their number in ``run``.
 
     The runs of a row are read one after another, so the file is decoded once; its time of change and its size tell
     when it has to be read again.
     """
-    frame = read_table(_content(table, sha256), most, most * _WIDTH, texts=("image", "domain")).to_pandas()
+    most = runs * _MOST_IMAGES
+    found = read_table(_content(table, sha256), most, most * _WIDTH, texts=("image", "domain"))
+    if any(found.column(name).null_count for name in found.column_names):
+        raise ValueError("a prediction lacks a value")
+    frame = found.to_pandas()
+    _check_values(frame, runs, classes, domains)
     for name in ("p_label", "p_max", "margin"):
         frame[name] = (frame[name].astype(np.float64) / _STEPS).astype(np.float32)
     frame["entropy"] = (frame["entropy"].astype(np.float64) / _STEPS * np.log(classes)).astype(np.float32)
     return frame.assign(domain=frame["domain"].astype(str))
+
+
+def _check_values(frame: pd.DataFrame, runs: int, classes: int, domains: tuple[str, ...]) -> None:
+    """Raise a `ValueError` where predictions, as stored, cannot be those of a row's runs."""
+    named = pd.concat([frame["label"], frame["predicted"]])
+    wrong = {
+        "there is a run without predictions, or one too many": not np.array_equal(frame["run"].unique(), range(runs)),
+        "there is a domain that the task does not have": not set(frame["domain"].unique()) <= set(domains),
+        "there is a class that the task does not have": not named.between(0, classes - 1).all(),
+        "more classes are tied than there are": not frame["tied"].between(1, classes).all(),
+        "a class is more probable than the most probable one": (frame["p_label"] > frame["p_max"]).any(),
+        "an image has two predictions in a run": frame.duplicated(["run", "image"]).any(),
+    }
+    for why, found in wrong.items():
+        if found:
+            raise ValueError(why)
 
 
 @dataclass(frozen=True)
@@ -305,8 +339,12 @@ def _require_whole(run: StoredRun) -> None:
     try:
         most = run.of * _MOST_IMAGES
         with opened(_content(run.table, run.sha256), most, most * _WIDTH) as file:
-            if file.schema_arrow.names != list(_COLUMNS):
-                raise ValueError(f"its predictions lack one of the columns {', '.join(_COLUMNS)}")
+            found = [(field.name, plain_type(field.type)) for field in file.schema_arrow]
+            if [name for name, _ in found] != list(ROW_COLUMNS):
+                raise ValueError(f"its predictions do not have the columns {', '.join(ROW_COLUMNS)}")
+            for name, kind in found:
+                if kind not in ROW_COLUMNS[name]:
+                    raise ValueError(f"its predictions have {kind} in the column {name}, not {ROW_COLUMNS[name][0]}")
     except DAMAGES as error:
         raise _damaged(run.table, error) from error
 
@@ -315,6 +353,8 @@ def read_row(path: Path) -> list[StoredRun]:
     """Return the runs of one committed row, at least one; errors as in `read_rows`."""
     record = _record(path)
     try:
+        if record["format"] != FORMAT:
+            raise ValueError(f"its format is {str(record['format'])[:20]}; this version reads {FORMAT}")
         runs = []
         for number, entry in enumerate(record["runs"]):
             common = record["common"]
@@ -323,20 +363,28 @@ def read_row(path: Path) -> list[StoredRun]:
             )
             if spec.key != entry["key"]:
                 raise ValueError(f"the key of run {number} does not follow from its spec")
-            if not all(value is None or isinstance(value, int | float) for value in entry["measured"].values()):
+            if not all(value is None or _is_amount(value) for value in entry["measured"].values()):
                 raise ValueError(f"a measure of run {number} is not a number")
+            if not isinstance(entry["finished"], str) or _FINISHED.fullmatch(entry["finished"]) is None:
+                raise ValueError(f"the time at which run {number} finished is none")
             table = path.with_suffix(".parquet")
             runs.append(
                 StoredRun(
                     *(spec, record["label"], entry["measured"], number, len(record["runs"])),
-                    *(table, str(record["predictions"]), str(entry["finished"])),
+                    *(table, str(record["predictions"]), entry["finished"]),
                 )
             )
         if not runs or record["label"] != path.stem:
             raise ValueError("it has no run" if not runs else f"it is the row of '{record['label']}'")
+        if len({run.key for run in runs}) < len(runs):
+            raise ValueError("it has a run twice")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _damaged(path, error) from error
     return runs
+
+
+def _is_amount(value: Any) -> bool:
+    return isinstance(value, int | float) and -_MOST < value < _MOST
 
 
 def _record(path: Path) -> dict[str, Any]:
@@ -371,7 +419,7 @@ def _compact(frame: pd.DataFrame, number: int, classes: int) -> pa.Table:
     # Rounding must not turn a wrong answer into a tie, nor a right one into a wrong one.
     right = credit(frame) > 0
     p_label = np.where(right, p_max, np.minimum(p_label, p_max.astype(np.int32) - 1).clip(0)).astype(np.uint16)
-    columns = {  # the columns of `_COLUMNS`
+    columns = {  # `ROW_COLUMNS`
         "run": pa.array(np.full(len(frame), number, np.uint16)),
         "image": pa.array(frame["image"].astype(str).to_list()).dictionary_encode(),
         "domain": pa.array(frame["domain"].astype(str).to_list()).dictionary_encode(),

@@ -9,16 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from adu_bench.core.files import read_bytes
-from adu_bench.core.parquet_files import DAMAGES, longest_text, opened
+from adu_bench.core.parquet_files import DAMAGES, longest_text, opened, plain_type
+from adu_bench.leaderboard.rows import ANSWERS, MEASURES
 from adu_bench.submission.refusal import Refused, shown
 
-_TEXT, _SHORT, _REAL, _STEP = ("string", "large_string"), ("int16",), ("float",), ("uint16",)
-_COMMON = {"image": _TEXT, "domain": _TEXT, "label": _SHORT, "predicted": _SHORT, "tied": _SHORT}
-_MEASURES = ("p_label", "p_max", "entropy", "margin")
-RUN_COLUMNS = {**_COMMON, "forget": ("bool",), **dict.fromkeys(_MEASURES, _REAL)}
+RUN_COLUMNS = {**ANSWERS, "forget": ("bool",), **dict.fromkeys(MEASURES, ("float",))}
 """The columns of a run's predictions, and the allowed types of each."""
-ROW_COLUMNS = {"run": _STEP, **_COMMON, **dict.fromkeys(_MEASURES, _STEP)}
-"""The columns of a committed row's predictions, and the allowed types of each."""
 
 _LARGEST = 200_000_000
 """Bound of a file's size in bytes."""
@@ -38,7 +34,7 @@ def read_predictions(path: Path, columns: dict[str, tuple[str, ...]], count: int
     path
         The Parquet file.
     columns
-        `RUN_COLUMNS` or `ROW_COLUMNS`.
+        `RUN_COLUMNS`, or the columns of a committed row.
     count
         The number of predictions that it must have.
     name
@@ -76,16 +72,12 @@ def _check_metadata(file: pq.ParquetFile, columns: dict[str, tuple[str, ...]], c
         raise Refused(f"{name} has {metadata.num_rows} predictions; the test images need {count}")
     if metadata.num_row_groups > _MOST_GROUPS:
         raise Refused(f"{name} has {metadata.num_row_groups} row groups; at most {_MOST_GROUPS} are read")
-    found = {field.name: _plain_type(field.type) for field in file.schema_arrow}
+    found = {field.name: plain_type(field.type) for field in file.schema_arrow}
     if len(file.schema_arrow) != len(columns) or set(found) != set(columns) or metadata.num_columns != len(columns):
         raise Refused(f"{name} has the columns {shown(', '.join(found), 100)}, not {', '.join(columns)}")
     for column, types in columns.items():
         if found[column] not in types:
             raise Refused(f"{name} has {shown(found[column])} in the column {column}, not {types[0]}")
-
-
-def _plain_type(kind: pa.DataType) -> str:
-    return str(kind.value_type if pa.types.is_dictionary(kind) else kind)
 
 
 def _check_texts(table: pa.Table, name: str) -> None:

@@ -18,13 +18,13 @@ from adu_bench.core.hashing import canonical_json, digest, file_sha256
 from adu_bench.core.specs import RunSpec, forget_name
 from adu_bench.leaderboard.board import differences
 from adu_bench.leaderboard.outside import recorded_outside
-from adu_bench.leaderboard.rows import read_row
+from adu_bench.leaderboard.rows import ROW_COLUMNS, read_row
 from adu_bench.registry import Catalogue, Choice
 from adu_bench.runner.plan import Plan, PlannedRun, plan
 from adu_bench.submission import schemas
 from adu_bench.submission.bundle import MANIFEST, METHOD, PREDICTIONS, RUN, unpack
 from adu_bench.submission.consistency import images_of
-from adu_bench.submission.predictions_file import ROW_COLUMNS, RUN_COLUMNS, read_predictions
+from adu_bench.submission.predictions_file import RUN_COLUMNS, read_predictions
 from adu_bench.submission.refusal import Refused, shown
 from adu_bench.submission.submission import Submission, code_files
 from adu_bench.suites import load_suite

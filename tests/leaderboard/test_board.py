@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import shutil
@@ -8,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
@@ -260,6 +263,37 @@ def _other_table(rows: Path) -> None:
     shutil.copy(rows / "zero-shot.parquet", rows / "collapse.parquet")
 
 
+def with_table(rows: Path, change) -> None:
+    """Change the predictions of a row, with the hash that its JSON file names."""
+    table, record = rows / "collapse.parquet", rows / "collapse.json"
+    before = hashlib.sha256(table.read_bytes()).hexdigest()
+    pq.write_table(change(pq.read_table(table)), table)
+    record.write_text(record.read_text().replace(before, hashlib.sha256(table.read_bytes()).hexdigest()))
+
+
+def with_column(name: str, change):
+    """Return a change of one column of a table, of which the change gets the values."""
+
+    def changed(table: pa.Table) -> pa.Table:
+        kind = table.schema.field(name).type
+        texts = pa.types.is_dictionary(kind)
+        values = change(table.column(name).cast(kind.value_type if texts else kind).to_pandas())
+        return table.set_column(table.column_names.index(name), name, pa.array(values))
+
+    return changed
+
+
+def with_text(old: str, new: str):
+    """Return a damage that changes the text of a row's JSON file."""
+
+    def damage(rows: Path) -> None:
+        path = rows / "collapse.json"
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
+
+    return damage
+
+
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
@@ -269,9 +303,54 @@ def _other_table(rows: Path) -> None:
         (lambda rows: (rows / "collapse.json").write_text(""), "JSON"),
         (lambda rows: (rows / "collapse.json").write_text("[]"), "not a JSON object"),
         (lambda rows: shutil.copy(rows / "zero-shot.json", rows / "collapse.json"), "it is the row of 'zero-shot'"),
+        (with_text('"format": 2', '"format": 3'), "its format is 3; this version reads 2"),
+        (with_text('"seconds": 1.5', '"seconds": NaN'), "a measure of run 0 is not a number"),
+        (with_text('"seconds": 1.5', '"seconds": 1e400'), "a measure of run 0 is not a number"),
+        (with_text('"finished": "2', '"finished": "x2'), "the time at which run 0 finished is none"),
+        (lambda rows: with_table(rows, lambda table: table.drop(["tied"])), "do not have the columns run, image"),
+        (lambda rows: with_table(rows, lambda table: table.append_column("tied", table["tied"])), "the columns run"),
+        (lambda rows: with_table(rows, with_column("tied", lambda tied: tied.astype(float))), "double in the column"),
+        (lambda rows: with_table(rows, with_column("domain", lambda old: 0 * old.str.len())), "in the column domain"),
     ],
 )
 def test_a_damaged_row_is_named_and_left_out(tmp_path, damage, reason):
+    catalogue = two_rows(tmp_path)
+    damage(tmp_path / "rows" / "toy")
+    board = committed_board(tmp_path / "rows", "toy", catalogue)
+    rows = {row.method: row for row in board.rows}
+    assert rows["zero-shot"]["h_mean"] is not None
+    assert "its row is damaged" in rows["collapse"].reason
+    assert reason in rows["collapse"].reason
+    assert set(committed_stale_rows(tmp_path / "rows", "toy", catalogue)) == {"collapse"}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (with_column("run", lambda run: run.where(run > 0, 1)), "a run without predictions"),
+        (with_column("run", lambda run: run.where(run > 0, 999)), "a run without predictions"),
+        (with_column("image", lambda image: image.where(image.index > 0)), "lacks a value"),
+        (with_column("image", lambda image: image.where(image.index != 1, image[0])), "two predictions"),
+        (with_column("domain", lambda domain: domain.where(domain.index > 0, "moon")), "a domain that the task does"),
+        (with_column("label", lambda label: label.where(label.index > 0, 6)), "a class that the task does not have"),
+        (with_column("predicted", lambda old: old.where(old.index > 0, -1)), "a class that the task does not have"),
+        (with_column("tied", lambda tied: tied.where(tied.index > 0, 0)), "more classes are tied"),
+        (with_column("tied", lambda tied: tied.where(tied.index > 0, 7)), "more classes are tied"),
+        (with_column("p_max", lambda p_max: p_max.where(p_max.index > 0, 0)), "more probable than the most probable"),
+        (lambda table: table.slice(0, 0), "a run without predictions"),
+        (lambda table: pa.concat_tables([table, table]), "two predictions"),
+    ],
+)
+def test_predictions_that_no_run_can_have_are_refused(tmp_path, change, reason):
+    catalogue = two_rows(tmp_path)
+    with_table(tmp_path / "rows" / "toy", change)
+    with pytest.raises(UserError, match=r"collapse\.parquet' is damaged") as refused:
+        committed_board(tmp_path / "rows", "toy", catalogue)
+    assert reason in refused.value.why
+
+
+def two_rows(tmp_path: Path) -> Catalogue:
+    """Write rows of two methods on made-up predictions, and return the catalogue."""
     suite, catalogue = load_suite("toy"), Catalogue()
     wanted = plan(suite, catalogue.select(["collapse", "zero-shot"]))
     for seed, run in enumerate(wanted.runs):
@@ -281,13 +360,7 @@ def test_a_damaged_row_is_named_and_left_out(tmp_path, damage, reason):
     for label in ("collapse", "zero-shot"):
         block = [run for run in wanted.runs if run.label == label]
         write_row(tmp_path / "rows", "toy", block, [store.load(run.spec.key) for run in block], {})
-    damage(tmp_path / "rows" / "toy")
-    board = committed_board(tmp_path / "rows", "toy", catalogue)
-    rows = {row.method: row for row in board.rows}
-    assert rows["zero-shot"]["h_mean"] is not None
-    assert "its row is damaged" in rows["collapse"].reason
-    assert reason in rows["collapse"].reason
-    assert set(committed_stale_rows(tmp_path / "rows", "toy", catalogue)) == {"collapse"}
+    return catalogue
 
 
 def test_stale_pages_are_found(tmp_path):

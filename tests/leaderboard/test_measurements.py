@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from adu_bench.audits.audit import Measure
@@ -74,6 +75,36 @@ def test_a_damaged_file_is_named(tmp_path):
     (path.parent / "oracle.csv").write_text("method,task\na,b\n")
     with pytest.raises(UserError, match=r"oracle\.csv' are damaged"):
         read_oracle(tmp_path, "toy")
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"value": float("inf")}, "not finite"),
+        ({"value": float("nan")}, "not finite"),
+        ({"value": 1e308}, "not finite"),
+        ({"n": -1}, "below zero"),
+        ({}, "there twice"),
+    ],
+)
+def test_measurements_that_no_audit_can_make_are_refused(tmp_path, values, reason):
+    found = pd.concat([one(), one(**values)], ignore_index=True)
+    write_measurements(tmp_path, "toy", found)
+    write_oracle(tmp_path, "toy", found.drop(columns="key"))
+    with pytest.raises(UserError, match="are damaged") as refused:
+        read_measurements(tmp_path, "toy")
+    assert reason in refused.value.why
+    with pytest.raises(UserError, match="are damaged"):
+        read_oracle(tmp_path, "toy")
+
+
+def test_a_column_that_is_there_twice_is_refused(tmp_path):
+    path = write_measurements(tmp_path, "toy", one())
+    table = pq.read_table(path)
+    for name in COLUMNS:
+        pq.write_table(table.append_column(name, table[name]), path)
+        with pytest.raises(UserError, match="are damaged"):
+            read_measurements(tmp_path, "toy")
 
 
 def test_an_oracles_file_has_the_same_columns_but_the_key(tmp_path):
@@ -174,7 +205,8 @@ def test_the_check_names_stale_measurements(folders, capsys, monkeypatch):
     assert main(["leaderboard", "--check", "--rows", str(rows)]) == 0
     found = read_measurements(rows, "toy")
     found.loc[found["audit"] == "prototypes", "code"] = "0" * 20
-    found.loc[found["method"] == "collapse", "key"] = "1" * 20
+    other = found["method"] == "collapse"
+    found.loc[other, "key"] = "x" + found.loc[other, "key"].str[1:]
     write_measurements(rows, "toy", found)
     assert committed_stale_measurements(rows, "toy") == {
         "prototypes": "the audit's code was changed since",
