@@ -374,7 +374,7 @@ def test_two_processes_on_one_plan_share_it(misbehaving):
         (["run", "--backbone", "ViT-B-16"], "is not a backbone"),
         (["run", "--backbone", "ViT-B-16:openai"], "ViT-B-16-quickgelu:openai"),
         (["run", "--backbone", "ViT-B-16:missing.safetensors"], "no weights file"),
-        (["run", "--from", "nowhere"], "no folder 'nowhere'"),
+        (["run", "--from", "nowhere"], "no file or folder 'nowhere'"),
         (["list", "method"], "Did you mean methods"),
         (["show", "adoo"], "Did you mean adu"),
         (["leaderboard", "--format", "pdf"], "no format called 'pdf'"),
