@@ -90,7 +90,7 @@ def test_the_page_says_what_was_measured_of_the_oracles():
             assert value == ("" if found is None else f"{100 * found:.1f}"), (task, part, method)
     words = " ".join(section.split())
     for method, place, attack, sentence in (
-        (ORACLE, "openmoji", "class-probe/last_block_recovery", "at most {} points (the class token after the last"),
+        (ORACLE, "openmoji", "class-probe/last_block_recovery", "at most {} points (the class token after"),
         (
             "oracle-artist",
             "line",
