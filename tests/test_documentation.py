@@ -141,6 +141,16 @@ def test_local_links_lead_to_files(page):
 
 
 @pytest.mark.parametrize("page", PAGES)
+def test_tables_have_heads_and_as_many_cells_in_each_row(page):
+    """An empty line within a table makes its second half a paragraph full of bars."""
+    prose = re.sub(r"^```.*?^```", "", text_of(page), flags=re.DOTALL | re.MULTILINE)
+    for table in re.findall(r"(?:^\|.*\n)+", prose, re.MULTILINE):
+        counts = {row.replace("\\|", "").count("|") for row in table.splitlines()}
+        assert re.match(r".*\n\|[-:| ]+\|\n", table), table
+        assert len(counts) == 1, table
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_no_placeholder_is_left(page):
     assert not re.findall(r"@[A-Z]+@", text_of(page))
 

@@ -14,6 +14,7 @@ from adu_bench.core.errors import UserError, unknown
 from adu_bench.core.files import SMALL, read_bytes
 from adu_bench.core.hashing import digest
 from adu_bench.core.syntax import canonical_code
+from adu_bench.registry.catalogue import files_in
 from adu_bench.registry.fingerprint import imports, method_digest
 from adu_bench.registry.loading import load_class
 from adu_bench.registry.local import Follower, Module
@@ -89,7 +90,7 @@ def find_audits(extra: str = "") -> dict[str, AuditEntry]:
         If a card cannot be read, or two audits have the same name.
     """
     found: dict[str, AuditEntry] = {}
-    for path in (*_files(FOLDER), *(_files(Path(extra)) if extra else ())):
+    for path in files_in([FOLDER, *([Path(extra)] if extra else [])]):
         for entry in _read(path):
             if entry.name in found:
                 raise UserError(
@@ -139,16 +140,6 @@ def choose_audits(text: str, known: dict[str, AuditEntry]) -> list[AuditEntry]:
     if not chosen:
         raise UserError(f"'{text}' names no audit.", "At least one is needed.", "For example --audits core")
     return list(chosen.values())
-
-
-def _files(place: Path) -> list[Path]:
-    if place.is_dir():
-        return sorted(path for path in place.glob("*.py") if not path.name.startswith("_"))
-    if place.is_file() and place.suffix == ".py":
-        return [place]
-    raise UserError(
-        f"There is no folder '{place}'.", "It was given with --from.", "Give a folder with audits, or one such file."
-    )
 
 
 def _read(path: Path) -> list[AuditEntry]:

@@ -114,8 +114,8 @@ def _needs(expected: Any, store: Any, plan: Any, workers: int) -> Iterator[str]:
     yield f"Disk: {size or 'known when the first run has finished'}."
     longest = max(1, math.ceil(2 * (hours or 0) / expected.runs))
     yield (
-        f'On a cluster: the same command without --dry and with --cluster slurm --slurm "time={longest}:00:00,gpus=1", '
-        "or with --cluster dask --scheduler-file FILE."
+        f"On a cluster: the same command without {'--dry and --jobs' if workers > 1 else '--dry'} and with "
+        f'--cluster slurm --slurm "time={longest}:00:00,gpus=1", or with --cluster dask --scheduler-file FILE.'
     )
 
 

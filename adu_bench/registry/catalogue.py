@@ -57,11 +57,11 @@ class Catalogue:
         self.presets: dict[str, tuple[PresetEntry, MethodEntry]] = {}
         self.broken: list[Broken] = []
         folder = shipped_folder() if shipped else None
-        for path in _python_files(folder) if folder is not None else ():
+        for path in files_in([folder]) if folder is not None else ():
             self._add(path)
         for point in entry_points(group=ENTRY_POINTS) if shipped else ():
             self._add_plugin(point)
-        self._extra = _files(extra)
+        self._extra = files_in(extra)
         for path in self._extra:
             self._add(path)
 
@@ -151,21 +151,24 @@ def _module_path(module: str) -> Path | None:
     return None
 
 
-def _files(folders: Sequence[Path]) -> list[Path]:
+def files_in(places: Sequence[Path]) -> list[Path]:
+    """Return the Python files of folders, but those whose names begin with ``_``, and files as they are named.
+
+    Raises
+    ------
+    UserError
+        If a place is neither a folder nor a Python file.
+    """
     paths: list[Path] = []
-    for folder in folders:
-        if folder.is_file() and folder.suffix == ".py":
-            paths.append(folder)
-        elif folder.is_dir():
-            paths += _python_files(folder)
+    for place in places:
+        if place.is_file() and place.suffix == ".py":
+            paths.append(place)
+        elif place.is_dir():
+            paths += sorted(path for path in place.glob("*.py") if not path.name.startswith("_"))
         else:
             raise UserError(
-                f"There is no folder '{folder}'.",
+                f"'{place}' is no Python file." if place.exists() else f"There is no file or folder '{place}'.",
                 "It was given with --from.",
-                "Give a folder with method files, or one such file.",
+                "Give a folder with methods or audits, or one file ending in .py.",
             )
     return paths
-
-
-def _python_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*.py") if not path.name.startswith("_"))

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from adu_bench.core.groups import GROUPS
 from adu_bench.core.specs import Value
@@ -88,7 +88,7 @@ class MethodEntry:
 
 
 def read_methods(path: Path) -> list[MethodEntry]:
-    """Return the methods that a file declares.
+    """Return the methods that a file declares; a class with the card of an audit is none.
 
     Raises
     ------
@@ -104,7 +104,7 @@ def read_methods(path: Path) -> list[MethodEntry]:
     for node in modules[0].tree.body:
         if isinstance(node, ast.ClassDef):
             card = _assigned(node, "card")
-            if card is not None:
+            if card is not None and not _is_call(card, "AuditCard"):
                 found.append(_method(node, card, path, imports, modules, classes))
     return found
 
@@ -313,8 +313,12 @@ def _assigned(node: ast.ClassDef, name: str) -> ast.expr | None:
     return found[0] if found else None
 
 
+def _is_call(node: ast.expr, kind: str) -> TypeGuard[ast.Call]:
+    return isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == kind
+
+
 def _call(node: ast.expr, kind: str, owner: str, texts: tuple[str, ...]) -> dict[str, Any]:
-    if not isinstance(node, ast.Call) or ast.unparse(node.func).rpartition(".")[2] != kind:
+    if not _is_call(node, kind):
         raise ValueError(f"{owner} needs {kind}(...) with literal values")
     values = {"name": _literal(node.args[0], f"the name of a {kind}")} if node.args else {}
     for keyword in node.keywords:

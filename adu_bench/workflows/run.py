@@ -17,7 +17,7 @@ from adu_bench.runner.cost import Cost, cost, longest_first
 from adu_bench.runner.decoding import decode_needed
 from adu_bench.runner.executors.fused import MOST, Fused
 from adu_bench.runner.executors.interface import Executor, Result, settled
-from adu_bench.runner.executors.local import LocalProcesses
+from adu_bench.runner.executors.local import LocalProcesses, require_workers
 from adu_bench.runner.job import RunJob
 from adu_bench.runner.plan import Plan, PlannedRun
 from adu_bench.runner.tracking import require_tracker
@@ -65,8 +65,9 @@ class Where:
         Raises
         ------
         UserError
-            If there is no such device or cluster, or a number is out of range.
+            If there is no such device or cluster, a number is out of range, or an option is for another place.
         """
+        _require_options_of_place(self)
         if self.cluster:
             return _cluster(self, out)
         return local_executor(self.device, self.jobs, self.fuse, self.timeout)
@@ -232,16 +233,52 @@ def require_device(device: str) -> None:
         in_child("adu_bench.clip.device:resolve_device", device)
 
 
+def _require_options_of_place(where: Where) -> None:
+    """Refuse options that the place would not read: runs that were meant for a cluster would start on this machine.
+
+    Raises
+    ------
+    UserError
+        If there is no such cluster, there are no workers, or an option is for another place.
+    """
+    if where.cluster not in ("", "dask", "slurm"):
+        raise unknown("cluster", where.cluster, ["dask", "slurm"])
+    require_workers(where.jobs)
+    place = f"--cluster {where.cluster}" if where.cluster else "this machine"
+    engines = (("--address", "dask"), ("--scheduler-file", "dask"), ("--slurm", "slurm"))
+    for (option, engine), value in zip(engines, (where.address, where.scheduler_file, where.slurm), strict=True):
+        if value and where.cluster != engine:
+            raise UserError(
+                f"{option} does not go with {place}.",
+                f"Only --cluster {engine} reads it.",
+                f"Choose --cluster {engine}, or leave out {option}.",
+            )
+    if where.address and where.scheduler_file:
+        raise UserError(
+            "--address and --scheduler-file were both given.", "Each names a scheduler.", "Leave out one of them."
+        )
+    if where.jobs > 1 and where.cluster == "slurm":
+        raise UserError(
+            f"--jobs {where.jobs} does not go with {place}.",
+            "SLURM starts one job per run, or per group of --fuse.",
+            f"Leave out --jobs; --slurm array_parallelism={where.jobs} limits how many run at once.",
+        )
+    if where.jobs > 1 and (where.address or where.scheduler_file):
+        raise UserError(
+            f"--jobs {where.jobs} does not go with a running scheduler.",
+            "The workers of that cluster decide how many runs are executed at once.",
+            "Leave out --jobs, or leave out the scheduler for a new cluster on this machine.",
+        )
+
+
 def _cluster(where: Where, out: Path) -> Executor:
     """Return the executor of a cluster.
 
     Raises
     ------
     UserError
-        If there is no such cluster, or an option is not valid.
+        If an option is not valid.
     """
-    if where.cluster not in ("dask", "slurm"):
-        raise unknown("cluster", where.cluster, ["dask", "slurm"])
     on_cpu = parse_device(where.device).kind == "cpu"
     size = (1 if on_cpu else MOST) if where.fuse == "auto" else where.fuse
     limit = limit_of(where.timeout, size)

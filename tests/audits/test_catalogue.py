@@ -10,6 +10,7 @@ import pytest
 from adu_bench.audits.audit import AuditCard, AuditMetric
 from adu_bench.audits.catalogue import choose_audits, find_audits
 from adu_bench.core.errors import UserError
+from adu_bench.registry import Catalogue
 
 PLUGIN = '''
 from adu_bench.audits import Audit, AuditCard, AuditMetric, Measure
@@ -131,6 +132,11 @@ def test_files_with_methods_only_or_with_errors_are_ignored(folder):
     (folder / "broken.py").write_text("def (")
     (folder / "method.py").write_text("card = AuditCard")
     assert "count" in find_audits(str(folder))
+
+
+def test_an_audit_is_no_broken_method(folder):
+    """``check count --from mine.py`` failed: the card of an audit is not that of a method."""
+    assert Catalogue([folder / "mine.py"]).broken == []
 
 
 def test_core_full_and_names(folder):

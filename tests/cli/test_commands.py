@@ -186,11 +186,12 @@ def test_tuning_resumes_and_run_takes_what_it_wrote(tmp_path):
 
 
 def test_dry_runs_write_nothing(tmp_path):
-    done = call("run", *QUICK, "--dry", cwd=tmp_path)
+    done = call("run", *QUICK, "--dry", "--jobs", "2", cwd=tmp_path)
     # The summary is at the end, where it is seen.
     assert "forget filled, seed 1" in done.stdout.splitlines()[0]
     assert "Disk: known when the first run has finished." in done.stdout
-    assert 'On a cluster: the same command without --dry and with --cluster slurm --slurm "time=1:00:00' in done.stdout
+    # SLURM does not take --jobs.
+    assert 'without --dry and --jobs and with --cluster slurm --slurm "time=1:00:00' in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 
@@ -373,7 +374,7 @@ def test_two_processes_on_one_plan_share_it(misbehaving):
         (["run", "--backbone", "ViT-B-16"], "is not a backbone"),
         (["run", "--backbone", "ViT-B-16:openai"], "ViT-B-16-quickgelu:openai"),
         (["run", "--backbone", "ViT-B-16:missing.safetensors"], "no weights file"),
-        (["run", "--from", "nowhere"], "no folder 'nowhere'"),
+        (["run", "--from", "nowhere"], "no file or folder 'nowhere'"),
         (["list", "method"], "Did you mean methods"),
         (["show", "adoo"], "Did you mean adu"),
         (["leaderboard", "--format", "pdf"], "no format called 'pdf'"),

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from adu_bench.audits.catalogue import find_audits
+from adu_bench.leaderboard.aspects import CORE_ATTACKS
 from adu_bench.leaderboard.committed import committed_board
 from adu_bench.leaderboard.measurements import ORACLE, read_measurements, read_oracle
 from adu_bench.leaderboard.rows import rows_dir
@@ -87,6 +88,24 @@ def test_the_page_says_what_was_measured_of_the_oracles():
         for method, value in zip(("zero-shot", ORACLE, "oracle-artist"), shown, strict=True):
             found = means.get((task, "part-off", names[part], method))
             assert value == ("" if found is None else f"{100 * found:.1f}"), (task, part, method)
+    words = " ".join(section.split())
+    for method, place, attack, sentence in (
+        (ORACLE, "openmoji", "class-probe/last_block_recovery", "at most {} points (the class token after"),
+        (
+            "oracle-artist",
+            "line",
+            "rounding/recovery_all_4",
+            "at most {} points away (`line`, all weights rounded to 4",
+        ),
+    ):
+        least = min(
+            (means[task, *other.split("/"), method], task, other)
+            for task in ("openmoji", "line")
+            for other in CORE_ATTACKS
+            if (task, *other.split("/"), method) in means.index
+        )
+        assert least[1:] == (place, attack)
+        assert sentence.format(f"{100 * (1 - least[0]):.1f}") in words
 
 
 def test_the_table_of_held_out_classes_says_what_was_measured():

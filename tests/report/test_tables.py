@@ -58,6 +58,16 @@ def test_the_terminal_shows_every_cell_and_no_markup_of_strangers():
         assert all(text in console.file.getvalue() for text in (*texts, "a title"))
 
 
+def test_the_terminal_shows_whole_names_of_methods_and_variables():
+    """Two variables of a study that differ at their ends were both cut to ``missing-...``."""
+    names = ("domain-gate", "missing-kmeans")
+    cells = (*map(Cell, names), *[Cell("100.0")] * 6)
+    table = Table(("method", "variable", *["words of heads"] * 6), ((cells,),), "ll" + "r" * 6)
+    console = Console(width=80, file=io.StringIO())
+    print_table(console, table)
+    assert all(name in console.file.getvalue() for name in names)
+
+
 def test_some_columns_alone_keep_the_heading_of_their_group():
     found = TABLE.only([0, 2])
     assert (found.columns, found.align) == (("method", "one & two: change"), "lr")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import re
@@ -19,7 +20,7 @@ from adu_bench.audits.catalogue import find_audits
 from adu_bench.core.errors import UserError
 from adu_bench.registry import Catalogue
 from adu_bench.runner.executors import slurm
-from adu_bench.runner.executors.dask_cluster import DaskCluster
+from adu_bench.runner.executors.dask_cluster import DaskCluster, _own_cluster
 from adu_bench.runner.executors.fused import Fused
 from adu_bench.runner.executors.interface import Died, Outcome, Timeout
 from adu_bench.runner.executors.remote import Delivery, arrived, packed
@@ -159,6 +160,28 @@ def test_own_workers_keep_their_memory_and_this_process_its_variables(tmp_path, 
     assert "profiled=False" in told
     after = {name: value for name, value in os.environ.items() if not name.startswith("__DASK")}
     assert after == before
+
+
+def test_a_worker_that_takes_long_to_end_is_no_matter_for_a_warning(caplog):
+    class Slow:
+        """A cluster whose process has to be killed at its end."""
+
+        def __init__(self, **given):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *given):
+            logger.warning("Worker process still alive after 4.0 seconds, killing")
+
+    pytest.importorskip("dask", reason="needs adu-bench[dask]")
+    logger = logging.getLogger("distributed.nanny")
+    before = logger.level
+    with _own_cluster(SimpleNamespace(LocalCluster=Slow), 1):
+        logger.warning("a worker restarts")
+    assert caplog.messages == ["a worker restarts"]
+    assert logger.level == before
 
 
 def check(executor, runs, folder: Path) -> None:

@@ -226,3 +226,25 @@ def test_held_out_classes_are_part_of_a_tasks_hash_and_of_its_images():
     assert split.data_hash == whole.data_hash != seen.data_hash
     assert digest(split.tasks()[0].to_dict()) != digest(seen.tasks()[0].to_dict())
     assert {task.held_out for task in split.tasks()} == {split.held_out}
+
+
+def test_the_page_on_the_protocol_says_how_suites_compute():
+    page = " ".join((ROOT / "docs" / "protocol.md").read_text(encoding="utf-8").split())
+    assert "`toy`, `pacs-small` and the emoji suites compute in fp32, `pacs` and `folder` in tf32" in page
+    assert "The others train in bf16 and evaluate in tf32." in page
+    named = {
+        "toy": "fp32",
+        "pacs-small": "fp32",
+        "emoji": "fp32",
+        "emoji-mini": "fp32",
+        "pacs": "tf32",
+        "folder": "tf32",
+    }
+    for path in sorted((ROOT / "adu_bench" / "resources" / "suites").glob("*.yaml")):
+        training = yaml.safe_load(path.read_text(encoding="utf-8")).get("training")
+        if training:  # a suite that extends another one has its training
+            expected = named.get(path.stem, "bf16")
+            assert (training["precision"], training.get("evaluation", "fp32")) == (
+                expected,
+                "fp32" if expected == "fp32" else "tf32",
+            )

@@ -227,3 +227,24 @@ def test_a_cluster_is_refused_as_on_the_command_line():
         ab.run("toy", "coin", cluster="sge")
     with pytest.raises(UserError, match="not an option of sbatch"):
         ab.run("toy", "coin", cluster="slurm", slurm="gpu")
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ({"jobs": 0, "cluster": "dask"}, "--jobs 0 is too few"),
+        ({"jobs": 0, "cluster": "slurm"}, "--jobs 0 is too few"),
+        ({"jobs": 4, "cluster": "slurm"}, "--jobs 4 does not go with --cluster slurm"),
+        ({"jobs": 4, "cluster": "dask", "address": "tcp://127.0.0.1:1"}, "--jobs 4 does not go with a running"),
+        ({"address": "tcp://127.0.0.1:1"}, "--address does not go with this machine"),
+        ({"scheduler_file": "s.json", "cluster": "slurm"}, "--scheduler-file does not go with --cluster slurm"),
+        ({"slurm": "time=4"}, "--slurm does not go with this machine"),
+        ({"slurm": "time=4", "cluster": "dask"}, "--slurm does not go with --cluster dask"),
+        ({"address": "tcp://127.0.0.1:1", "scheduler_file": "s.json", "cluster": "dask"}, "were both given"),
+    ],
+)
+def test_options_that_the_place_of_runs_does_not_read_are_refused(tmp_path, options, what):
+    """What was meant for a cluster started on this machine, and a cluster without workers never ended."""
+    with pytest.raises(UserError, match=what):
+        ab.run("toy", "coin", out=tmp_path, **options)
+    assert not list(tmp_path.iterdir())

@@ -161,7 +161,7 @@ def terminal(table: Table, bright: int | None = None) -> RichTable:
     made = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading, side in zip(table.headings, table.align, strict=True):
         justify = "left" if side == "l" else "right"
-        made.add_column(escape(heading), justify=justify, no_wrap=heading == "method")  # type: ignore[arg-type]
+        made.add_column(escape(heading), justify=justify, no_wrap=heading in ("method", "variable"))  # type: ignore[arg-type]
     for number, part in enumerate(table.parts):
         if number:
             made.add_section()

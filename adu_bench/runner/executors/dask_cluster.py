@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -101,6 +102,8 @@ def _own_cluster(distributed: Any, workers: int) -> Iterator[Any]:
     Dask starts workers with ``MALLOC_TRIM_THRESHOLD_``, which makes the allocator return each tensor's memory to the
     system at once: runs of a small model then take twice the processor time.  Its settings are replaced by ours.  Its
     profiler interrupts workers a hundred times a second, which costs a tenth of the time where all cores are busy.
+    At the end it warns of processes that it has to kill: on busy cores, one that imported torch takes seconds to end.
+    Nothing is lost by that, so the warning is kept back.
     """
     import dask
 
@@ -109,11 +112,17 @@ def _own_cluster(distributed: Any, workers: int) -> Iterator[Any]:
         # Dask sets its workers' variables, and a seed of hashes, in this process too.
         restoring(*own, "PYTHONHASHSEED"),
         dask.config.set({"distributed.nanny.pre-spawn-environ": own, "distributed.worker.profile.enabled": False}),
+        ExitStack() as ended,
         distributed.LocalCluster(
             n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
         ) as made,
     ):
-        yield made
+        try:
+            yield made
+        finally:
+            logger = logging.getLogger("distributed.nanny")
+            ended.callback(logger.setLevel, logger.level)
+            logger.setLevel(logging.ERROR)
 
 
 def _unreachable(place: str, why: str) -> UserError:

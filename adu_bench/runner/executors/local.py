@@ -46,10 +46,7 @@ class LocalProcesses:
     timeout: float | None = None
 
     def __post_init__(self) -> None:
-        if self.workers < 1:
-            raise UserError(
-                f"--jobs {self.workers} is too few.", "At least one worker is needed.", "Give --jobs 1 or more."
-            )
+        require_workers(self.workers)
 
     def run(self, jobs: Sequence[Job], progress: Progress = silent) -> Iterator[Result]:
         """Run jobs; see `adu_bench.runner.executors.interface.Executor`."""
@@ -70,6 +67,18 @@ def _require_libraries() -> None:
             "Boards are read without it; methods are not run.",
             "Install what adu-bench needs (docs/installing.md), and check it with: adu-bench doctor",
         )
+
+
+def require_workers(count: int) -> None:
+    """Refuse a number of worker processes with which nothing would ever run.
+
+    Raises
+    ------
+    UserError
+        If there are no workers.
+    """
+    if count < 1:
+        raise UserError(f"--jobs {count} is too few.", "At least one worker is needed.", "Give --jobs 1 or more.")
 
 
 def threads_for(workers: int) -> int:
