@@ -96,8 +96,8 @@ class Cost:
         times = []
         if self.measured:
             times.append(
-                f"{self.measured:,} of them need {_shown(self.measured_hours)} in all, by the measured times of "
-                "finished runs like them"
+                f"{self.measured:,} of them {'needs' if self.measured == 1 else 'need'} {_shown(self.measured_hours)} "
+                "in all, by the measured times of finished runs like them"
             )
         if self.hours is not None and self.measured < self.runs:
             times.append(
@@ -115,7 +115,9 @@ class Cost:
 
 
 def _shown(hours: float) -> str:
-    return f"{hours:,.0f} h" if hours >= 10 else f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.0f} min"
+    if hours >= 1:
+        return f"{hours:,.0f} h" if hours >= 10 else f"{hours:.1f} h"
+    return f"{60 * hours:.0f} min" if hours >= 1 / 60 else "less than a minute"
 
 
 def cost(runs: Sequence[PlannedRun], finished: Iterable[PlannedRun] = (), store: Store | None = None) -> Cost:

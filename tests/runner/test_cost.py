@@ -59,6 +59,10 @@ def test_finished_runs_like_those_to_come_give_the_time(tmp_path):
     found = cost(todo, runs, store)
     assert (found.measured, found.measured_hours) == (3, pytest.approx(6.0))
     assert "3 of them need 6.0 h in all, by the measured times of finished runs like them" in str(found)
+    own = [run for run in todo if run.label.startswith("baseline")][:1]
+    assert "; 1 of them needs 2.0 h in all" in str(cost(own, runs, store))
+    forge_run(tmp_path / key, timings={"train_s": 10.0, "evaluate_s": 2.0})
+    assert "1 of them needs less than a minute in all" in str(cost(own, runs, Store(tmp_path)))
     other = cost(planned("baseline[epochs=2]"), runs, store)
     assert other.measured == 0, "another number of epochs takes another time"
 
