@@ -178,7 +178,7 @@ def test_a_row_that_was_tampered_with_is_refused(row, capsys, change, reason):
         (lambda t: t.set_column(7, "p_max", pa.array([65535] * len(t), pa.uint16())), "image"),
         (lambda t: t.set_column(3, "label", t["predicted"]), "another label"),
         (lambda t: t.slice(1), "predictions; the test images"),
-        (lambda t: t.set_column(0, "run", pa.array([0] * len(t), pa.uint16())), "occurs twice"),
+        (lambda t: t.set_column(0, "run", pa.array([0] * len(t), pa.uint16())), "a run without predictions"),
         (lambda t: t.set_column(0, "run", t["run"].cast(pa.int64())), "in the column run"),
         (lambda t: t.append_column("more", t["run"]), "has the columns"),
     ],
