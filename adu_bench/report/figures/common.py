@@ -159,8 +159,8 @@ def legend_height(rows: Sequence[Row]) -> float:
     return _LINE * scale() * (max(map(len, _parts(rows))) + 1.4)
 
 
-def square_with_legend(rows: Sequence[Row], head: float = 0.2) -> tuple[Figure, Axes]:
-    """Return a figure with square axes and a legend beside or below them.
+def plane_with_legend(rows: Sequence[Row], head: float = 0.2) -> tuple[Figure, Axes]:
+    """Return a figure with square axes and a legend beside or below them, or with wide axes above a long legend.
 
     Positions are fixed: automatic layouts cut off labels around axes with a fixed aspect ratio.
 
@@ -174,32 +174,39 @@ def square_with_legend(rows: Sequence[Row], head: float = 0.2) -> tuple[Figure, 
     from matplotlib.figure import Figure
 
     left, foot, top = 0.5 * scale(), 0.4 * scale(), head * scale()
-    if narrow():
-        legend, lines = legend_height(rows), len(rows)
-        right = 0.14 * scale()
-        side = min(page_width() - left - right, 3.2 * scale())
-        width = left + side + right
-        height = top + side + foot + 0.1 + legend
+    tall = 2.75 * page_width() / TWO_COLUMNS
+    below = narrow()
+    if below:
+        lines, legend, right = len(rows), legend_height(rows), 0.14 * scale()
+        wide = tall = min(page_width() - left - right, 3.2 * scale())
+        width = left + wide + right
+    elif stacked(rows, lines_in(tall)):
+        lines, wide, width = lines_in(tall), tall, 0.7 * page_width()
+        low, legend = foot, tall
+    elif legend_columns(rows, lines_in(tall + foot + top)) == 2:
+        lines = lines_in(tall + foot + top)
+        beside = left + 0.28 + 2 * _COLUMN * scale()
+        width = min(page_width(), beside + tall)
+        wide = tall = width - beside
+        low, legend = 0.02 * tall, tall + foot + top - 0.04 * tall
+    else:
+        below, width = True, page_width()
+        wide = width - left - 0.14 * scale()
+        own, references = map(len, _parts(rows))
+        across = max(2, int(width / (_COLUMN * scale()))) - bool(references)
+        lines = max(math.ceil(own / across), references) + 1
+        legend = _LINE * scale() * (lines + 0.4)
+    if below:
+        height = top + tall + foot + 0.1 + legend
         place = (0.05, 0.02, width - 0.1, legend)
     else:
-        side = 2.75 * page_width() / TWO_COLUMNS
-        height = side + foot + top
-        lines = lines_in(side)
-        if stacked(rows, lines):
-            width = 0.7 * page_width()
-            low, tall = foot, side
-        else:
-            lines = lines_in(height)
-            beside = left + 0.28 + legend_columns(rows, lines) * _COLUMN * scale()
-            width = min(page_width(), beside + side)
-            side = max(width - beside, side / 2)
-            low, tall = 0.02 * height, 0.96 * height
-        start = left + side + 0.2
-        place = (start, low, width - start - 0.08, tall)
+        height = tall + foot + top
+        start = left + wide + 0.2
+        place = (start, low, width - start - 0.08, legend)
     figure = Figure(figsize=(width, height))
     axes, legend_axes = (
         figure.add_axes((x / width, y / height, w / width, h / height))
-        for x, y, w, h in ((left, height - top - side, side, side), place)
+        for x, y, w, h in ((left, height - top - tall, wide, tall), place)
     )
     legend_panel(legend_axes, rows, lines)
     return figure, axes

@@ -9,7 +9,7 @@ import numpy as np
 from adu_bench.core.words import counted
 from adu_bench.leaderboard.aspects import Standing
 from adu_bench.leaderboard.board import Board, Row
-from adu_bench.report.figures.common import block, complete, listed, square_with_legend
+from adu_bench.report.figures.common import block, complete, listed, plane_with_legend
 from adu_bench.report.figures.tradeoff import pareto
 from adu_bench.report.printing import name_of, points
 from adu_bench.report.style import FAINT, INK, QUIET, look
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def depth(board: Board) -> Figure:
     """Draw the mean of H over depth, both in per cent, for methods of which both are known."""
     rows = shown(board)
-    figure, axes = square_with_legend(rows, head=0.1)
+    figure, axes = plane_with_legend(rows, head=0.1)
     axes.set(xlabel="depth: not brought back by any attack, %", ylabel="mean of H, %", ylim=(0, 100))
     places = {row.method: _point(board, row) for row in rows}
     drawn_from = [end for row in rows for end in (_ends(board, row) or places[row.method][:1])]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from adu_bench.leaderboard.board import Board
-from adu_bench.report.figures.common import block, complete, ranked, square_with_legend
+from adu_bench.report.figures.common import block, complete, plane_with_legend, ranked
 from adu_bench.report.printing import name_of, points
 from adu_bench.report.style import INK, QUIET, look
 
@@ -23,7 +23,7 @@ CURVES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 def tradeoff(board: Board) -> Figure:
     """Draw Mem over For, both in per cent, for methods whose block is complete."""
     rows = complete(board)
-    figure, axes = square_with_legend(rows)
+    figure, axes = plane_with_legend(rows)
     axes.set(xlim=(0, 100), ylim=(0, 100), xlabel="For: error rate on forget domains, %")
     axes.set_ylabel("Mem: accuracy on retain domains, %")
     _equal_h(axes)

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.legend import Legend
 
-from adu_bench.report.figures.common import axes_with_legend, square_with_legend
+from adu_bench.report.figures.common import axes_with_legend, plane_with_legend
 from adu_bench.report.printing import ONE_COLUMN, Printing, printed
 from adu_bench.report.style import style
 
@@ -21,12 +21,12 @@ def rows(ranked):
 
 
 def figure_of(kind, ranked):
-    if kind == "square":
-        return square_with_legend(rows(ranked))[0]
+    if kind == "plane":
+        return plane_with_legend(rows(ranked))[0]
     return axes_with_legend(rows(ranked), 6.9, 3.1, panels=2, share=0.5)[0]
 
 
-@pytest.mark.parametrize("kind", ["square", "panels"])
+@pytest.mark.parametrize("kind", ["plane", "panels"])
 @pytest.mark.parametrize("ranked", [1, 6, 11, 19, 30])
 @pytest.mark.parametrize("way", [Printing(), Printing(width=ONE_COLUMN)], ids=["two columns", "one column"])
 def test_legends_do_not_overlap_and_nothing_is_cut(kind, ranked, way):
