@@ -159,6 +159,14 @@ def legend_height(rows: Sequence[Row]) -> float:
     return _LINE * scale() * (max(map(len, _parts(rows))) + 1.4)
 
 
+def _across(rows: Sequence[Row], width: float) -> tuple[int, float]:
+    """Return the lines and the height in inches of a legend in several columns below a figure."""
+    own, references = map(len, _parts(rows))
+    columns = max(2, int(width / (_COLUMN * scale()))) - bool(references)
+    lines = max(math.ceil(own / columns), references) + 1
+    return lines, _LINE * scale() * (lines + 0.4)
+
+
 def plane_with_legend(rows: Sequence[Row], head: float = 0.2) -> tuple[Figure, Axes]:
     """Return a figure with square axes and a legend beside or below them, or with wide axes above a long legend.
 
@@ -192,10 +200,7 @@ def plane_with_legend(rows: Sequence[Row], head: float = 0.2) -> tuple[Figure, A
     else:
         below, width = True, page_width()
         wide = width - left - 0.14 * scale()
-        own, references = map(len, _parts(rows))
-        across = max(2, int(width / (_COLUMN * scale()))) - bool(references)
-        lines = max(math.ceil(own / across), references) + 1
-        legend = _LINE * scale() * (lines + 0.4)
+        lines, legend = _across(rows, width)
     if below:
         height = top + tall + foot + 0.1 + legend
         place = (0.05, 0.02, width - 0.1, legend)
@@ -236,13 +241,22 @@ def axes_with_legend(
         *axes, panel = figure.subplots(panels + 1, 1, height_ratios=(*[height] * panels, below))
         lines = len(rows)
     else:
-        # A legend that is a little too long makes the figure higher, a longer one has several columns.
-        height = max(height, _LINE * scale() * min(len(_parts(rows)[0]) + 2, _LONGEST))
-        lines = lines_in(height) - 1
-        figure = Figure(figsize=(width * page_width() / TWO_COLUMNS, height), layout="constrained")
-        if not stacked(rows, lines):
-            needed = legend_columns(rows, lines) * _COLUMN * scale()
-            share = max(share, panels * needed / max(figure.get_figwidth() - needed, needed))
-        *axes, panel = figure.subplots(1, panels + 1, width_ratios=(*[1] * panels, share))
+        # A legend that is a little too long makes the figure higher, a longer one has two columns or stands below.
+        width = width * page_width() / TWO_COLUMNS
+        higher = max(height, _LINE * scale() * min(len(_parts(rows)[0]) + 2, _LONGEST))
+        lines = lines_in(higher) - 1
+        if stacked(rows, lines) or legend_columns(rows, lines) <= 2:
+            figure = Figure(figsize=(width, higher), layout="constrained")
+            if not stacked(rows, lines):
+                needed = legend_columns(rows, lines) * _COLUMN * scale()
+                share = max(share, panels * needed / max(figure.get_figwidth() - needed, needed))
+            *axes, panel = figure.subplots(1, panels + 1, width_ratios=(*[1] * panels, share))
+        else:
+            lines, below = _across(rows, width)
+            below += 0.2 * scale()
+            figure = Figure(figsize=(width, height + below), layout="constrained")
+            grid = figure.add_gridspec(2, panels, height_ratios=(height, below))
+            axes = [figure.add_subplot(grid[0, place]) for place in range(panels)]
+            panel = figure.add_subplot(grid[1, :])
     legend_panel(panel, rows, lines)
     return figure, axes

@@ -16,7 +16,9 @@ REFERENCES = ("zero-shot", "domain-gate", "gate-prompt-tuning", "derange-gate", 
 
 
 def rows(ranked):
-    own = [SimpleNamespace(method=f"method-{number}", group="paper", reference=False) for number in range(ranked)]
+    own = [
+        SimpleNamespace(method=f"method-of-title-{number}", group="paper", reference=False) for number in range(ranked)
+    ]
     return own + [SimpleNamespace(method=name, group="reference", reference=True) for name in REFERENCES]
 
 
@@ -27,7 +29,7 @@ def figure_of(kind, ranked):
 
 
 @pytest.mark.parametrize("kind", ["plane", "panels"])
-@pytest.mark.parametrize("ranked", [1, 6, 11, 19, 30])
+@pytest.mark.parametrize("ranked", [1, 6, 11, 19, 25, 33])
 @pytest.mark.parametrize("way", [Printing(), Printing(width=ONE_COLUMN)], ids=["two columns", "one column"])
 def test_legends_do_not_overlap_and_nothing_is_cut(kind, ranked, way):
     with printed(way), style():
