@@ -12,10 +12,14 @@ from math import comb
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+from scipy import stats
+
 from adu_bench.audits.catalogue import find_audits
-from adu_bench.leaderboard.aspects import Standing
+from adu_bench.leaderboard.aspects import CORE_ATTACKS, Standing
 from adu_bench.leaderboard.board import Board
 from adu_bench.leaderboard.committed import committed_board
+from adu_bench.leaderboard.measurements import read_measurements
 from adu_bench.leaderboard.published import claims_of
 from adu_bench.registry import Catalogue
 from adu_bench.stats.estimates import Estimate
@@ -67,6 +71,25 @@ class Results:
         assert self.mini.forgetting is not None
         ranked = [row.method for row in self.mini.rows if row["letters"]]
         return max((one for one in ranked if self.mini.forgetting.of(one, "depth")), key=self.depth)
+
+    def depth_by_seed(self, method: str) -> pd.Series:
+        """Return 1 minus what the strongest attack recovers, by seed, as a fraction."""
+        strongest = self.standing(method, "depth").by
+        (audit, metric), *_ = (name.split("/", 1) for name, attack in CORE_ATTACKS.items() if attack == strongest)
+        found = self.measured
+        own = found[(found["method"] == method) & (found["audit"] == audit) & (found["metric"] == metric)]
+        return 1 - own.groupby("seed")["value"].mean()
+
+    @cached_property
+    def measured(self) -> pd.DataFrame:
+        """What audits measured on ``emoji-mini``."""
+        return read_measurements(ROOT / "leaderboards", "emoji-mini")
+
+    def deeper(self, method: str, other: str) -> tuple[float, str]:
+        """Return how much deeper a method is than another, in points, and the 95 % interval over seeds."""
+        gaps = 100 * (self.depth_by_seed(method) - self.depth_by_seed(other))
+        half = stats.t.ppf(0.975, len(gaps) - 1) * gaps.std(ddof=1) / len(gaps) ** 0.5
+        return gaps.mean(), f"{gaps.mean() - half:.1f} to {gaps.mean() + half:.1f}"
 
     def recovery(self, method: str, attack: str) -> float:
         """Return which share of zero-shot accuracy an attack reaches, in per cent."""
@@ -467,12 +490,11 @@ FORGOT = (
     ),
     Claim(
         "`domain-gate` has the highest H of these and no depth. [`anchored`] has "
-        "the largest, though not beyond the noise, and an H that is {} points higher than that of `adu`",
-        lambda found: [found.h_of_mini("anchored") - found.h_of_mini("adu")],
+        "the largest, {} points more than `adu` ({}), and an H that is {} points higher",
+        lambda found: (*found.deeper("anchored", "adu"), found.h_of_mini("anchored") - found.h_of_mini("adu")),
         lambda found: (
             found.h_of_mini("domain-gate") > max(found.h_of_mini(method) for method in AUDITED)
             and found.depth("anchored") > max(found.depth(method) for method in AUDITED if method != "anchored")
-            and found.standing("adu", "depth").rank == found.standing("anchored", "depth").rank
         ),
     ),
 )
@@ -480,10 +502,12 @@ FORGOT = (
 
 ANCHORED = (
     Claim(
-        "its depth is {}, that of `{}` {} and that of `adu` {}; these do not differ beyond the noise",
+        "its depth is {}, {} points more than that of `adu` ({}). `{}` is {} points deeper ({}), and its H there is {} "
+        "points lower. These are comparisons of two methods; ranks, which test all pairs, do not tell the three apart",
         lambda found: (
-            *(found.depth("anchored"), found.deepest()),
-            *map(found.depth, (found.deepest(), "adu")),
+            *(found.depth("anchored"), *found.deeper("anchored", "adu")),
+            *(found.deepest(), *found.deeper(found.deepest(), "anchored")),
+            found.h_of_mini("anchored") - found.h_of_mini(found.deepest()),
         ),
         lambda found: {found.standing(method, "depth").rank for method in ("anchored", found.deepest(), "adu")} == {1},
     ),
