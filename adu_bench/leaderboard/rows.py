@@ -2,47 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from adu_bench.core.errors import UserError
-from adu_bench.core.files import read_bytes, read_text, replacing, write_text
+from adu_bench.core.files import read_text, replacing, write_text
 from adu_bench.core.hashing import canonical_json, file_sha256
-from adu_bench.core.parquet_files import DAMAGES, opened, plain_type, read_table
+from adu_bench.core.parquet_files import DAMAGES
 from adu_bench.core.specs import RunSpec
 from adu_bench.leaderboard.outside import OUTSIDE
-from adu_bench.metrics.evidence import credit
+from adu_bench.leaderboard.packed import LARGEST, pack, require_columns, unpacked
 from adu_bench.metrics.frame import Scorable, with_probe
 from adu_bench.runner.plan import PlannedRun
 
 FORMAT = 2
-_LARGEST = 200_000_000
-"""Bound in bytes of a row's files; on DomainNet's 41 forget sets and three seeds a row has about a tenth."""
-_MOST_IMAGES = 250_000
-"""Bound of the test images of a task; DomainNet has 176,743."""
-_WIDTH = 100
-"""Bound in bytes of one prediction, as declared: eight numbers, and the positions of two names."""
-_STEPS = 65535
-"""Probabilities and margins are stored as multiples of 1/65535, entropies as multiples of ln(C)/65535."""
-_TEXT, _SHORT, _STEP = ("string", "large_string"), ("int16",), ("uint16",)
-ANSWERS = {"image": _TEXT, "domain": _TEXT, "label": _SHORT, "predicted": _SHORT, "tied": _SHORT}
-"""The columns of predictions that are names and counts, and the allowed types of each."""
-MEASURES = ("p_label", "p_max", "entropy", "margin")
-"""The columns of predictions that are measures of an answer."""
-ROW_COLUMNS = {"run": _STEP, **ANSWERS, **dict.fromkeys(MEASURES, _STEP)}
-"""The columns of a committed row's predictions, and the allowed types of each."""
 _FINISHED = re.compile(r"\d{4}-\d\d-\d\dT[0-9:.+Z-]{1,20}")
 _MOST = 1e15
 """Largest value of a measure."""
@@ -97,51 +80,12 @@ class StoredRun:
             state = self.table.stat()
             changed, size = state.st_mtime_ns, state.st_size
             task = self.spec.task
-            whole = _all_predictions(
-                self.table, self.sha256, changed, size, self.of, len(task.classes), tuple(task.domains)
-            )
+            whole = unpacked(self.table, self.sha256, changed, size, self.of, len(task.classes), tuple(task.domains))
         except DAMAGES as error:
             raise _damaged(self.table, error) from error
         frame = whole[whole["run"].to_numpy() == self.number].drop(columns="run").reset_index(drop=True)
         frame["forget"] = frame["domain"].isin(self.spec.task.forget)
         return frame
-
-
-@lru_cache(maxsize=2)
-def _all_predictions(
-    table: Path, sha256: str, changed: int, size: int, runs: int, classes: int, domains: tuple[str, ...]
-) -> pd.DataFrame:
-    """Return the predictions of all runs of a row, with their number in ``run``.
-
-    The runs of a row are read one after another, so the file is decoded once; its time of change and its size tell
-    when it has to be read again.
-    """
-    most = runs * _MOST_IMAGES
-    found = read_table(_content(table, sha256), most, most * _WIDTH, texts=("image", "domain"))
-    if any(found.column(name).null_count for name in found.column_names):
-        raise ValueError("a prediction lacks a value")
-    frame = found.to_pandas()
-    _check_values(frame, runs, classes, domains)
-    for name in ("p_label", "p_max", "margin"):
-        frame[name] = (frame[name].astype(np.float64) / _STEPS).astype(np.float32)
-    frame["entropy"] = (frame["entropy"].astype(np.float64) / _STEPS * np.log(classes)).astype(np.float32)
-    return frame.assign(domain=frame["domain"].astype(str))
-
-
-def _check_values(frame: pd.DataFrame, runs: int, classes: int, domains: tuple[str, ...]) -> None:
-    """Raise a `ValueError` where predictions, as stored, cannot be those of a row's runs."""
-    named = pd.concat([frame["label"], frame["predicted"]])
-    wrong = {
-        "there is a run without predictions, or one too many": not np.array_equal(frame["run"].unique(), range(runs)),
-        "there is a domain that the task does not have": not set(frame["domain"].unique()) <= set(domains),
-        "there is a class that the task does not have": not named.between(0, classes - 1).all(),
-        "more classes are tied than there are": not frame["tied"].between(1, classes).all(),
-        "a class is more probable than the most probable one": (frame["p_label"] > frame["p_max"]).any(),
-        "an image has two predictions in a run": frame.duplicated(["run", "image"]).any(),
-    }
-    for why, found in wrong.items():
-        if found:
-            raise ValueError(why)
 
 
 @dataclass(frozen=True)
@@ -248,9 +192,9 @@ def write_row(
         ],
         "environments": _distinct([run.environment for run in runs]),
     }
-    tables = [_compact(run.predictions(), number, len(planned[0].spec.task.classes)) for number, run in enumerate(runs)]
+    packed = pack([run.predictions() for run in runs], len(planned[0].spec.task.classes))
     with replacing(path.with_suffix(".parquet")) as table:
-        pq.write_table(pa.concat_tables(tables).combine_chunks(), table, compression="zstd")
+        pq.write_table(packed, table, compression="zstd")
         record["predictions"] = file_sha256(table)
     write_text(path, _json(record))
     return path
@@ -326,25 +270,10 @@ def read_rows(folder: Path, suite: str) -> list[StoredRun]:
     return [run for path in sorted((folder / suite).glob("*.json")) for run in read_row(path)]
 
 
-def _content(table: Path, sha256: str) -> bytes:
-    """Return the bytes of a file of predictions, which must have the hash that the row's JSON file names."""
-    content = read_bytes(table, _LARGEST)
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise ValueError("the row's JSON file names predictions with another hash")
-    return content
-
-
 def _require_whole(run: StoredRun) -> None:
     """Check the file of predictions of a run's row, without decoding it."""
     try:
-        most = run.of * _MOST_IMAGES
-        with opened(_content(run.table, run.sha256), most, most * _WIDTH) as file:
-            found = [(field.name, plain_type(field.type)) for field in file.schema_arrow]
-            if [name for name, _ in found] != list(ROW_COLUMNS):
-                raise ValueError(f"its predictions do not have the columns {', '.join(ROW_COLUMNS)}")
-            for name, kind in found:
-                if kind not in ROW_COLUMNS[name]:
-                    raise ValueError(f"its predictions have {kind} in the column {name}, not {ROW_COLUMNS[name][0]}")
+        require_columns(run.table, run.sha256, run.of)
     except DAMAGES as error:
         raise _damaged(run.table, error) from error
 
@@ -389,7 +318,7 @@ def _is_amount(value: Any) -> bool:
 
 def _record(path: Path) -> dict[str, Any]:
     try:
-        record = json.loads(read_text(path, _LARGEST))
+        record = json.loads(read_text(path, LARGEST))
         if not isinstance(record, dict):
             raise ValueError("it is not a JSON object")
     except (OSError, ValueError, RecursionError) as error:
@@ -411,31 +340,6 @@ def _status_record(status: VerificationStatus) -> dict[str, Any]:
 
 def _json(record: dict[str, Any]) -> str:
     return json.dumps(record, indent=1, allow_nan=False) + "\n"
-
-
-def _compact(frame: pd.DataFrame, number: int, classes: int) -> pa.Table:
-    p_max = _quantised(frame["p_max"])
-    p_label = _quantised(frame["p_label"])
-    # Rounding must not turn a wrong answer into a tie, nor a right one into a wrong one.
-    right = credit(frame) > 0
-    p_label = np.where(right, p_max, np.minimum(p_label, p_max.astype(np.int32) - 1).clip(0)).astype(np.uint16)
-    columns = {  # `ROW_COLUMNS`
-        "run": pa.array(np.full(len(frame), number, np.uint16)),
-        "image": pa.array(frame["image"].astype(str).to_list()).dictionary_encode(),
-        "domain": pa.array(frame["domain"].astype(str).to_list()).dictionary_encode(),
-        "label": pa.array(frame["label"].to_numpy(np.int16)),
-        "predicted": pa.array(frame["predicted"].to_numpy(np.int16)),
-        "tied": pa.array(frame["tied"].to_numpy(np.int16)),
-        "p_label": pa.array(p_label),
-        "p_max": pa.array(p_max),
-        "entropy": pa.array(_quantised(frame["entropy"] / np.log(classes))),
-        "margin": pa.array(_quantised(frame["margin"])),
-    }
-    return pa.table(columns)
-
-
-def _quantised(values: pd.Series) -> np.ndarray:
-    return np.rint(values.to_numpy(np.float64).clip(0, 1) * _STEPS).astype(np.uint16)
 
 
 def _distinct(values: list[dict]) -> list[dict]:

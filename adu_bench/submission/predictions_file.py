@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from adu_bench.core.files import read_bytes
 from adu_bench.core.parquet_files import DAMAGES, longest_text, opened, plain_type
-from adu_bench.leaderboard.rows import ANSWERS, MEASURES
+from adu_bench.leaderboard.packed import ANSWERS, MEASURES
 from adu_bench.submission.refusal import Refused, shown
 
 RUN_COLUMNS = {**ANSWERS, "forget": ("bool",), **dict.fromkeys(MEASURES, ("float",))}

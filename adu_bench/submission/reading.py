@@ -18,7 +18,8 @@ from adu_bench.core.hashing import canonical_json, digest, file_sha256
 from adu_bench.core.specs import RunSpec, forget_name
 from adu_bench.leaderboard.board import differences
 from adu_bench.leaderboard.outside import recorded_outside
-from adu_bench.leaderboard.rows import ROW_COLUMNS, read_row
+from adu_bench.leaderboard.packed import ROW_COLUMNS
+from adu_bench.leaderboard.rows import read_row
 from adu_bench.registry import Catalogue, Choice
 from adu_bench.runner.plan import Plan, PlannedRun, plan
 from adu_bench.submission import schemas

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from adu_bench.core.errors import UserError
 from adu_bench.core.seeds import derive
-from adu_bench.leaderboard import rows
+from adu_bench.leaderboard import packed
 from adu_bench.leaderboard.board import by_size, make_board
 from adu_bench.leaderboard.committed import committed_board, committed_stale_rows
 from adu_bench.leaderboard.curves import curves
@@ -208,8 +208,8 @@ def test_the_predictions_of_a_row_are_decoded_once_and_again_after_a_change(tmp_
     write_block(tmp_path / "runs", block)
     runs = [Store(tmp_path / "runs").load(run.spec.key) for run in block]
     write_row(tmp_path / "rows", "toy", block, runs, {})
-    reads, read = [], rows.read_table
-    monkeypatch.setattr(rows, "read_table", lambda *given, **named: (reads.append(1), read(*given, **named))[1])
+    reads, read = [], packed.read_table
+    monkeypatch.setattr(packed, "read_table", lambda *given, **named: (reads.append(1), read(*given, **named))[1])
     stored = read_rows(tmp_path / "rows", "toy")
     first = [run.predictions() for run in stored]
     assert len(stored) > 1
