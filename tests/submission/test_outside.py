@@ -149,7 +149,7 @@ def _twice():
         ("p.csv", b"image,predicted,image\na,b,c\n", "The column image is there twice"),
         ("p.csv", b"", "No columns to parse"),
         ("p.csv", b"\xff\xfe\x00\x00", "cannot be read"),
-        ("p.csv.gz", gzip.compress(b"image,predicted\na,b\n"), "cannot be read"),
+        ("p.csv.gz", gzip.compress(b"image,predicted\na,b\n", mtime=0), "cannot be read"),
         ("p.csv", b"image,\x00,predicted\n\x00,a,b\n", "is predicted, which is not a class"),
         ("p.csv", b"i" * 300_000 + b",predicted\n", "no column 'image'"),
         ("p.csv", b",".join(b"%d" % n for n in range(20_000)), "no column 'image'.*and 19,000 more"),
