@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +18,8 @@ from adu_bench.leaderboard.committed import committed_board
 from adu_bench.metrics.measures import METRICS
 from adu_bench.registry import Catalogue, Choice, format_value
 from adu_bench.report.escape import markdown_code, markdown_text
-from adu_bench.suites import load_suite
+from adu_bench.report.web.links import paper_address
+from adu_bench.suites import Suite, load_suite
 
 PAGE = Path("docs/methods.md")
 SUITE, AUDITED = "emoji", "emoji-mini"
@@ -51,6 +51,11 @@ class Page:
     def catalogue(self) -> Catalogue:
         """The shipped methods."""
         return Catalogue()
+
+    @cached_property
+    def suite(self) -> Suite:
+        """The suite whose settings are named."""
+        return load_suite(SUITE)
 
     @cached_property
     def board(self) -> Board:
@@ -104,11 +109,10 @@ class Page:
         preset, entry = self.catalogue.presets[name]
         card = entry.card
         source = f"{markdown_text(card['title'])}. {markdown_text(card['authors'])}, {card['year']}"
-        if number := re.fullmatch(r"arXiv:(\d{4}\.\d{4,5})", card["paper"]):
-            source += f", [{card['paper']}](https://arxiv.org/abs/{number[1]})"
+        if address := paper_address(card["paper"]):
+            source += f", [{card['paper']}]({address})"
         parts = [f"### {name}\n", f"{source}.", f"File: `methods/{entry.path.name}`; {markdown_text(card['licence'])}."]
-        suite = load_suite(SUITE)
-        changed = Choice(preset, entry).changed(suite.budget, suite.settings)
+        changed = Choice(preset, entry).changed(self.suite.budget, self.suite.settings)
         if changed:
             fields = ", ".join(f"{field.name} = {format_value(field.value)}" for field in changed)
             parts.append(f"On `{SUITE}`: {markdown_text(fields)}.")

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from scipy import stats
 
 from adu_bench.audits.catalogue import find_audits
 from adu_bench.leaderboard.aspects import CORE_ATTACKS, Standing
@@ -22,7 +21,7 @@ from adu_bench.leaderboard.committed import committed_board
 from adu_bench.leaderboard.measurements import read_measurements
 from adu_bench.leaderboard.published import claims_of
 from adu_bench.registry import Catalogue
-from adu_bench.stats.estimates import Estimate
+from adu_bench.stats.estimates import Estimate, student
 
 ROOT = Path(__file__).parents[2]
 TRAINED = ("adu", "baseline", "lp-plus-plus", "clipfit", "bbf")
@@ -88,8 +87,8 @@ class Results:
     def deeper(self, method: str, other: str) -> tuple[float, str]:
         """Return how much deeper a method is than another, in points, and the 95 % interval over seeds."""
         gaps = 100 * (self.depth_by_seed(method) - self.depth_by_seed(other))
-        half = stats.t.ppf(0.975, len(gaps) - 1) * gaps.std(ddof=1) / len(gaps) ** 0.5
-        return gaps.mean(), f"{gaps.mean() - half:.1f} to {gaps.mean() + half:.1f}"
+        found = student(gaps.mean(), gaps.std(ddof=1) / len(gaps) ** 0.5, len(gaps) - 1, len(self.mini.tasks))
+        return found.value, f"{found.low:.1f} to {found.high:.1f}"
 
     def recovery(self, method: str, attack: str) -> float:
         """Return which share of zero-shot accuracy an attack reaches, in per cent."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -12,6 +11,7 @@ from adu_bench.core.specs import forget_name
 from adu_bench.leaderboard.board import Board, Row
 from adu_bench.metrics.frame import Scorable
 from adu_bench.metrics.measures import METRICS
+from adu_bench.report.web.links import paper_address
 
 Cards = Mapping[str, Mapping[str, Any]]
 """The cards of methods, by preset."""
@@ -89,8 +89,7 @@ def _card(card: Mapping[str, Any], runs: Sequence[Scorable]) -> Iterator[tuple[s
     for name in ("title", "authors", "year", "paper", "licence", "notes"):
         text = str(card.get(name, ""))
         if text not in ("", "-", "none"):
-            number = re.fullmatch(r"arXiv:(\d{4}\.\d{4,5})", text)
-            yield name, text, f"https://arxiv.org/abs/{number[1]}" if number else ""
+            yield name, text, paper_address(text)
     # Every run of a row has the same fields, since the plan of a suite gives them.
     fields = runs[0].spec.method.fields if runs else ()
     if fields:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -17,6 +18,12 @@ class Link:
     text: str
     address: str
     name: str = ""
+
+
+def paper_address(paper: str) -> str:
+    """Return the address of a paper that a card names as ``arXiv:2510.08132``; empty for anything else."""
+    number = re.fullmatch(r"arXiv:(\d{4}\.\d{4,5})", paper)
+    return f"https://arxiv.org/abs/{number[1]}" if number else ""
 
 
 def page_links(folder: Path | None) -> list[Link]:
