@@ -50,7 +50,7 @@ def run(options: Any) -> int:
     elif options.method in audits:
         methods, chosen = [], [audits[options.method]]
     else:
-        methods, chosen = catalogue.select([options.method]), []
+        methods, chosen = catalogue.select([options.method], audits, "method or audit"), []
     from adu_bench.audits.checks import run_audit_checks
     from adu_bench.conformance import run_checks
 

@@ -6,6 +6,9 @@ import difflib
 import errno
 from collections.abc import Iterable
 
+_FEW = 12
+"""Most names that an error lists although some of them are near."""
+
 
 class AduError(Exception):
     """Base of every error that adu-bench raises on purpose."""
@@ -83,10 +86,14 @@ def unknown(kind: str, name: str, known: Iterable[str], remedy: str | None = Non
     known
         The names that exist.
     remedy
-        Replaces the default remedy, which is the nearest names or all of them.
+        Replaces the default remedy: the nearest names, and all of them if there are few or none is near.
     """
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     if remedy is None:
-        remedy = f"Did you mean {' or '.join(near)}?" if near else f"Choose from: {', '.join(names)}."
+        sentences = [f"Did you mean {' or '.join(near)}?"] if near else []
+        # The nearest of a few names can be far from what was meant.
+        if not near or len(names) <= _FEW:
+            sentences.append(f"Choose from: {', '.join(names)}.")
+        remedy = " ".join(sentences)
     return UserError(f"There is no {kind} called '{name}'.", f"{len(names)} are known.", remedy)

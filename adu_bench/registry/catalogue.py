@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -65,8 +65,15 @@ class Catalogue:
         for path in self._extra:
             self._add(path)
 
-    def select(self, texts: Sequence[str]) -> list[Choice]:
+    def select(self, texts: Sequence[str], others: Iterable[str] = (), kind: str = "method") -> list[Choice]:
         """Return the choices for some texts: ``all``, groups, or presets with overrides; each label once.
+
+        Parameters
+        ----------
+        texts
+            As users write them.
+        others, kind
+            What else the caller takes beside methods, and what to call all of them in the error for a wrong name.
 
         Raises
         ------
@@ -75,11 +82,11 @@ class Catalogue:
         """
         chosen: dict[str, Choice] = {}
         for part in (part for text in texts for part in split_choices(text)):
-            for choice in self._named(part):
+            for choice in self._named(part, others, kind):
                 chosen.setdefault(choice.label, choice)
         return list(chosen.values())
 
-    def _named(self, part: str) -> list[Choice]:
+    def _named(self, part: str, others: Iterable[str], kind: str) -> list[Choice]:
         if part == "all" or part in GROUPS:
             groups = DEFAULT_GROUPS if part == "all" else (part,)
             return [Choice(preset, entry) for preset, entry in self.presets.values() if preset.group in groups]
@@ -93,7 +100,7 @@ class Catalogue:
                         "Correct it, or choose another method.",
                     )
             self._refuse_unnamed(name)
-            raise unknown("method", name, [*self.presets, *GROUPS, "all"])
+            raise unknown(kind, name, [*self.presets, *GROUPS, "all", *others])
         return [Choice.parse(*self.presets[name], overrides)]
 
     def _refuse_unnamed(self, name: str) -> None:

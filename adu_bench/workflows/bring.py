@@ -23,7 +23,7 @@ from adu_bench.submission.verify import check
 from adu_bench.suites import keep_suite, load_suite
 from adu_bench.workflows.selection import DEFAULT_SUITE
 
-_NAME = r"[a-z0-9][a-z0-9.-]{0,39}"
+_NAME = r"(?=.{1,40}$)[a-z0-9]+([.-][a-z0-9]+)*"
 
 
 def bring(
@@ -77,7 +77,7 @@ def _check_name(method: str) -> None:
     if not re.fullmatch(_NAME, method):
         raise UserError(
             f"'{method}' is not a name for a method.",
-            "Names have up to 40 lower-case letters, digits, dots and hyphens.",
+            "A name has up to 40 lower-case letters and digits, in parts with a dot or a hyphen between them.",
             "For example --method my-method.",
         )
     if method in Catalogue().presets:

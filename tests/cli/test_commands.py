@@ -381,6 +381,8 @@ def test_two_processes_on_one_plan_share_it(misbehaving):
         (["leaderboard", "--suite", "toy"], "no folder 'runs'"),
         (["score", "--suite", "toy"], "no finished runs"),
         (["check"], "No method or audit was named"),
+        (["check", "doubt"], "no method or audit called 'doubt'"),
+        (["check", "disguse"], "Did you mean disguise"),
         (["leaderboard", "--write"], "The option --write needs DIR, as in 'adu-bench leaderboard --write DIR'."),
         (["run", "--seeds"], "needs N|LIST"),
         (["bogus"], "bogus"),

@@ -119,7 +119,7 @@ def test_what_is_missing_doubled_or_unknown_is_named(table, tmp_path, change, me
 def test_names_and_cards_are_checked_before_anything_is_read(tmp_path):
     for changes, message in (
         ({"method": "adu"}, "ships with adu-bench"),
-        ({"method": "../x"}, "not a name"),
+        *(({"method": name}, "not a name") for name in ("../x", "a..b", "a.", "-a", "a-", "A", "a" * 41, "a\n")),
         ({"card": {"title": "Some"}}, "card cannot be used. It lacks authors, year"),
         ({"card": CARD | {"year": "soon"}}, "It is malformed at 'year': type"),
         ({"card": tmp_path / "none.yaml"}, "No such file"),
