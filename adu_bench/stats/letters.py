@@ -24,6 +24,8 @@ def holm(p: np.ndarray) -> np.ndarray:
 def letters(p: pd.DataFrame) -> dict[str, str]:
     """Return compact letters: two methods share a letter exactly if their p-value is not below the level.
 
+    The insert-and-absorb algorithm with its sweep (Piepho 2004, Journal of Computational and Graphical Statistics 13, 456-466).
+
     Parameters
     ----------
     p
@@ -34,7 +36,7 @@ def letters(p: pd.DataFrame) -> dict[str, str]:
     dict
         Letters by method; empty texts if p-values are NaN.
     """
-    # scikit-posthocs, with which a test compares these letters, would take seconds to import for every board.
+    # scikit-posthocs would take seconds to import for every board, and does not sweep.
     names = list(p.index)
     values = p.to_numpy(dtype=float)
     if np.isnan(values).any():
@@ -46,11 +48,26 @@ def letters(p: pd.DataFrame) -> dict[str, str]:
             groups = [group for group in groups if not {one, two} <= group] + split
             groups = [group for group in groups if not any(group < other for other in groups)]
             groups = list(map(set, dict.fromkeys(map(frozenset, groups))))
-    groups.sort(key=sorted)
+    groups = sorted(_swept(groups, len(names)), key=sorted)
     return {
         name: "".join(_letter(number) for number, group in enumerate(groups) if place in group)
         for place, name in enumerate(names)
     }
+
+
+def _swept(groups: list[set[int]], count: int) -> list[set[int]]:
+    """Leave out groups whose members share another group in all pairs; the smallest first, so that few remain."""
+    members = [sorted(group) for group in sorted(groups, key=lambda group: (len(group), sorted(group)))]
+    shared = np.zeros((count, count), dtype=int)
+    for own in members:
+        shared[np.ix_(own, own)] += 1
+    left = []
+    for own in members:
+        if (shared[np.ix_(own, own)] > 1).all():
+            shared[np.ix_(own, own)] -= 1
+        else:
+            left.append(set(own))
+    return left
 
 
 def _letter(number: int) -> str:

@@ -350,7 +350,7 @@ def test_two_processes_on_one_plan_share_it(misbehaving):
     text = "".join(out for out, _ in outputs)
     assert len(list((misbehaving / "runs").glob("*/run.json"))) == 3
     done_here = sum(line.startswith("[") and line.endswith(" s") for line in text.splitlines())
-    assert done_here == 3
+    assert done_here == 3, outputs
 
 
 @pytest.mark.parametrize(

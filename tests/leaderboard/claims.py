@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from math import comb
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from adu_bench.leaderboard.committed import committed_board
 from adu_bench.leaderboard.measurements import read_measurements
 from adu_bench.leaderboard.published import claims_of
 from adu_bench.registry import Catalogue
+from adu_bench.report.figures.common import listed
 from adu_bench.stats.estimates import Estimate, student
 
 ROOT = Path(__file__).parents[2]
@@ -28,7 +30,7 @@ TRAINED = ("adu", "baseline", "lp-plus-plus", "clipfit", "bbf")
 """The methods that the paper compares."""
 BEHIND = TRAINED[2:]
 """Those that `adu` is clearly ahead of."""
-TOWERS = ("neg-grad-plus", "ntl", "cuti-domain")
+TOWERS = ("neg-grad-plus", "ntl", "cuti-domain", "sfr-on")
 """Methods that train the whole image tower and are near `adu`."""
 OFFICE_HOME, MINI_DOMAINNET = "officehome", "minidomainnet"
 
@@ -249,17 +251,15 @@ READING = (
         lambda found: found.ranks_first("adu", "baseline"),
     ),
     Claim(
-        "it is {} points ahead of `lp-plus-plus`, {} of `clipfit` and {} of `bbf`, and shares a letter with none of "
-        "these three. With `baseline` it shares one since the board has {} ranked methods: letters test all {} pairs, "
-        "so each pair needs more evidence than alone",
+        "it is {} points ahead of `lp-plus-plus` ({}), {} of `clipfit` ({}) and {} of `bbf` ({}). Letters test all {} "
+        "pairs of the {} ranked methods, so each pair needs more evidence than alone: `adu` shares one with {}",
         lambda found: (
-            *(found.lead("adu", other) for other in BEHIND),
-            len(found.ranked()),
+            *chain.from_iterable((found.lead("adu", other), found.span("adu", other)) for other in BEHIND),
             comb(len(found.ranked()), 2),
+            len(found.ranked()),
+            listed([f"`{other}`" for other in TRAINED[1:] if found.shares_letter("adu", other)]),
         ),
-        lambda found: (
-            found.shares_letter("adu", "baseline") and not any(found.shares_letter("adu", other) for other in BEHIND)
-        ),
+        lambda found: all(found.bounds("adu", other)[0] > 0 for other in BEHIND),
     ),
     Claim(
         "`anchored`, a method of this project, is {} points ahead of `adu` (95 % interval {}), and {} points behind "
@@ -277,8 +277,8 @@ READING = (
         lambda found: not found.shares_letter("leace", "adu"),
     ),
     Claim(
-        "`neg-grad-plus`, `ntl` and `cuti-domain` reach {}, {} and {}: each can be told apart neither from `adu` nor "
-        "from `anchored`",
+        "`neg-grad-plus`, `ntl`, `cuti-domain` and `sfr-on` reach {}, {}, {} and {}: each can be told apart neither "
+        "from `adu` nor from `anchored`",
         lambda found: [found.of(method) for method in TOWERS],
         lambda found: all(found.shares_letter(method, other) for method in TOWERS for other in ("adu", "anchored")),
     ),
@@ -501,14 +501,21 @@ FORGOT = (
 
 ANCHORED = (
     Claim(
-        "its depth is {}, {} points more than that of `adu` ({}). `{}` is {} points deeper ({}), and its H there is {} "
-        "points lower. These are comparisons of two methods; ranks, which test all pairs, do not tell the three apart",
+        "its depth is {}, {} points more than that of `adu` ({}). `{}` is {} points deeper ({}), and its H on `emoji` "
+        "is {} points lower ({}). `sfr-on` is {} points deeper ({}), and its H is {} points lower ({}), which is "
+        "within the noise. These are comparisons of two methods; ranks, which test all pairs, do not tell the four "
+        "apart",
         lambda found: (
             *(found.depth("anchored"), *found.deeper("anchored", "adu")),
             *(found.deepest(), *found.deeper(found.deepest(), "anchored")),
-            found.h_of_mini("anchored") - found.h_of_mini(found.deepest()),
+            *(found.lead("anchored", found.deepest()), found.span("anchored", found.deepest())),
+            *found.deeper("sfr-on", "anchored"),
+            *(found.lead("anchored", "sfr-on"), found.span("anchored", "sfr-on")),
         ),
-        lambda found: {found.standing(method, "depth").rank for method in ("anchored", found.deepest(), "adu")} == {1},
+        lambda found: (
+            {found.standing(method, "depth").rank for method in ("anchored", found.deepest(), "sfr-on", "adu")} == {1}
+            and found.bounds("anchored", "sfr-on")[0] < 0
+        ),
     ),
 )
 """The claim of docs/anchored.md on the board of ``emoji-mini``."""

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import combinations, product
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,14 +15,34 @@ def test_holm_by_hand():
     assert holm(np.array([0.01, 0.04, 0.03, 0.5])) == pytest.approx([0.04, 0.09, 0.09, 0.5])
 
 
-def test_letters_are_those_of_scikit_posthocs():
+def tables() -> Iterator[pd.DataFrame]:
     rng = np.random.default_rng(3)
-    for count in (2, 3, 5, 8):
+    for count in (2, 3, 5, 8, 12):
         for _ in range(25):
             p = np.triu(rng.uniform(0, 0.15, (count, count)), 1)
-            table = pd.DataFrame(p + p.T + np.eye(count))
-            ours, theirs = letters(table), scikit_posthocs.compact_letter_display(table)
-            assert groups(ours.values()) == groups(theirs)
+            yield pd.DataFrame(p + p.T + np.eye(count))
+
+
+def test_methods_share_a_letter_exactly_if_they_cannot_be_told_apart():
+    for p in tables():
+        found = letters(p)
+        for one, two in combinations(p.index, 2):
+            assert bool(set(found[one]) & set(found[two])) == (p.loc[one, two] >= 0.05)
+
+
+def test_letters_are_some_of_those_of_scikit_posthocs_and_none_can_go():
+    fewer = 0
+    for p in tables():
+        ours, theirs = groups(letters(p).values()), groups(scikit_posthocs.compact_letter_display(p))
+        assert ours <= theirs
+        fewer += len(ours) < len(theirs)
+        for group in ours:
+            assert not pairs(group) <= set().union(*map(pairs, ours - {group}))
+    assert fewer
+
+
+def pairs(group: frozenset[int]) -> set[tuple[int, int]]:
+    return set(product(group, group))
 
 
 def groups(texts) -> set[frozenset[int]]:
