@@ -216,6 +216,27 @@ def test_mean_cosine_counts_pairs_of_one_class_among_the_chosen():
     assert float(spotter.mean_cosine(features, labels, torch.zeros(6, dtype=torch.bool))) == 0
 
 
+def test_spotter_teaches_other_classes_on_forget_images_and_the_whole_answer_on_others(tiny_problem):
+    method = spotter.Spotter(dispersion=2.0)
+    model = prepared(method, tiny_problem)
+    terms = method.loss(tiny_problem, model)
+    with torch.no_grad():
+        model.trainable()[0].mul_(1.3)
+    batch, start_model = tiny_problem.train, tiny_problem.classifier()
+    found = terms(batch)
+    student, teacher = model.logits(batch.images).log_softmax(1), start_model.logits(batch.images).softmax(1)
+    others = teacher * (1 - F.one_hot(batch.labels, 3))
+    others = others / others.sum(1, keepdim=True)
+    forget = batch.forget
+    masked = F.kl_div(student[forget], others[forget], reduction="batchmean")
+    near = F.kl_div(student[~forget], teacher[~forget], reduction="batchmean")
+    cosines = spotter.mean_cosine(model.features(batch.images), batch.labels, forget)
+    torch.testing.assert_close(found["forget"], 0.7 * masked)
+    torch.testing.assert_close(found["retain"], 0.3 * near, atol=1e-6, rtol=1e-3)
+    torch.testing.assert_close(found["dispersion"], 2 * cosines)
+    assert min(masked, near, cosines.abs()) > 1e-4
+
+
 def test_rmu_changes_its_blocks_only_and_its_retain_term_starts_at_zero(tiny_problem):
     method = rmu.Rmu(epochs=1)
     logged = []
@@ -263,6 +284,32 @@ def test_information_is_the_mean_square_of_batches_gradients():
     batches = [torch.tensor([1.0, 0.0]), torch.tensor([1.0, 1.0])]
     (found,) = _trained.gradients(batches, [weight], loss, power=2)
     torch.testing.assert_close(found, (torch.tensor([4.0, 0.0]) ** 2 + torch.tensor([10.0, 10.0]) ** 2) / 2)
+
+
+@pytest.mark.parametrize("label_free", [False, True])
+def test_ssd_dampens_by_the_information_of_each_form(tiny_problem, label_free):
+    """Squared gradients of the cross-entropy, or absolute ones of the logits' squared norm; forget against all."""
+    model = tiny_problem.classifier()
+    (weight,) = model.unfreeze("visual.proj")
+
+    def information(rows):
+        found = torch.zeros_like(weight)
+        for row in rows:
+            batch = tiny_problem.train.select(torch.tensor([row]))
+            logits = model.logits(batch.images)[0]
+            loss = logits.square().sum() if label_free else -logits.log_softmax(0)[batch.labels[0]]
+            (gradient,) = torch.autograd.grad(loss, weight)
+            found += (gradient.abs() if label_free else gradient.square()) / len(rows)
+        return found
+
+    forget = tiny_problem.train.forget.nonzero().flatten().tolist()
+    own, every = information(forget), information(range(len(tiny_problem.train)))
+    factor = torch.where(own > 1.2 * every, (0.5 * every / own).clamp(max=1), 1.0)
+    assert 0 < (factor < 1).float().mean() < 1
+    done = ssd.Ssd(alpha=1.2, dampening=0.5, images_per_batch=1, label_free=label_free).unlearn(tiny_problem)
+    torch.testing.assert_close(
+        dict(done.model.named_parameters())["visual.proj"], weight * factor, rtol=1e-4, atol=1e-7
+    )
 
 
 def test_ssd_and_its_label_free_form_dampen_weights_towards_zero(tiny_problem):
