@@ -28,13 +28,14 @@ class AodIp(StyleTrained):
         licence="own implementation, MIT; the official code has no licence",
         notes=(
             "Retain domains are the authorised source, forget domains the target. Trained: networks that turn an "
-            "image into context tokens, as in ip-clip; CLIP stays frozen. Official: Adam, lr 0.01, 50 epochs, batches "
-            "of 4 + 4 + 4. Loss: CE(source) - 0.1 CE(source, extra) + CE(target, extra) + 0.1 CE(expanded, extra) - "
-            "KL(texts of source and expanded, clamped at 5). The extra class is not one of the task's: its probability "
-            "is spread uniformly over the classes. Differences: the expanded domain is a third set of images there; "
-            "here it is the retain images in the colour statistics of forget images. The credential token, with which "
-            "an owner changes what is authorised later, has no counterpart here and is left out. The title is not the "
-            "paper's exact one, which could not be established, nor could the authors' list."
+            "image into context tokens, as in ip-clip; CLIP stays frozen. Official: Adam, lr 0.01, 50 epochs, "
+            "batches of 4 + 4 + 4. Loss: CE(source) - 0.1 CE(source, extra) + CE(target, extra) + 0.1 CE(expanded, "
+            "extra) - KL(texts of source and expanded, clamped at 5), here between the means of both, there a mean "
+            "over images. The extra class is not one of the task's: its probability is spread uniformly over the "
+            "classes. Differences: the expanded domain is a third set of images there; here it is the retain images "
+            "in the colour statistics of forget images. The credential token, with which an owner changes what is "
+            "authorised later, has no counterpart here and is left out. The title is not the paper's exact one, "
+            "which could not be established, nor could the authors' list."
         ),
     )
     # lr: around the official 0.01.

@@ -23,10 +23,12 @@ class BadTeacher(WeightsTrained):
         licence="own implementation, MIT; the official code is MIT",
         notes=(
             "Made for classes and samples; here the images of forget domains are the forget set. Trained: the image "
-            "tower; no label is used. The official incompetent teacher is a network with random weights, whose answers "
-            "are nearly uniform. CLIP's temperature would make a random tower sure of one class, so the teacher here "
-            "is the uniform answer itself. Divergences at temperature 1; Adam with lr 1e-4 for one epoch in later "
-            "comparisons (0.01 and 10 epochs in the official code); here SGD with momentum 0.9."
+            "tower; no label is used. The official incompetent teacher is a network with random weights, whose "
+            "answers are nearly uniform. CLIP's temperature would make a random tower sure of one class, so the "
+            "teacher here is the uniform answer itself. Divergences at temperature 1; Adam with lr 1e-4 for one "
+            "epoch in later comparisons (0.01 and 10 epochs in the official code); here SGD with momentum 0.9. The "
+            "official code takes 30 % of the retain images and weighs every image alike; here forget and retain "
+            "images weigh the same."
         ),
     )
 

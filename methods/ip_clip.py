@@ -69,12 +69,16 @@ class IpClip(StyleTrained):
             "Retain domains are the authorised source, forget domains the target. Trained: the networks that turn an "
             "image into 4 content and 24 style tokens in front of the class name; CLIP stays frozen. Official: Adam, "
             "lr 0.01, 50 epochs, batches of 8 + 8. Loss: CE(source) - CE(target) - CE(enhanced source) - CE(enhanced "
-            "target) - 0.1 MSE(style tokens) + 0.01 entropy - KL(texts), the subtracted terms but the last clamped at "
-            "5. Differences: the official style tokens read the mean and spread of every block of the image tower; a "
-            "part that scores features cannot see these, so both kinds of tokens read the image's features. Enhanced "
-            "features attend to a bank of class means of their own group, without the official layer's random "
-            "projections. The style tokens are fewer where the text tower's context is short, and twelve by default, "
-            "repeated as there. Small suites reduce epochs and tokens: every image needs its own class texts."
+            "target) - 0.1 MSE(style tokens) + 0.01 entropy - KL(texts), the subtracted terms but the last clamped "
+            "at 5. Differences: the official style tokens read the mean and spread of every block of the image "
+            "tower; a part that scores features cannot see these, so both kinds of tokens read the image's features. "
+            "Enhanced features attend to a bank of class means of their own group, without the official layer's "
+            "random projections, so they differ little from the features; the official enhanced target is a source "
+            "image that attends to the target's bank, scored with a target image's texts and the source's label. The "
+            "official bank holds each class's five most confident images. Style tokens and texts are compared as "
+            "means of the two groups, there as pairs of images. The style tokens are fewer where the text tower's "
+            "context is short, and twelve by default, repeated as there. Small suites reduce epochs and tokens: "
+            "every image needs its own class texts."
         ),
     )
     # lr: around the official 0.01.

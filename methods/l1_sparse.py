@@ -22,10 +22,12 @@ class L1Sparse(WeightsTrained):
         paper="arXiv:2304.04934",
         licence="own implementation, MIT; the official code is MIT",
         notes=(
-            "Made for classes and samples; here fine-tuning uses the images of retain domains only. Trained: the image "
-            "tower. The penalty falls linearly to zero over training, as in the official code; lr 0.01, 10 epochs, SGD "
-            "with momentum 0.9 and weight decay 5e-4. Its weight depends on the data there; 1e-5 is the value of a "
-            "later implementation (MIT). The forget images are never seen, so on CLIP little may be forgotten."
+            "Made for classes and samples; here fine-tuning uses the images of retain domains only. Trained: the "
+            "image tower. The penalty falls linearly to zero over training, as in the official code; lr 0.01, 10 "
+            "epochs, SGD with momentum 0.9 and weight decay 5e-4. Its lr is constant there; with the project's "
+            "warm-up and cosine the penalty acts about two thirds as much. Its weight depends on the data there; "
+            "1e-5 is the value of a later implementation (MIT). The forget images are never seen, so on CLIP little "
+            "may be forgotten."
         ),
     )
 

@@ -24,12 +24,14 @@ class Leace(Method):
         paper="arXiv:2306.03819",
         licence="own implementation, MIT; the official code is MIT",
         notes=(
-            "Closed form. LEACE removes one concept from all inputs; here the concept is the class, and it is removed "
-            "only where a linear probe on frozen features detects a forget domain, since it has to stay elsewhere. "
-            "The eraser is fitted on the few-shot images of the forget domains: on these, no linear classifier does "
-            "better than a constant, for any shrinkage. With fewer images than feature dimensions the covariance is "
-            "shrunk towards a multiple of the identity; how well the erasure carries over to other images depends on "
-            "the number of shots. The official code shrinks by a formula of its own; here the share is a field."
+            "Closed form. LEACE removes one concept from all inputs; here the concept is the class, and it is "
+            "removed only where a linear probe on frozen features detects a forget domain, since it has to stay "
+            "elsewhere. The eraser is fitted on the few-shot images of the forget domains: on these, no linear "
+            "classifier does better than a constant, for any shrinkage (before features are scaled to unit length, "
+            "which changes no answer). With fewer images than feature dimensions the covariance is shrunk towards a "
+            "multiple of the identity; how well the erasure carries over to other images depends on the number of "
+            "shots. The official code shrinks by a formula of its own; here the share is a field. It also cuts small "
+            "singular values and keeps the covariance's trace from growing; here neither."
         ),
     )
 

@@ -26,7 +26,8 @@ class MaPLe(Trained):
         notes=(
             "The few-shot cross-entropy is replaced by L_memorize + L_forget. Trained: 2 context tokens in each of 9 "
             "text blocks and one linear map per block to 2 image prompts; the first context starts from the first "
-            "words of the template (SGD, lr 0.0035, batch 4, 5 epochs in the official code, fp16). Here batches and "
+            "words of the template, and the template's other words are left out, where the official text keeps 'of "
+            "a' after two tokens (SGD, lr 0.0035, batch 4, 5 epochs in the official code, fp16). Here batches and "
             "precision are the suite's, the default is 50 epochs, and the depth is at most that of both towers."
         ),
     )

@@ -35,11 +35,13 @@ class PromptSrc(Trained):
         paper="arXiv:2307.06948",
         licence="own implementation, MIT; the official code is MIT",
         notes=(
-            "The few-shot cross-entropy is replaced by L_memorize + L_forget. The three terms that hold the model near "
-            "zero-shot CLIP (25 times the L1 distance of texts, 10 times that of images, and the divergence of "
-            "answers, each a mean over all entries) count images of retain domains only. Trained: 4 tokens in each of "
-            "9 blocks of both towers, SGD, lr 0.0025. The returned prompts are a Gaussian-weighted average over "
-            "epochs, centred at 15 of 20 epochs with a spread of 1; here at three quarters of the epochs. The official "
+            "The few-shot cross-entropy is replaced by L_memorize + L_forget. The three terms that hold the model "
+            "near zero-shot CLIP are 25 times the L1 distance of texts, 10 times that of images, and the divergence "
+            "of answers, each a mean over all entries; the last two count images of retain domains only. The "
+            "official context starts from 'a photo of a', here at random. Trained: 4 tokens in each of 9 blocks of "
+            "both towers, SGD, lr 0.0025. The returned prompts are a Gaussian-weighted average over epochs, centred "
+            "at 15 of 20 epochs with a spread of 1; here at three quarters of the epochs. These are its settings for "
+            "new classes; for few-shot learning it has 50 epochs, centre 30 and spread 30, or 45 and 5. The official "
             "code compares with the mean of many templates; here it is the task's template, which also follows the "
             "learned context."
         ),

@@ -25,7 +25,8 @@ class RandomLabel(WeightsTrained):
             "Made for classes and samples; here the images of forget domains get labels drawn anew for every batch "
             "from the other classes. Trained: the image tower, with the zero-shot texts as class weights; SGD, "
             "momentum 0.9, weight decay 5e-4, 10 epochs, lr 0.013 (Unlearn-Saliency on CIFAR-10 with a ResNet, batch "
-            "256). Answers are pushed towards every wrong class alike, so an answer can end below chance."
+            "256), which draws from all classes, the true one included. Answers are pushed towards every wrong class "
+            "alike, so an answer can end below chance."
         ),
     )
 

@@ -23,12 +23,13 @@ class Rmu(Trained):
         paper="arXiv:2403.03218",
         licence="own implementation, MIT; the code of open-unlearning is MIT",
         notes=(
-            "Made for language models. The images of forget domains are the forget set, and tokens are the class token "
-            "and the patches. Trained: the block and the two before it, as in the original (layers 5 to 7 of its "
-            "models). The steering coefficient (2 in open-unlearning, to be tuned carefully) multiplies the mean norm "
-            "of the block's tokens, and squared errors are divided by that norm's square over the width, since norms "
-            "of vision and language models differ. The block is a middle one: the original's is not comparable. AdamW "
-            "there with lr 1e-5 to 1e-4; SGD with momentum 0.9 here."
+            "Made for language models. The images of forget domains are the forget set, and tokens are the class "
+            "token and the patches. Trained: the block and the two before it, as in the original (layers 5 to 7 of "
+            "its models, there only their last MLP matrix; open-unlearning trains all weights). The steering "
+            "coefficient (2 in open-unlearning, to be tuned carefully) multiplies the mean norm of the block's "
+            "tokens, and squared errors are divided by that norm's square over the width, since norms of vision and "
+            "language models differ. The block is a middle one: the original's is not comparable. AdamW there with "
+            "lr 1e-5 to 1e-4; SGD with momentum 0.9 here."
         ),
     )
 

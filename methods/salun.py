@@ -26,8 +26,9 @@ class SalUn(RandomLabel):
         notes=(
             "As random-label, but only the half of the weights with the largest gradient of the forget images' "
             "cross-entropy changes (the official mask with_0.5). Weight decay counts for these only: the others stay "
-            "bit for bit, which the official code ensures since a correction. The official code draws random labels "
-            "once; here they are drawn for every batch."
+            "bit for bit, which the official code ensures since a correction. The official code draws labels from "
+            "all classes, the true one included, for every batch or epoch; here from the others, for every batch. On "
+            "CIFAR-10 it trains on forget and retain images in turn, here on both in each step."
         ),
     )
     weight_decay = 0.0

@@ -33,15 +33,17 @@ class Scrub(WeightsTrained):
         paper="arXiv:2302.09880",
         licence="own implementation, MIT; the official code has an academic licence",
         notes=(
-            "Made for classes and samples; here the images of forget domains are the forget set and zero-shot CLIP is "
-            "the teacher. Trained: the image tower. An epoch of maximisation comes before each of the first "
+            "Made for classes and samples; here the images of forget domains are the forget set and zero-shot CLIP "
+            "is the teacher. Trained: the image tower. An epoch of maximisation comes before each of the first "
             "max_epochs epochs of minimisation (alpha KL + gamma CE on retain images), in one optimisation with the "
             "project's cosine. Defaults are the official ones at small scale: alpha 0.5, gamma 1, temperature 2, 3 "
-            "maximisation epochs, 10 epochs, lr 5e-4 (Adam there, SGD with momentum 0.9 here; at large scale alpha "
-            "0.001, gamma 0.99, temperature 4, 2 of 3 epochs). Rewinding: of the states after each epoch, the one "
-            "whose loss on forget images is nearest to a reference is returned. The official reference, the error on "
-            "validation images of the forgotten kind after training, has no counterpart here; it is ln C, the loss of "
-            "a uniform answer, on the few-shot images."
+            "maximisation epochs, lr 5e-4 (Adam there, SGD with momentum 0.9 here; at large scale alpha 0.001, gamma "
+            "0.99, temperature 4, 2 of 3 epochs). The default of 10 epochs counts both kinds, where the official 10 "
+            "are minimisation alone; its weight decay of 0.1 and steps of the lr are left out. The first "
+            "maximisation starts at the teacher, where its gradient is zero, and has next to no effect. Rewinding: "
+            "of the states after each epoch, the one whose loss on forget images is nearest to a reference is "
+            "returned. The official reference, the error on validation images of the forgotten kind after training, "
+            "has no counterpart here; it is ln C, the loss of a uniform answer, on the few-shot images."
         ),
     )
 

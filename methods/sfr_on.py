@@ -25,11 +25,15 @@ class SfrOn(NegGrad):
         licence="own implementation, MIT; the official code has no licence",
         notes=(
             "Made for classes and samples; here the images of forget domains are the forget set. Loss and weights as "
-            "neg-grad-plus, cap included. In each step, the gradient of every tensor is kept at its largest half only; "
-            "every fifth step the weights go back half of the way to where they were five steps before. Share, "
-            "interpolation and interval are those of an MIT-licensed re-implementation (0.5, 0.5, 5), which masks over "
-            "all tensors together. The paper's adaptive weight of each forget image, and its mask from a ratio of "
-            "Fisher informations, are not included. Momentum of SGD goes on across slow steps."
+            "neg-grad-plus, cap included. In each step, the gradient of every tensor is kept at its largest half "
+            "only; every fifth step the weights go back half of the way to where they were five steps before. Share, "
+            "interpolation and interval are those of an MIT-licensed re-implementation (0.5, 0.5, 5), which masks "
+            "over all tensors together. The official code masks the gradient of forget images alone, by a ratio of "
+            "Fisher informations taken once, and follows each forget step by up to five retain steps; here, as in "
+            "that re-implementation, every step is on both and its whole gradient is masked anew. The adaptive "
+            "weight of each forget image is not included, nor is weight decay, which would move masked weights. A "
+            "slow step that would follow the very last fast step is not taken. Momentum of SGD goes on across slow "
+            "steps."
         ),
     )
     weight_decay = 0.0

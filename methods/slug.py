@@ -27,9 +27,12 @@ class Slug(Method):
             "Made for identities and objects in CLIP; here pairs of a forget domain's image and its class text are "
             "forgotten, with the loss 1 - cos, and the retain gradient is that of the retain images' cross-entropy. "
             "Candidates are the weight matrices of the image tower on the Pareto front of importance (norm of the "
-            "forget gradient over norm of the weights, high) and alignment (absolute cosine with the retain gradient, "
-            "low). For each the step is found by about ten evaluations, as there; the score is H on the few-shot "
-            "images, since no method sees other images (the official code uses held-out accuracies)."
+            "forget gradient over norm of the weights, high) and alignment (absolute cosine with the retain "
+            "gradient, low). The official candidates include norms and exclude the positional embedding, and layers "
+            "of the text tower count as well; its retain gradient is that of the contrastive loss. For each the step "
+            "is found by about ten evaluations: downwards from a large one, then a little above the best (a "
+            "bisection there); the score is H on the few-shot images, since no method sees other images (the "
+            "official code uses held-out accuracies)."
         ),
     )
 
@@ -79,7 +82,7 @@ class Slug(Method):
     def _search(
         self, problem: Problem, model: Classifier, weight: Tensor, gradient: Tensor, place: int
     ) -> tuple[float, int, float]:
-        """Return the best H, the place and the step: steps double from small ones, then halve around the best."""
+        """Return the best H, the place and the step: steps halve from the largest, then some above the best."""
         start, largest = weight.clone(), self.largest * float(weight.norm() / gradient.norm().clamp_min(1e-20))
         tried: dict[float, float] = {}
 

@@ -25,9 +25,9 @@ class TaskNegation(WeightsTrained):
         notes=(
             "Made with CLIP, for tasks; here the task is to recognise the classes in forget domains. Trained: the "
             "image tower, with the zero-shot texts as class weights (AdamW, lr 1e-5, weight decay 0.1, 2,000 "
-            "iterations of 128 images there). The coefficient is the largest of 0, 0.05, ..., 1 that keeps a share of "
-            "the control accuracy (95 % in the paper, on held-out images of another task; here on the few-shot images "
-            "of retain domains, without augmentation)."
+            "iterations of 128 images, clipped gradients and 200 steps of warm-up there). The coefficient is the "
+            "largest of 0, 0.05, ..., 1 that keeps a share of the control accuracy (95 % in the paper, on held-out "
+            "images of another task; here on the few-shot images of retain domains, without augmentation)."
         ),
     )
     optimiser = "adamw"
