@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from adu_bench.api import (
@@ -72,13 +72,12 @@ class IpClip(StyleTrained):
             "target) - 0.1 MSE(style tokens) + 0.01 entropy - KL(texts), the subtracted terms but the last clamped "
             "at 5. Differences: the official style tokens read the mean and spread of every block of the image "
             "tower; a part that scores features cannot see these, so both kinds of tokens read the image's features. "
-            "Enhanced features attend to a bank of class means of their own group, without the official layer's "
-            "random projections, so they differ little from the features; the official enhanced target is a source "
-            "image that attends to the target's bank, scored with a target image's texts and the source's label. The "
-            "official bank holds each class's five most confident images. Style tokens and texts are compared as "
-            "means of the two groups, there as pairs of images. The style tokens are fewer where the text tower's "
-            "context is short, and twelve by default, repeated as there. Small suites reduce epochs and tokens: "
-            "every image needs its own class texts."
+            "Enhanced features are retain images that attend to the class means of their own group or of the forget "
+            "images, through random projections that are not trained, as there; the enhanced target is scored with a "
+            "forget image's texts and the retain image's label. The official bank holds each class's five most "
+            "confident images. Style tokens and texts are compared as means of the two groups, there as pairs of "
+            "images. The style tokens are fewer where the text tower's context is short, and twelve by default, "
+            "repeated as there. Small suites reduce epochs and tokens: every image needs its own class texts."
         ),
     )
     # lr: around the official 0.01.
@@ -88,30 +87,32 @@ class IpClip(StyleTrained):
         """Return the seven terms."""
         part = model.parts["contexts"]
         retain_bank, forget_bank = (class_means(problem, chosen) for chosen in (False, True))
+        attention = Attention(model.feature_width).to(problem.device)
+
+        def logits(texts: Tensor, seen: Tensor) -> Tensor:
+            return part.logit_scale * torch.einsum("ncd,nd->nc", texts, seen)
 
         def terms(batch: Batch) -> Losses:
             features, forget = model.features(batch.images), batch.forget
             texts = part.texts(features)
 
-            def logits(seen: Tensor) -> Tensor:
-                return part.logit_scale * torch.einsum("ncd,nd->nc", texts, seen)
-
-            plain = logits(features)
+            plain = logits(texts, features)
             values = cross_entropies(plain, batch.labels)
-            bank = torch.where(forget[:, None, None], forget_bank, retain_bank)
-            enhanced = cross_entropies(logits(attended(features, bank)), batch.labels)
+            near, far = attention(features, ~forget, retain_bank, forget_bank)
+            enhanced_source = cross_entropies(logits(texts, near), batch.labels)
+            enhanced_target = cross_entropies(logits(texts[partners(forget)], far), batch.labels)
             tokens = part.style(features)
             both = (forget.any() & (~forget).any()).float()
-            source, target = ((group_mean_of(x, ~forget), group_mean_of(x, forget)) for x in (tokens, texts))
+            style_means, text_means = ((group_mean_of(x, ~forget), group_mean_of(x, forget)) for x in (tokens, texts))
             chances = plain.float().log_softmax(dim=1)
             entropy = -(chances.exp() * chances).sum(dim=1)
-            apart = F.kl_div(target[0].log_softmax(dim=0), target[1].softmax(dim=0), reduction="sum")
+            apart = F.kl_div(text_means[0].log_softmax(dim=0), text_means[1].softmax(dim=0), reduction="sum")
             return {
                 "source": group_mean(values, ~forget),
                 "target": -group_mean(values, forget).clamp(max=self.clamp),
-                "enhanced_source": -group_mean(enhanced, ~forget).clamp(max=self.clamp),
-                "enhanced_target": -group_mean(enhanced, forget).clamp(max=self.clamp),
-                "style": -0.1 * both * (source[0] - source[1]).square().mean().clamp(max=self.clamp),
+                "enhanced_source": -group_mean(enhanced_source, ~forget).clamp(max=self.clamp),
+                "enhanced_target": -both * group_mean(enhanced_target, ~forget).clamp(max=self.clamp),
+                "style": -0.1 * both * (style_means[0] - style_means[1]).square().mean().clamp(max=self.clamp),
                 "entropy": 0.01 * group_mean(entropy, forget),
                 "texts": -both * apart,
             }
@@ -159,10 +160,45 @@ def class_means(problem: Problem, forget: bool) -> Tensor:
     return kinds.T @ train.frozen / kinds.sum(dim=0).clamp_min(1)[:, None]
 
 
-def attended(features: Tensor, bank: Tensor) -> Tensor:
-    """Return unit features (N, D) plus what they attend to in each image's bank (N, C, D), scaled to unit length."""
-    weights = (0.1 * torch.einsum("nd,ncd->nc", features, bank)).softmax(dim=1)
-    return F.normalize(features + torch.einsum("nc,ncd->nd", weights, bank), dim=-1)
+class Attention(nn.Module):
+    """Image features plus what they attend to in banks, through random projections that are not trained.
+
+    Parameters
+    ----------
+    width
+        Dimension of image features.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        hidden = max(width // 8, 1)
+        self.before = nn.ModuleList([nn.Linear(width, hidden), nn.Linear(hidden, hidden), nn.Linear(hidden, 3 * width)])
+        self.after = nn.Linear(width, width)
+        self.requires_grad_(False)
+
+    def forward(self, features: Tensor, chosen: Tensor, *banks: Tensor) -> tuple[Tensor, ...]:
+        """Return unit features (N, D), one for each bank (C, D); the chosen rows (N,), bool, give the statistics."""
+        query = self._projected(features, chosen)[0]
+        found = []
+        for bank in banks:
+            _, key, value = self._projected(bank, torch.ones_like(bank[:, 0], dtype=torch.bool))
+            weights = (0.1 * query @ key.T).softmax(dim=1)
+            found.append(F.normalize(features + self.after(weights @ value), dim=-1))
+        return tuple(found)
+
+    def _projected(self, features: Tensor, chosen: Tensor) -> tuple[Tensor, ...]:
+        for layer in self.before[:-1]:
+            features = layer(features).float()
+            centred = features - group_mean_of(features, chosen)
+            features = (centred * (group_mean_of(centred.square(), chosen) + 1e-5).rsqrt()).relu()
+        return self.before[-1](features).chunk(3, dim=-1)
+
+
+def partners(forget: Tensor) -> Tensor:
+    """Return the row of a forget image for each row (N,): the first retain image gets the first, and so on, in turn."""
+    rows = torch.argsort(forget.logical_not(), stable=True)
+    turn = ((~forget).cumsum(dim=0) - 1).clamp_min(0) % forget.sum().clamp_min(1)
+    return rows[turn]
 
 
 def group_mean_of(values: Tensor, chosen: Tensor) -> Tensor:

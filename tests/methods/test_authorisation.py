@@ -75,15 +75,74 @@ def test_ip_clips_terms_are_clamped_and_its_tokens_fit(tiny_problem):
     assert torch.equal(context[:, :count], style)
 
 
-def test_class_means_and_attention_are_those_of_the_group(tiny_problem):
+def test_class_means_are_those_of_the_group(tiny_problem):
     train = tiny_problem.train
     bank = ip_clip.class_means(tiny_problem, True)
     for label in range(3):
         chosen = train.forget & (train.labels == label)
         torch.testing.assert_close(bank[label], train.frozen[chosen].mean(dim=0))
-    one = ip_clip.attended(train.frozen[:1], bank[None])
-    weights = (0.1 * bank @ train.frozen[0]).softmax(dim=0)
-    torch.testing.assert_close(one[0], F.normalize(train.frozen[0] + weights @ bank, dim=0))
+
+
+def test_attention_reads_banks_through_frozen_layers_with_batch_normalisation():
+    attention = ip_clip.Attention(16)
+    assert not any(weight.requires_grad for weight in attention.parameters())
+    chosen = torch.tensor([True, False, True, True])
+    features, banks = F.normalize(torch.randn(4, 16), dim=1), torch.randn(2, 3, 16)
+    first, second, third = attention.before
+    norms = [torch.nn.BatchNorm1d(2) for _ in range(2)]
+    layers = torch.nn.Sequential(first, norms[0], torch.nn.ReLU(), second, norms[1], torch.nn.ReLU(), third).train()
+    query = layers(features[chosen])[:, :16]
+    for found, bank in zip(attention(features, chosen, *banks), banks, strict=True):
+        _, key, value = layers(bank).chunk(3, dim=1)
+        seen = (0.1 * query @ key.T).softmax(dim=1) @ value
+        expected = F.normalize(features[chosen] + seen @ attention.after.weight.T + attention.after.bias, dim=1)
+        torch.testing.assert_close(found[chosen], expected)
+
+
+def test_retain_images_take_forget_images_in_turn_as_partners():
+    forget = torch.tensor([False, True, False, False, True])
+    found = ip_clip.partners(forget)
+    assert found[~forget].tolist() == [1, 4, 1]
+    assert ip_clip.partners(torch.zeros(2, dtype=torch.bool)).shape == (2,)
+
+
+def test_ip_clips_terms_are_those_of_the_official_loss(tiny_problem):
+    """With retain images as source, forget images as target, and terms that are raised unbounded."""
+    method = ip_clip.IpClip(clamp=1e9)
+    model = tiny_problem.classifier()
+    method.prepare(tiny_problem, model)
+    made = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ip_clip, "Attention", lambda width, own=ip_clip.Attention: made.append(own(width)) or made[0])
+        loss = method.loss(tiny_problem, model)
+    part, batch = model.parts["contexts"], tiny_problem.train
+    terms = loss(batch)
+    forget, labels = batch.forget, batch.labels
+    features = model.features(batch.images)
+    texts, scale = part.texts(features), part.logit_scale
+    banks = [ip_clip.class_means(tiny_problem, group) for group in (False, True)]
+    near, far = made[0](features, ~forget, *banks)
+
+    def answers(texts, seen):
+        return scale * torch.stack([own @ one for own, one in zip(texts, seen, strict=True)])
+
+    plain = answers(texts, features)
+    expected = {
+        "source": F.cross_entropy(plain[~forget], labels[~forget]),
+        "target": -F.cross_entropy(plain[forget], labels[forget]),
+        "enhanced_source": -F.cross_entropy(answers(texts[~forget], near[~forget]), labels[~forget]),
+    }
+    others = texts[forget].repeat(2, 1, 1)  # two retain images for each forget image
+    expected["enhanced_target"] = -F.cross_entropy(answers(others, far[~forget]), labels[~forget])
+    tokens = part.style(features)
+    expected["style"] = -0.1 * F.mse_loss(tokens[~forget].mean(dim=0), tokens[forget].mean(dim=0))
+    chances = plain[forget].softmax(dim=1)
+    expected["entropy"] = 0.01 * -(chances * chances.log()).sum(dim=1).mean()
+    source, target = (texts[group].mean(dim=0) for group in (~forget, forget))
+    expected["texts"] = -(target.softmax(0) * (target.softmax(0).log() - source.softmax(0).log())).sum()
+    assert terms.keys() == expected.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(terms[name], value, msg=name)
 
 
 def test_the_extra_class_is_spread_uniformly():
