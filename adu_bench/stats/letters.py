@@ -24,7 +24,7 @@ def holm(p: np.ndarray) -> np.ndarray:
 def letters(p: pd.DataFrame) -> dict[str, str]:
     """Return compact letters: two methods share a letter exactly if their p-value is not below the level.
 
-    The insert-and-absorb algorithm with its sweep (Piepho 2004, Journal of Computational and Graphical Statistics 13, 456-466).
+    The insert-and-absorb algorithm with its sweep: Piepho 2004, Journal of Computational and Graphical Statistics 13.
 
     Parameters
     ----------
