@@ -123,6 +123,10 @@ def test_rmu_steers_forget_tokens_to_one_direction_and_keeps_the_others(tiny_pro
 
 def test_negation_learns_forget_images_and_moves_the_other_way(tiny_problem, monkeypatch):
     method = task_negation.TaskNegation(epochs=3, lr=1e-3, coefficient=0.5)
+    tuned_model, terms = moved(method, tiny_problem)
+    batch = tiny_problem.train
+    expected = F.cross_entropy(tuned_model.logits(batch.images)[batch.forget], batch.labels[batch.forget])
+    torch.testing.assert_close(terms(batch)["learn"], expected)
     caught = []
     finish = task_negation.TaskNegation.finish
 
