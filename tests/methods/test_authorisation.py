@@ -7,10 +7,26 @@ import torch
 from adu_bench._methods import aod_ip, cuti_domain, ip_clip, ntl
 from torch.nn import functional as F
 
+from tests.methods.closed_forms import assert_same_terms, divergence, errors, prepared, stirred
+
 
 @pytest.fixture(autouse=True)
 def seeded():
     torch.manual_seed(0)
+
+
+def inverted(images, chosen):
+    """Stand in for the change of style, which draws its partners."""
+    return torch.where(chosen[:, None, None, None], 1 - images, images)
+
+
+def kernel_distance(x, forget):
+    count = len(x)
+    squared = (x[:, None] - x[None]).square().sum(dim=2)
+    middle = squared.detach().sum() / (count**2 - count)
+    kernel = sum(torch.exp(-squared / (middle * 2.0**p)) for p in (-2, -1, 0, 1, 2))
+    a, b = forget.nonzero()[:, 0], (~forget).nonzero()[:, 0]
+    return kernel[a][:, a].mean() + kernel[b][:, b].mean() - 2 * kernel[a][:, b].mean()
 
 
 def test_ntls_product_is_bounded_and_equals_its_formula():
@@ -22,19 +38,25 @@ def test_ntls_product_is_bounded_and_equals_its_formula():
 
 def test_ntls_mmd_is_the_sum_over_kernels_and_zero_without_a_group():
     x, forget = torch.randn(7, 4), torch.tensor([True, False, True, False, False, True, False])
-    squared = torch.cdist(x, x) ** 2
-    middle = float(squared.sum() / (49 - 7))
-    kernel = sum(torch.exp(-squared / (middle * 2.0**p)) for p in (-2, -1, 0, 1, 2))
-    a, b = forget.nonzero()[:, 0], (~forget).nonzero()[:, 0]
-    expected = kernel[a][:, a].mean() + kernel[b][:, b].mean() - 2 * kernel[a][:, b].mean()
+    expected = kernel_distance(x, forget)
     assert float(ntl.multi_kernel_mmd(x, forget)) == pytest.approx(float(expected), rel=1e-4)
     assert float(ntl.multi_kernel_mmd(x, torch.zeros(7, dtype=torch.bool))) == 0
 
 
+def test_ntl_is_right_on_the_source_and_errs_far_away_on_the_target(tiny_problem):
+    method = ntl.Ntl(alpha=0.1, beta=0.1)
+    model, batch = stirred(method, tiny_problem), next(tiny_problem.batches())
+    features = model.features(batch.images)
+    wrong = errors(model.classify(features), batch.labels)
+    target, distance = wrong[batch.forget].mean(), kernel_distance(features, batch.forget)
+    assert 0 < 0.1 * target < 1
+    expected = {"retain": wrong[~batch.forget].mean(), "product": -(0.1 * target) * (0.1 * distance)}
+    assert_same_terms(method.loss(tiny_problem, model)(batch), expected, model.trainable())
+
+
 def test_the_loss_of_ntl_is_at_least_the_retain_error_minus_one(tiny_problem):
     method = ntl.Ntl(alpha=1e6, beta=1e6)
-    model = tiny_problem.classifier()
-    method.prepare(tiny_problem, model)
+    model = prepared(method, tiny_problem)
     terms = method.loss(tiny_problem, model)(next(tiny_problem.batches()))
     assert float(terms["product"]) == pytest.approx(-1)
 
@@ -58,10 +80,23 @@ def test_cuti_takes_the_target_and_the_isolation_domain_in_turn(tiny_problem, mo
     assert len(asked) == 3  # of six steps
 
 
+def test_cuti_raises_the_forget_images_error_in_both_styles(tiny_problem, monkeypatch):
+    monkeypatch.setattr(cuti_domain, "restyled", inverted)
+    method = cuti_domain.CutiDomain(alpha=0.1)
+    model, batches = stirred(method, tiny_problem), list(tiny_problem.batches())
+    terms = method.loss(tiny_problem, model)
+    for step in (0, 1):
+        batch = batches[step]
+        images = inverted(batch.images, batch.forget) if step else batch.images
+        wrong = errors(model.logits(images), batch.labels)
+        assert 0 < 0.1 * wrong[batch.forget].mean() < 1
+        expected = {"retain": wrong[~batch.forget].mean(), "bounded": -0.1 * wrong[batch.forget].mean()}
+        assert_same_terms(terms(batch), expected, model.trainable())
+
+
 def test_ip_clips_terms_are_clamped_and_its_tokens_fit(tiny_problem):
     method = ip_clip.IpClip(clamp=0.01)
-    model = tiny_problem.classifier()
-    method.prepare(tiny_problem, model)
+    model = prepared(method, tiny_problem)
     part = model.parts["contexts"]
     assert part.length == 4 + 2 * min(12, (ip_clip.context_room(model, tiny_problem.classes) - 4) // 2)
     terms = method.loss(tiny_problem, model)(next(tiny_problem.batches()))
@@ -154,12 +189,40 @@ def test_the_extra_class_is_spread_uniformly():
 
 
 def test_aod_ip_answers_with_the_spread_probabilities(tiny_problem):
-    model = tiny_problem.classifier()
-    method = aod_ip.AodIp()
-    method.prepare(tiny_problem, model)
+    model = prepared(aod_ip.AodIp(), tiny_problem)
     part = model.parts["contexts"]
     with torch.no_grad():
         found = model.eval().logits(tiny_problem.train.images)
         every = part.all_logits(tiny_problem.train.frozen)
     assert every.shape == (36, 4)
     torch.testing.assert_close(found, aod_ip.spread(every), atol=1e-3, rtol=1e-3)
+
+
+def test_aod_ips_terms_are_those_of_its_formula(tiny_problem, monkeypatch):
+    """CE(source) - 0.1 CE(source, extra) + CE(target, extra) + 0.1 CE(expanded, extra) - KL(expanded || source texts).
+
+    Expanded images are retain images in another style; column 3 is the extra class.
+    """
+    monkeypatch.setattr(aod_ip, "restyled", inverted)
+    method = aod_ip.AodIp()
+    # So far that texts depend on the image.
+    model, batch = stirred(method, tiny_problem, 3.0), next(tiny_problem.batches())
+    retain, extra = ~batch.forget, torch.full_like(batch.labels, 3)
+    seen = [model.features(images) for images in (batch.images, inverted(batch.images, retain))]
+    texts = [model.parts["contexts"].texts(features) for features in seen]
+    logits = [
+        tiny_problem.backbone.logit_scale * (own * features[:, None]).sum(dim=2)
+        for own, features in zip(texts, seen, strict=True)
+    ]
+    barred, expanded = (errors(own, extra) for own in logits)
+    source, other = (own[retain].mean(dim=0) for own in texts)
+    apart = divergence(other, source, dim=0).sum()
+    assert 1e-3 < apart < method.clamp
+    expected = {
+        "source": errors(logits[0], batch.labels)[retain].mean(),
+        "source_extra": -0.1 * barred[retain].mean(),
+        "target_extra": barred[batch.forget].mean(),
+        "expanded_extra": 0.1 * expanded[retain].mean(),
+        "texts": -apart,
+    }
+    assert_same_terms(method.loss(tiny_problem, model)(batch), expected, model.trainable())
