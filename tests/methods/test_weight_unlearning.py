@@ -25,6 +25,7 @@ from adu_bench._methods import (
 from torch.nn import functional as F
 
 from adu_bench.core.errors import RunFailed
+from tests.methods.closed_forms import assert_same_terms, divergence, errors, prepared, stirred
 
 FAST = {"epochs": 3, "lr": 0.05}
 
@@ -33,12 +34,6 @@ FAST = {"epochs": 3, "lr": 0.05}
 def seeded(tiny_problem):
     torch.manual_seed(0)
     tiny_problem.rng.manual_seed(0)
-
-
-def prepared(method, problem):
-    model = problem.classifier()
-    method.prepare(problem, model)
-    return model
 
 
 def start(problem, model):
@@ -109,10 +104,15 @@ def test_random_labels_are_wrong_for_forget_images_and_right_for_others(tiny_pro
 
     monkeypatch.setattr(random_label, "cross_entropies", spy)
     method = random_label.RandomLabel()
-    terms = method.loss(tiny_problem, prepared(method, tiny_problem))
+    model = prepared(method, tiny_problem)
+    terms = method.loss(tiny_problem, model)
     batch = next(tiny_problem.batches())
+    given = terms(batch)
     for _ in range(10):
         terms(batch)
+    expected = errors(model.logits(batch.images), seen[0]).detach()
+    torch.testing.assert_close(given["retain"].detach(), expected[~batch.forget].mean(), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(given["forget"].detach(), expected[batch.forget].mean(), atol=1e-5, rtol=1e-4)
     drawn = torch.stack(seen)
     assert ((drawn == batch.labels) == ~batch.forget).all()
     assert (drawn[:, batch.forget] != drawn[0, batch.forget]).any()
@@ -136,6 +136,28 @@ def test_salun_leaves_unmasked_weights_bit_for_bit_through_momentum(tiny_problem
     total = sum(mask.numel() for mask in found[0])
     assert sum(float(mask.sum()) for mask in found[0]) == round(0.4 * total)
     assert moved > 0.2 * total
+
+
+def test_saluns_saliency_is_the_size_of_the_forget_losss_gradient(tiny_problem, monkeypatch):
+    asked = []
+    monkeypatch.setattr(salun, "masks", lambda saliency, share: asked.append(saliency) or saliency)
+    method = salun.SalUn(weights="norms")
+    model, train = stirred(method, tiny_problem), tiny_problem.train
+    wrong = errors(model.logits(train.images), train.labels)[train.forget].mean()
+    gradients = torch.autograd.grad(wrong, model.trainable())
+    method.loss(tiny_problem, model)
+    for found, gradient in zip(asked[0], gradients, strict=True):
+        torch.testing.assert_close(found, gradient.abs(), atol=1e-6, rtol=1e-3)
+
+
+def test_saluns_decay_moves_a_weight_by_the_decay_times_its_value_where_it_may_change(tiny_problem):
+    method = salun.SalUn(decay=0.3, share=0.4, weights="norms")
+    model = stirred(method, tiny_problem)
+    decay = method.loss(tiny_problem, model)(next(tiny_problem.batches()))["decay"]
+    found = torch.cat([gradient.flatten() for gradient in torch.autograd.grad(decay, model.trainable())])
+    whole = 0.3 * torch.cat([weight.detach().flatten() for weight in model.trainable()])
+    torch.testing.assert_close(found, torch.where(found != 0, whole, 0.0))
+    assert int((found != 0).sum()) == round(0.4 * len(whole))
 
 
 def test_masks_choose_the_largest_over_all_tensors():
@@ -166,6 +188,40 @@ def test_scrubs_divergence_is_zero_at_the_teacher(tiny_problem):
     assert _trained.divergences(logits, logits, 2.0).abs().max() < 1e-6
     p, q = logits.softmax(1), torch.zeros(4, 3).softmax(1)
     torch.testing.assert_close(_trained.divergences(torch.zeros(4, 3), logits), (p * (p / q).log()).sum(1))
+
+
+def test_scrub_leaves_the_teacher_on_forget_images_in_one_epoch_and_keeps_to_it_on_retain_images_in_the_next(
+    tiny_problem,
+):
+    """The divergence of answers at temperature 2 counts four times, as in distillation."""
+    method = scrub.Scrub(alpha=0.3, gamma=0.7, temperature=2.0, rewind=False)
+    model, zero_shot = stirred(method, tiny_problem), tiny_problem.classifier()
+    terms = method.loss(tiny_problem, model)
+    batches = [*tiny_problem.batches(), *tiny_problem.batches()]
+    found = [terms(batch) for batch in batches]
+    none = torch.zeros(())
+    for place in (0, 3):
+        batch = batches[place]
+        logits, teacher = model.logits(batch.images), zero_shot.logits(batch.images)
+        apart = 4 * divergence(teacher / 2, logits / 2)
+        expected = {"away": -apart[batch.forget].mean(), "near": none, "retain": none}
+        if place == 3:
+            wrong = errors(logits, batch.labels)
+            near, retain = 0.3 * apart[~batch.forget].mean(), 0.7 * wrong[~batch.forget].mean()
+            expected = {"away": none, "near": near, "retain": retain}
+        assert_same_terms(found[place], expected, model.trainable())
+
+
+def test_scrub_returns_the_epoch_whose_forget_loss_is_nearest_to_that_of_a_uniform_answer(tiny_problem, monkeypatch):
+    train, model = tiny_problem.train, stirred(scrub.Scrub(), tiny_problem)
+    wrong = errors(model.logits(train.images), train.labels)[train.forget].mean()
+    assert float(scrub.forget_loss(tiny_problem, model)) == pytest.approx(wrong.item(), rel=1e-4)
+    losses = iter([0.1, 1.3, 0.7, 3.0])  # the logarithm of 3 classes is 1.1
+    monkeypatch.setattr(scrub, "forget_loss", lambda *_: torch.tensor(next(losses)))
+    logged = []
+    tiny_problem.record = logged.append
+    scrub.Scrub(epochs=4, weights="norms").unlearn(tiny_problem)
+    assert logged[-1] == {"rewound_to_epoch": 2}
 
 
 def test_bad_teachers_terms_are_divergences_from_zero_shot_and_uniform(tiny_problem):
@@ -329,6 +385,60 @@ def test_slug_changes_one_layer_along_its_gradient(tiny_problem):
     model = slug.Slug(iterations=3, layers=2).unlearn(tiny_problem)
     named, before = dict(model.model.named_parameters()), start(tiny_problem, model)
     assert sum(not torch.equal(named[name], value) for name, value in before.items()) <= 1
+
+
+@pytest.fixture
+def matrices(tiny_problem):
+    """The image tower's matrices, with the gradients of the forget images' 1 - cos and the retain images' error."""
+    model, train = tiny_problem.classifier(), tiny_problem.train
+    names = [name for name, w in model.model.named_parameters() if name.startswith("visual.") and w.dim() > 1]
+    weights = model.unfreeze(*names)
+    cosines = (model.features(train.images) * model.text_features().detach()[train.labels]).sum(dim=1)
+    wrong = errors(model.logits(train.images), train.labels)
+    forget = torch.autograd.grad(1 - cosines[train.forget].mean(), weights, retain_graph=True)
+    retain = torch.autograd.grad(wrong[~train.forget].mean(), weights)
+    return [(w.detach(), a, b) for w, a, b in zip(weights, forget, retain, strict=True)]
+
+
+def watch_slug(monkeypatch, scores):
+    """Give the search these scores in turn, and return the list of the matrices that it sees."""
+    seen, given = [], iter(scores)
+
+    def score(problem, model):
+        seen.append([weight.detach().clone() for weight in model.trainable()])
+        return next(given)
+
+    monkeypatch.setattr(slug, "few_shot_h", score)
+    return seen
+
+
+def test_slug_tries_the_matrices_that_matter_most_to_forget_images_and_least_to_retain_images(
+    tiny_problem, monkeypatch, matrices
+):
+    importance = [float(a.norm() / w.norm()) for w, a, _ in matrices]
+    cosine = [float((a * b).sum() / a.norm() / b.norm()) for _, a, b in matrices]
+    assert min(cosine) < 0 < max(cosine)
+    places = range(len(matrices))
+    front = [
+        i for i in places if not any(importance[j] > importance[i] and abs(cosine[j]) < abs(cosine[i]) for j in places)
+    ]
+    seen = watch_slug(monkeypatch, [0.5] * len(front))
+    slug.Slug(iterations=1, layers=99).unlearn(tiny_problem)
+    tried = [[i for i in places if not torch.equal(now[i], matrices[i][0])] for now in seen]
+    assert tried == [[i] for i in sorted(front, key=lambda i: -importance[i])]
+
+
+def test_slug_climbs_the_forget_gradient_by_the_best_of_the_steps(tiny_problem, monkeypatch, matrices):
+    """Steps are 1 and 1/2 of the largest, then 1.25 times the better of these, the second."""
+    place = max(range(len(matrices)), key=lambda i: float(matrices[i][1].norm() / matrices[i][0].norm()))
+    weight, gradient, _ = matrices[place]
+    largest = 0.2 * gradient * weight.norm() / gradient.norm()
+    seen = watch_slug(monkeypatch, [0.2, 0.5, 0.4])
+    model = slug.Slug(iterations=3, layers=1, largest=0.2).unlearn(tiny_problem)
+    expected = [weight + share * largest for share in (1.0, 0.5, 0.625, 0.5)]
+    found = [now[place] for now in [*seen, model.trainable()]]
+    for own, wanted in zip(found, expected, strict=True):
+        torch.testing.assert_close(own.detach() - weight, wanted - weight, atol=1e-5, rtol=1e-3)
 
 
 @pytest.mark.parametrize(
