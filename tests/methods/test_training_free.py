@@ -38,6 +38,26 @@ def test_removed_directions_span_what_the_forget_domain_has_alone():
     torch.testing.assert_close(both @ both.T @ drop.T, drop.T)
 
 
+def test_prototypes_are_texts_and_mean_images_of_each_class_of_the_domains(tiny_problem):
+    train, expected = tiny_problem.train, []
+    for index, domain in ((1, "b"), (2, "c")):
+        expected.append(tiny_problem.backbone.text_features([f"a {domain} of a {c}." for c in tiny_problem.classes]))
+        means = [train.frozen[(train.domains == index) & (train.labels == k)].mean(dim=0) for k in range(3)]
+        expected.append(torch.stack([mean / mean.norm() for mean in means]))
+    found = null_space.prototypes(tiny_problem, "a {domain} of a {name}.", ("b", "c"))
+    torch.testing.assert_close(found, torch.cat(expected))
+
+
+def test_null_space_keeps_the_leading_directions_of_the_retain_domains(tiny_problem):
+    """At full energy these are all that the retain prototypes span, so that their products stay the same."""
+    method = null_space.NullSpace(kept_energy=1.0)
+    keep, drop = (null_space.prototypes(tiny_problem, method.phrase, d) for d in (("a", "c"), ("b",)))
+    before = tiny_problem.backbone.model.visual.proj.detach()
+    after = method.unlearn(tiny_problem).model.visual.proj.detach()
+    torch.testing.assert_close(after @ keep.T, before @ keep.T, atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(after @ drop.T, before @ drop.T, atol=1e-3)
+
+
 @pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])
 def test_null_space_scales_the_removed_part_of_features(strength, tiny_problem):
     method = null_space.NullSpace(strength=strength, kept_energy=0.0)
@@ -81,3 +101,21 @@ def test_leace_changes_detected_images_only_and_needs_some(tiny_problem):
     train.forget[:] = False
     with pytest.raises(RunFailed, match="no image"):
         leace.Leace().unlearn(tiny_problem)
+
+
+def test_leace_scores_forget_images_by_what_erasure_leaves_of_them_around_their_mean(tiny_problem):
+    """The eraser is that of the forget images: their erased features have the same mean in every class."""
+    model = leace.Leace(weight_decay=1e-6).unlearn(tiny_problem).eval()
+    train, part = tiny_problem.train, model.parts["eraser"]
+    mean = train.frozen[train.forget].mean(dim=0)
+    erased = mean + (train.frozen - mean) @ part.matrix.T
+    for label in range(3):
+        own = erased[train.forget & (train.labels == label)].mean(dim=0)
+        torch.testing.assert_close(own, mean, atol=1e-5, rtol=0)
+    unit = erased / erased.norm(dim=1, keepdim=True)
+    with torch.no_grad():
+        expected = tiny_problem.backbone.logit_scale * unit @ model.text_features().T
+        stopped = part.forget[part.probe(train.frozen).argmax(dim=1)]
+        found = model.logits(None, train.frozen)
+    assert torch.equal(stopped, train.forget)
+    torch.testing.assert_close(found[stopped], expected[stopped], atol=1e-4, rtol=1e-4)

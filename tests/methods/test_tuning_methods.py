@@ -7,6 +7,7 @@ import torch
 from adu_bench._methods import bbf, clip_lora, cocoop, maple, prompt_src, task_res, tip_adapter
 
 from adu_bench.training.losses import memorize, uniform_ce
+from tests.methods.closed_forms import prepared
 
 
 @pytest.fixture(autouse=True)
@@ -18,12 +19,6 @@ def seeded():
 def plain(tiny_problem):
     with torch.no_grad():
         return tiny_problem.classifier().logits(tiny_problem.train.images)
-
-
-def prepared(method, problem):
-    model = problem.classifier()
-    method.prepare(problem, model)
-    return model
 
 
 def answers(model, problem):
@@ -58,6 +53,29 @@ def test_tip_adapters_values_are_labels_and_uniform(tiny_problem, plain):
     torch.testing.assert_close(part.score(plain, train.frozen, None).detach(), logits, atol=1e-4, rtol=1e-4)
     opposed = prepared(tip_adapter.TipAdapter(values="opposed"), tiny_problem).parts["cache"].values
     torch.testing.assert_close(opposed[train.forget], 1 / 3 - kinds[train.forget])
+
+
+def test_tip_adapter_learns_its_keys(tiny_problem, plain):
+    frozen = tiny_problem.train.frozen
+    part = prepared(tip_adapter.TipAdapter(alpha=2.0, beta=3.0), tiny_problem).parts["cache"]
+    keys, weights = frozen.clone().requires_grad_(), torch.randn(36, 3)
+    answers = 2 * torch.exp(-3 * (1 - frozen @ keys.T)) @ part.values
+    (expected,) = torch.autograd.grad((answers * weights).sum(), keys)
+    (found,) = torch.autograd.grad((part.score(plain, frozen, None) * weights).sum(), part.keys)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_clip_lora_adds_alpha_over_rank_times_the_product_to_query_key_and_value(tiny_problem):
+    model = prepared(clip_lora.ClipLora(rank=4, alpha=2.0), tiny_problem)
+    for name, start, tower in (
+        ("visual_2", tiny_problem.backbone.model.visual.transformer, model.model.visual.transformer),
+        ("text_1", tiny_problem.backbone.model.transformer, model.text_tower.transformer),
+    ):
+        update, block = model.parts["updates"].updates[name], int(name[-1])
+        update.up.data.normal_()
+        change = torch.cat([0.5 * update.up[i] @ update.down[i] for i in range(3)])
+        before = start.resblocks[block].attn.in_proj_weight
+        torch.testing.assert_close(tower.resblocks[block].attn.in_proj_weight, before + change)
 
 
 def test_cocoop_equals_coop_when_its_network_is_zero(tiny_problem):
