@@ -144,8 +144,7 @@ def test_retain_images_take_forget_images_in_turn_as_partners():
 def test_ip_clips_terms_are_those_of_the_official_loss(tiny_problem):
     """With retain images as source, forget images as target, and terms that are raised unbounded."""
     method = ip_clip.IpClip(clamp=1e9)
-    model = tiny_problem.classifier()
-    method.prepare(tiny_problem, model)
+    model = prepared(method, tiny_problem)
     made = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ip_clip, "Attention", lambda width, own=ip_clip.Attention: made.append(own(width)) or made[0])

@@ -7,6 +7,8 @@ import torch
 from adu_bench._methods import cocoop, l1_sparse, prompt_src, rmu, sfr_on, task_negation
 from torch.nn import functional as F
 
+from tests.methods.closed_forms import prepared, stirred
+
 
 @pytest.fixture(autouse=True)
 def seeded(tiny_problem):
@@ -15,14 +17,9 @@ def seeded(tiny_problem):
 
 
 def moved(method, problem):
-    """Return a prepared classifier whose trained weights are away from their start, and its loss from the start."""
-    model = problem.classifier()
-    method.prepare(problem, model)
-    terms = method.loss(problem, model)
-    with torch.no_grad():
-        for weight in model.trainable():
-            weight += 0.1 * torch.randn(weight.shape)
-    return model, terms
+    """Return a classifier that is away from its start, and the loss that trains it."""
+    model = stirred(method, problem)
+    return model, method.loss(problem, model)
 
 
 def test_l1_sparse_fits_retain_images_and_pulls_weights_by_their_sign(tiny_problem):
@@ -42,8 +39,7 @@ def test_l1_sparse_fits_retain_images_and_pulls_weights_by_their_sign(tiny_probl
 def test_sfr_on_masks_gradients_and_its_slow_weights_advance(tiny_problem):
     """Each slow step goes half of the way from the last slow weights to those of now: to 1, then to 2."""
     method = sfr_on.SfrOn(epochs=4, every=2, slow=0.5, share=0.5, weights="norms")
-    model = tiny_problem.classifier()
-    method.prepare(tiny_problem, model)
+    model = prepared(method, tiny_problem)
     terms = method.loss(tiny_problem, model)
     weight = model.trainable()[0]
     begun = weight.detach().clone()
@@ -91,8 +87,7 @@ def test_prompt_src_returns_the_average_of_the_prompts_after_each_epoch(tiny_pro
 
 
 def test_cocoop_shifts_every_token_by_its_network(tiny_problem):
-    model = tiny_problem.classifier()
-    cocoop.CoCoOp().prepare(tiny_problem, model)
+    model = prepared(cocoop.CoCoOp(), tiny_problem)
     part = model.parts["contexts"]
     features = F.normalize(torch.randn(5, model.feature_width), dim=1)
     into, out = (layer for layer in part.network if isinstance(layer, torch.nn.Linear))
