@@ -274,10 +274,8 @@ def test_mean_cosine_counts_pairs_of_one_class_among_the_chosen():
 
 def test_spotter_teaches_other_classes_on_forget_images_and_the_whole_answer_on_others(tiny_problem):
     method = spotter.Spotter(dispersion=2.0)
-    model = prepared(method, tiny_problem)
+    model = stirred(method, tiny_problem)
     terms = method.loss(tiny_problem, model)
-    with torch.no_grad():
-        model.trainable()[0].mul_(1.3)
     batch, start_model = tiny_problem.train, tiny_problem.classifier()
     found = terms(batch)
     student, teacher = model.logits(batch.images).log_softmax(1), start_model.logits(batch.images).softmax(1)
