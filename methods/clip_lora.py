@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from torch import nn
+
 from adu_bench.api import Card, Classifier, LowRank, Problem
 
 from ._trained import Trained
@@ -24,9 +26,7 @@ class ClipLora(Trained):
             "decay 0.01, as in the official code, which runs 500 iterations of 32 images per shot; 62 epochs are as "
             "many with 8 shots on Office-Home. Its dropout of 0.25 on the input of the updates is left out, and the "
             "cosine has the project's warm-up epoch and ends at zero (1e-6 there). Updates are scaled by alpha over "
-            "the rank and start with a variance of one over the width; the official code scales alpha 1 by one over "
-            "the rank's root, and a third of that variance: times their start, an update here is 1.2 times the "
-            "official one at rank 2 and 0.6 times at rank 8."
+            "the rank's root, alpha 1, as there."
         ),
     )
     optimiser = "adamw"
@@ -43,8 +43,12 @@ class ClipLora(Trained):
     rank: int = 2
     """Rank of the updates."""
     alpha: float = 1.0
-    """Scale of the updates, which are multiplied by alpha / rank."""
+    """Scale of the updates, which are multiplied by alpha over the root of the rank."""
 
     def prepare(self, problem: Problem, model: Classifier) -> None:
-        """Add the updates."""
-        model.add("updates", LowRank(self.rank, self.alpha))
+        """Add the updates, scaled and started as in the official code."""
+        # `LowRank` divides by the rank itself.
+        part = model.add("updates", LowRank(self.rank, self.alpha * self.rank**0.5))
+        for update in part.updates.values():
+            bound = update.down.shape[-1] ** -0.5
+            nn.init.uniform_(update.down, -bound, bound)

@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from adu_bench.api import Card, Classifier, Problem
 
+from ._contexts import TemplateContexts
 from ._trained import Trained
-from .bbf import BareContexts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,10 +24,10 @@ class MaPLe(Trained):
         licence="own implementation, MIT; the official code is MIT",
         notes=(
             "The few-shot cross-entropy is replaced by L_memorize + L_forget. Trained: 2 context tokens in each of 9 "
-            "text blocks and one linear map per block to 2 image prompts; the first context starts from the first "
-            "words of the template, and the template's other words are left out, where the official text keeps 'of "
-            "a' after two tokens (SGD, lr 0.0035, batch 4, 5 epochs in the official code, fp16). Here batches and "
-            "precision are the suite's, the default is 50 epochs, and the depth is at most that of both towers."
+            "text blocks and one linear map per block to 2 image prompts. The first context takes the place of the "
+            "template's first words and starts from them, as in the official code (SGD, lr 0.0035, batch 4, 5 epochs, "
+            "fp16). Here batches and precision are the suite's, the default is 50 epochs, and the depth is at most "
+            "that of both towers."
         ),
     )
 
@@ -47,13 +46,10 @@ class MaPLe(Trained):
         """Add the coupled prompts."""
         model.require_image_hooks("MaPLe")
         depth = min(self.prompt_depth, model.image_depth, model.text_depth)
-        part = model.add("prompts", CoupledPrompts(self.prompt_length, depth, model.text_width, model.image_width))
-        words = problem.backbone.tokenizer([model.template.format("")])[0, 1 : 1 + self.prompt_length]
-        with torch.no_grad():
-            part.tokens[0] = model.text_tower.token_embedding(words.to(problem.device))
+        model.add("prompts", CoupledPrompts(self.prompt_length, depth, model.text_width, model.image_width))
 
 
-class CoupledPrompts(BareContexts):
+class CoupledPrompts(TemplateContexts):
     """Text context in several blocks, and image prompts that are linear in it.
 
     Parameters

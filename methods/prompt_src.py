@@ -13,12 +13,12 @@ from adu_bench.api import (
     Classifier,
     Losses,
     Problem,
-    TextPrompts,
     VisualPrompts,
     memorize,
     uniform_ce,
 )
 
+from ._contexts import TemplateContexts
 from ._trained import Loss, Steps, Trained, divergences, group_mean
 
 
@@ -37,13 +37,12 @@ class PromptSrc(Trained):
         notes=(
             "The few-shot cross-entropy is replaced by L_memorize + L_forget. The three terms that hold the model "
             "near zero-shot CLIP are 25 times the L1 distance of texts, 10 times that of images, and the divergence "
-            "of answers, each a mean over all entries; the last two count images of retain domains only. The "
-            "official context starts from 'a photo of a', here at random. Trained: 4 tokens in each of 9 blocks of "
-            "both towers, SGD, lr 0.0025. The returned prompts are a Gaussian-weighted average over epochs, centred "
-            "at 15 of 20 epochs with a spread of 1; here at three quarters of the epochs. These are its settings for "
-            "new classes; for few-shot learning it has 50 epochs, centre 30 and spread 30, or 45 and 5. The official "
-            "code compares with the mean of many templates; here it is the task's template, which also follows the "
-            "learned context."
+            "of answers, each a mean over all entries; the last two count images of retain domains only. Trained: 4 "
+            "tokens in each of 9 blocks of both towers, SGD, lr 0.0025; the first text tokens take the place of the "
+            "template's first words and start from them. The returned prompts are a Gaussian-weighted average over "
+            "epochs, centred at 15 of 20 epochs with a spread of 1; here at three quarters of the epochs. These are "
+            "its settings for new classes; for few-shot learning it has 50 epochs, centre 30 and spread 30, or 45 "
+            "and 5. The official code compares with the mean of many templates; here it is the task's template."
         ),
     )
 
@@ -82,7 +81,7 @@ class PromptSrc(Trained):
         """Add prompts to both towers."""
         visual, text = (min(self.prompt_depth, depth) for depth in (model.image_depth, model.text_depth))
         model.add("prompts", VisualPrompts(self.prompt_length, visual, model.image_width))
-        model.add("text_prompts", TextPrompts(self.prompt_length, text, model.text_width))
+        model.add("text_prompts", TemplateContexts(self.prompt_length, text, model.text_width))
 
     def loss(self, problem: Problem, model: Classifier) -> Loss:
         """Return the two losses and the three distances; before each epoch, add the prompts to their average."""

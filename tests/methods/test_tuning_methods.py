@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 from adu_bench._methods import bbf, clip_lora, cocoop, maple, prompt_src, task_res, tip_adapter
+from adu_bench._methods._contexts import TemplateContexts
 
+from adu_bench.api import Classifier, TextPrompts
 from adu_bench.training.losses import memorize, uniform_ce
 from tests.methods.closed_forms import prepared
 
@@ -65,15 +67,18 @@ def test_tip_adapter_learns_its_keys(tiny_problem, plain):
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
 
 
-def test_clip_lora_adds_alpha_over_rank_times_the_product_to_query_key_and_value(tiny_problem):
-    model = prepared(clip_lora.ClipLora(rank=4, alpha=2.0), tiny_problem)
+def test_clip_lora_adds_alpha_over_the_ranks_root_times_the_product_to_query_key_and_value(tiny_problem):
+    model = prepared(clip_lora.ClipLora(rank=4, alpha=3.0), tiny_problem)
     for name, start, tower in (
         ("visual_2", tiny_problem.backbone.model.visual.transformer, model.model.visual.transformer),
         ("text_1", tiny_problem.backbone.model.transformer, model.text_tower.transformer),
     ):
         update, block = model.parts["updates"].updates[name], int(name[-1])
+        # Uniform within one over the root of the width, as in the official code.
+        bound = update.down.shape[-1] ** -0.5
+        assert 0.9 * bound < update.down.abs().max() <= bound
         update.up.data.normal_()
-        change = torch.cat([0.5 * update.up[i] @ update.down[i] for i in range(3)])
+        change = torch.cat([1.5 * update.up[i] @ update.down[i] for i in range(3)])
         before = start.resblocks[block].attn.in_proj_weight
         torch.testing.assert_close(tower.resblocks[block].attn.in_proj_weight, before + change)
 
@@ -105,11 +110,47 @@ def test_texts_for_images_in_chunks_equal_those_at_once(tiny_problem, monkeypatc
         torch.testing.assert_close(part.texts(features), whole)
 
 
-def test_maple_couples_image_prompts_to_the_context_and_starts_from_the_templates_words(tiny_problem):
+def contexts_of(problem, template, part):
+    model = Classifier(problem.backbone, problem.classes, template)
+    return model, model.add("contexts", part)
+
+
+def test_contexts_in_place_of_words_start_from_the_templates_texts_and_keep_its_other_words(tiny_problem):
+    width = tiny_problem.classifier().text_width
+    model, part = contexts_of(tiny_problem, "a picture of {}.", TemplateContexts(2, 2, width))
+    with torch.no_grad():
+        with model.without("contexts"):
+            before = model.text_features()
+        part.depth = 1  # later blocks have tokens that start at random
+        torch.testing.assert_close(model.text_features(), before)
+        words = tiny_problem.backbone.tokenizer(["the dog"])[0, 1:3]
+        part.tokens[0] = model.text_tower.token_embedding(words)
+        same = Classifier(tiny_problem.backbone, tiny_problem.classes, "the dog of {}.")
+        torch.testing.assert_close(model.text_features(), same.text_features())
+
+
+def test_contexts_that_exceed_the_templates_words_stand_in_front_of_it(tiny_problem):
+    width = tiny_problem.classifier().text_width
+    model, part = contexts_of(tiny_problem, "a {}.", TemplateContexts(2, 1, width))
+    other, free = contexts_of(tiny_problem, "a {}.", TextPrompts(2, 1, width))
+    with torch.no_grad():
+        free.tokens.copy_(part.tokens)
+        torch.testing.assert_close(model.text_features(), other.text_features())
+
+
+@pytest.mark.parametrize(
+    ("method", "part"),
+    [(maple.MaPLe(prompt_length=1), "prompts"), (prompt_src.PromptSrc(prompt_length=1), "text_prompts")],
+)
+def test_maple_and_prompt_src_start_from_the_templates_words(method, part, tiny_problem):
+    model = prepared(method, tiny_problem)
+    word = tiny_problem.backbone.tokenizer(["a"])[0, 1]
+    torch.testing.assert_close(model.parts[part].tokens[0, 0], model.text_tower.token_embedding.weight[word])
+
+
+def test_maple_couples_image_prompts_to_the_context(tiny_problem):
     model = prepared(maple.MaPLe(prompt_length=1), tiny_problem)
     part = model.parts["prompts"]
-    word = tiny_problem.backbone.tokenizer(["a"])[0, 1]
-    torch.testing.assert_close(part.tokens[0, 0], model.text_tower.token_embedding.weight[word])
     assert part.depth == 2
     assert part.image_prompts(2) is None
     before = part.image_prompts(1)
