@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from adu_bench.api import Card, Classifier, ImageContexts, Problem, bottleneck
 
+from ._contexts import TemplateContexts
 from ._trained import Trained
 
 
@@ -26,8 +27,8 @@ class CoCoOp(Trained):
             "The few-shot cross-entropy is replaced by L_memorize + L_forget. Trained: 4 context tokens and a network "
             "with one hidden layer of a sixteenth of the feature dimension (SGD, lr 0.002, batch 1, 10 epochs in the "
             "official code). Here the texts of a whole batch of images are encoded at once, so batches are the "
-            "suite's. The official code starts from the words 'a photo of a'; here the context starts at random, as in "
-            "CoOp. Small suites reduce the epochs: every image needs its own class texts."
+            "suite's. The context starts from the template's first words, as in the official code, and at random where "
+            "the template has fewer. Small suites reduce the epochs: every image needs its own class texts."
         ),
     )
 
@@ -42,7 +43,10 @@ class CoCoOp(Trained):
 
     def prepare(self, problem: Problem, model: Classifier) -> None:
         """Add the context and its network."""
-        model.add("contexts", ShiftedContexts(self.contexts, model.feature_width, model.text_width))
+        part = model.add("contexts", ShiftedContexts(self.contexts, model.feature_width, model.text_width))
+        words = TemplateContexts(self.contexts, 1, model.text_width)
+        words.attach(model)
+        part.tokens.data.copy_(words.tokens[0])
 
 
 class ShiftedContexts(ImageContexts):

@@ -138,6 +138,13 @@ def test_contexts_that_exceed_the_templates_words_stand_in_front_of_it(tiny_prob
         torch.testing.assert_close(model.text_features(), other.text_features())
 
 
+def test_cocoop_starts_from_the_templates_words_where_there_are_enough(tiny_problem):
+    word = tiny_problem.backbone.tokenizer(["a"])[0, 1]
+    start = prepared(cocoop.CoCoOp(contexts=1), tiny_problem).parts["contexts"].tokens
+    torch.testing.assert_close(start[0], tiny_problem.backbone.model.token_embedding.weight[word])
+    assert prepared(cocoop.CoCoOp(contexts=4), tiny_problem).parts["contexts"].tokens.std() < 0.1
+
+
 @pytest.mark.parametrize(
     ("method", "part"),
     [(maple.MaPLe(prompt_length=1), "prompts"), (prompt_src.PromptSrc(prompt_length=1), "text_prompts")],
